@@ -47,24 +47,24 @@ void tap_check_str(const char *file, int line, const char *what, struct str got,
 int main(int argc, char **argv)
 {
 	const char *only = argc > 1 ? argv[1] : "";
-	int n = 0, failed = 0;
+	volatile int n = 0, failed = 0; /* across longjmp */
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (struct tap_test *test = first; test != NULL; test = test->next)
-		n += strstr(test->name, only) != NULL;
+		n = n + (strstr(test->name, only) != NULL);
 	printf("1..%d\n", n);
 	n = 0;
 	for (struct tap_test *volatile test = first; test != NULL; test = test->next) {
 		if (strstr(test->name, only) == NULL)
 			continue;
-		n++;
+		n = n + 1;
 		switch ((enum outcome)setjmp(escape)) {
 		case PASSED:
 			test->run();
 			printf("ok %d - %s\n", n, test->name);
 			break;
 		case FAILED:
-			failed++;
+			failed = failed + 1;
 			printf("not ok %d - %s\n# %s\n", n, test->name, message);
 			break;
 		case SKIPPED:
