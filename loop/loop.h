@@ -27,7 +27,7 @@
 void loop_init(void);
 void loop_run(void);
 void loop_stop(void);
-void loop_fini(void); /* everything must be closed; frees what libuv still owns; waits for job threads */
+void loop_fini(void); /* everything must be closed; finished streams close unsent; waits for job threads */
 
 /* True once condition(arg) holds; false when the time is over or nothing is left to wait for. Real or virtual time. */
 bool loop_run_until(bool (*condition)(void *arg), void *arg, int64_t ns);

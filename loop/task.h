@@ -63,7 +63,7 @@ struct task_options {
 	void (*done)(void *arg, struct error *err);
 };
 
-/* Runs until the first wait. The pointer is valid until done was called (which may be before it is returned: then NULL). */
+/* Runs until the first wait. The pointer is valid until done was called; NULL when that happened already. */
 struct task *task_start(const struct task_options *options);
 /* A task on behalf of a step of another: takes a hold of the parent and wakes it with the child's error in context;
  * canceled with it, and bound by its deadline. done is optional and comes before the parent wakes; it may take
