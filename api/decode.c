@@ -777,8 +777,8 @@ const struct json *api_with_kind(struct arena *arena, const struct json *tree, c
 
 /* ---- path copying in normal form ---- */
 
-static const struct json *place_member(struct arena *arena, const struct type *type, const struct json *object,
-				       const struct field *field, const struct json *value)
+const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object,
+			      const struct field *field, const struct json *value)
 {
 	struct json_builder b = { .arena = arena };
 	const struct field *first = type_at(type, 0);
@@ -849,7 +849,7 @@ static const struct json *with_steps(struct arena *arena, const struct type *typ
 		new = walk_zero_field(arena, field);
 	else if (!walk_written(field, new))
 		new = NULL;
-	return place_member(arena, type, tree, field, new);
+	return walk_place(arena, type, tree, field, new);
 }
 
 const struct json *api_with(struct arena *arena, const struct type *type, const struct json *tree, const char *path,

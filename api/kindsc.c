@@ -676,6 +676,41 @@ static void join_kinds(void)
 	qsort(kinds.ptr, kinds.len, sizeof(*kinds.ptr), by_rank);
 }
 
+/* Marks the types that have something to do below them, so that the walker can pass by the others. */
+static bool mark_owner(struct source_type *type)
+{
+	uint32_t before = type->flags;
+
+	if (type->defaults != 0)
+		type->flags |= TYPE_HAS_DEFAULTS;
+	if (type->validate != 0)
+		type->flags |= TYPE_HAS_RULES;
+	for (size_t i = 0; i < type->fields.len; i++) {
+		const struct source_field *field = &type->fields.ptr[i];
+		size_t below = resolve(type->package, field->type);
+		if (below == 0)
+			fail_at(field->file, field->line, "no such type", field->type);
+		if (field->sets.len != 0 || field->declared.len != 0 ||
+		    (field->shape == SHAPE_MAP && types.ptr[below - 1].form == FORM_QUANTITY))
+			type->flags |= TYPE_HAS_DEFAULTS;
+		if (field->rule.len != 0)
+			type->flags |= TYPE_HAS_RULES;
+		type->flags |= types.ptr[below - 1].flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES);
+	}
+	return type->flags != before;
+}
+
+static void mark_owners(void)
+{
+	bool again = true;
+
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < types.len; i++)
+			again = mark_owner(&types.ptr[i]) || again;
+	}
+}
+
 /* ---- layout ---- */
 
 static struct {
@@ -917,6 +952,7 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++)
 		read_file(argv[i]);
 	join_kinds();
+	mark_owners();
 	write_block(argv[1], lay_out());
 	write_hooks(argv[2]);
 	/* The process ends here; the tables go with it. */

@@ -43,17 +43,20 @@ nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
 	api/api.h api/hooks.h api/private.h api/walk.h \
 	api/decode.c \
+	api/defaults.c \
 	api/leaf.c \
 	api/object.c api/object.h \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
 	api/schema.c api/schema.h
+api/libapi_a-defaults.$(OBJEXT) api/defaults.$(OBJEXT): api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 
 check_PROGRAMS += tests/unit/api/test_api
 tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_catalog.c \
 	tests/unit/api/test_decode.c \
+	tests/unit/api/test_defaults.c \
 	tests/unit/api/test_object.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \

@@ -59,6 +59,8 @@ enum {
 	TYPE_OBJECT = 1,       /* begins with kind and apiVersion */
 	TYPE_UNPUBLISHED = 2,  /* not in OpenAPI: inlined elsewhere or never sent */
 	TYPE_ATOMIC = 4,       /* x-kubernetes-map-type: atomic */
+	TYPE_HAS_DEFAULTS = 8, /* it, or something below it; found by the compiler */
+	TYPE_HAS_RULES = 16,   /* the same for validation */
 };
 
 struct type {
