@@ -1,5 +1,5 @@
 /*
- * The catalogue of kinds: what api/kinds/*.kinds says, compiled at build time into constant data.
+ * The catalogue of kinds: what the files in api/kinds/ say, compiled at build time into constant data.
  *
  * A type is a struct of the API or a leaf (string, Quantity, …); a field belongs to a type; a kind is what has a
  * resource: a path, verbs, columns. All records lie in one block and point to each other by distance, so they need no
@@ -59,6 +59,8 @@ enum {
 	TYPE_OBJECT = 1,       /* begins with kind and apiVersion */
 	TYPE_UNPUBLISHED = 2,  /* not in OpenAPI: inlined elsewhere or never sent */
 	TYPE_ATOMIC = 4,       /* x-kubernetes-map-type: atomic */
+	TYPE_HAS_DEFAULTS = 8, /* it, or something below it; found by the compiler */
+	TYPE_HAS_RULES = 16,   /* the same for validation */
 };
 
 struct type {
@@ -93,6 +95,7 @@ enum {
 	FIELD_PATCH_REPLACE = 256,
 	FIELD_UNPUBLISHED = 512, /* inlined from a struct that OpenAPI does not know */
 	FIELD_TYPE_META = 1024,  /* kind and apiVersion */
+	FIELD_WRAPPED = 2048,    /* on the wire the list is a message of its own */
 };
 
 #define FIELD_INLINE 2
