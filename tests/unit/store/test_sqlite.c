@@ -217,7 +217,6 @@ TEST(full_disk_fails_writes_until_there_is_room)
 	world_close_store(&world);
 	world_reopen(&world, NULL);
 	CHECK_STR(world_get(&world, "/a"), "3");
-	CHECK_EQ(count_rows(&world) >= 0, true);
 	world_close(&world);
 }
 
@@ -349,7 +348,7 @@ TEST(snapshot_while_writes_go_on)
 	world_open(&world, true);
 	for (int i = 0; i < 1000; i++) {
 		snprintf(key, sizeof(key), "/%d", i);
-		CHECK_OK(world_put_later(&world, key, big, 0, &answers[0]));
+		CHECK_OK(world_put_later(&world, key, big, 0, i % 100 == 99 ? &answers[0] : NULL));
 		if (i % 100 == 99)
 			world_wait(&answers[0]);
 	}
