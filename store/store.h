@@ -80,7 +80,7 @@ struct store_op {
 
 struct store_result {
 	uint64_t revision;                 /* of the last op; op i has revision - n + 1 + i; 0 on error */
-	struct store_value *const *values; /* per op: the new state, for a delete the state that went; NULL: was absent */
+	struct store_value *const *values; /* per op: the new state; for a delete the state that went */
 	size_t n;
 };
 
@@ -89,14 +89,14 @@ struct store_commit {
 	size_t n_ops;                /* at least 1 */
 	struct str actor;
 	uint64_t cause;
-	bool renewal;                /* may be lost in a crash: puts of existing keys only; published at once, never synced */
+	bool renewal;                /* may be lost in a crash: puts of existing keys only, published without a disk write */
 	/* Later, once. Takes err; ERR_NO_SPACE and the like: nothing of it happened. May be NULL. */
 	void (*done)(void *arg, struct error *err, const struct store_result *result);
 	void *arg;
 };
 
-/* Judged now: ERR_EXISTS (expect 0), ERR_NOT_FOUND (delete of what is absent), ERR_CONFLICT, ERR_TOO_MANY (too much
- * is queued). On error nothing was taken and done does not come. */
+/* Judged now: ERR_EXISTS (expect 0), ERR_NOT_FOUND (delete or renewal of what is absent), ERR_CONFLICT, ERR_TOO_MANY
+ * (too much is queued). On error nothing was taken and done does not come. */
 struct error *store_commit(struct store *store, const struct store_commit *commit) MUST_CHECK;
 
 /* The state of a key including what is pending: what a read-modify-write must start from. NULL: absent. */
@@ -150,7 +150,7 @@ struct store_watch;
 struct store_watch_options {
 	struct str prefix;           /* of keys; copied */
 	uint64_t after;              /* first event is the first one with a larger revision; may lie in the future */
-	void (*ready)(void *arg);    /* there is something to pull; comes once after each STORE_WATCH_IDLE (and at first) */
+	void (*ready)(void *arg);    /* pull now: comes once at first, and once after each STORE_WATCH_IDLE */
 	void *arg;
 };
 
