@@ -144,4 +144,7 @@ void api_write_openapi_v2_proto(struct buf *out);                             /*
 void api_write_openapi_v3_index(struct buf *out);
 bool api_write_openapi_v3(struct buf *out, struct str group, struct str version);
 
+const struct json *api_sorted(struct arena *arena, const struct json *map);
+void api_write_watch_event(struct buf *out, struct str type, struct str object);
+
 #endif

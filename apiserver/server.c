@@ -1,6 +1,8 @@
 /* The way in: a request is made of an HTTP request or a call, routed, and given to the steps of its verb. */
 #include "apiserver/server.h"
 
+#include <stdlib.h>
+
 #include "apiserver/auth/auth.h"
 #include "apiserver/docs/docs.h"
 #include "apiserver/streams/streams.h"

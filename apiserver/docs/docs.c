@@ -1,5 +1,7 @@
 #include "apiserver/docs/docs.h"
 
+#include <stdio.h>
+
 #include "apiserver/auth/auth.h"
 
 /* Documents that do not change while the server runs are made on first use and kept. */

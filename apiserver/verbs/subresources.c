@@ -1,5 +1,6 @@
 /* Subresources that are no part of the object: scale, binding, eviction, token; and the reviews, which are stored nowhere.
  * One row each. */
+#include "api/selector.h"
 #include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
