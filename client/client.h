@@ -74,10 +74,10 @@ size_t informer_len(const struct informer *informer);
 /* In order of arrival:  INFORMER_EACH (pods, object) … */
 struct map_item *informer_first(const struct informer *informer);
 struct map_item *informer_next(const struct informer *informer, const struct map_item *item);
-#define INFORMER_EACH(informer, object)                                                                             \
-	for (struct map_item *object##_item = informer_first(informer); object##_item != NULL;                      \
-	     object##_item = informer_next((informer), object##_item))                                              \
-		for (struct object *object = object##_item->value; object != NULL; object = NULL)
+#define INFORMER_EACH(informer, it)                                                                         \
+	for (struct map_item *it##_item = informer_first(informer); it##_item != NULL;                      \
+	     it##_item = informer_next((informer), it##_item))                                              \
+		for (struct object *it = it##_item->value; it != NULL; it = NULL)
 
 /* An index gives each object any number of keys; found by key, in order of arrival. Add before the first event. */
 typedef void informer_keys(struct object *object, void (*emit)(void *to, struct str key), void *to);

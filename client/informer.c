@@ -1,4 +1,5 @@
 /* A list and a watch in one, kept as a map; objects are shared with the API server. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "client/private.h"
