@@ -168,6 +168,7 @@ struct kind {
 	struct catalog_text store_version;
 	struct catalog_ref short_names;  /* struct catalog_text */
 	struct catalog_ref categories;   /* struct catalog_text */
+	struct catalog_ref fields;       /* struct catalog_text: what a field selector may name, beside metadata */
 	struct catalog_ref subresources; /* struct subresource */
 	struct catalog_ref columns;      /* struct column */
 	struct catalog_ref type;         /* struct type */
