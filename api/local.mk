@@ -44,6 +44,7 @@ libapi_a_SOURCES = \
 	api/api.h api/hooks.h api/private.h api/walk.h \
 	api/decode.c \
 	api/defaults.c \
+	api/discovery.c \
 	api/leaf.c \
 	api/names.c api/names.h \
 	api/object.c api/object.h \
@@ -59,6 +60,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_catalog.c \
 	tests/unit/api/test_decode.c \
 	tests/unit/api/test_defaults.c \
+	tests/unit/api/test_discovery.c \
 	tests/unit/api/test_object.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \
