@@ -51,7 +51,8 @@ libapi_a_SOURCES = \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
 	api/schema.c api/schema.h \
-	api/selector.c api/selector.h
+	api/selector.c api/selector.h \
+	api/strategic.c
 api/libapi_a-defaults.$(OBJEXT) api/defaults.$(OBJEXT): api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 
@@ -65,6 +66,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \
 	tests/unit/api/test_selector.c \
+	tests/unit/api/test_strategic.c \
 	tests/unit/api/vectors.c tests/unit/api/vectors.h \
 	$(STATIC_NSS)
 tests_unit_api_test_api_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"'
