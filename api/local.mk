@@ -48,12 +48,13 @@ libapi_a_SOURCES = \
 	api/leaf.c \
 	api/names.c api/names.h \
 	api/object.c api/object.h \
+	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
 	api/schema.c api/schema.h \
 	api/selector.c api/selector.h \
 	api/strategic.c
-api/libapi_a-defaults.$(OBJEXT) api/defaults.$(OBJEXT): api/catalog_hooks.h
+api/defaults.$(OBJEXT) api/print.$(OBJEXT): api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 
 check_PROGRAMS += tests/unit/api/test_api
@@ -63,6 +64,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_defaults.c \
 	tests/unit/api/test_discovery.c \
 	tests/unit/api/test_object.c \
+	tests/unit/api/test_print.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \
 	tests/unit/api/test_selector.c \
