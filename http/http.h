@@ -53,7 +53,7 @@ struct http_tls_options {
 	struct str key;         /* PEM */
 	struct str ca;          /* PEM, several allowed: whom we trust. Server: client certificates are asked for, optionally */
 	bool insecure;          /* client: accept any server; probes do so, as the real kubelet */
-	bool no_http2;          /* offer HTTP/1.1 only */
+	bool no_http2;          /* server: offer HTTP/1.1 only */
 };
 
 struct error *http_tls_server(const struct http_tls_options *options, struct http_tls **out) MUST_CHECK;
@@ -171,7 +171,7 @@ struct http_stats http_server_stats(const struct http_server *server);
 
 /* --- client ----------------------------------------------------------------------------------------------------------- */
 
-/* Keeps idle connections to one place; as many connections as there are concurrent calls, or one with HTTP/2. */
+/* Calls to one place, by HTTP/1.1: as many connections as there are concurrent calls; idle ones are kept for a while. */
 struct http_client;
 
 struct http_client_options {
@@ -181,7 +181,6 @@ struct http_client_options {
 	void *dial_arg;
 	struct http_tls *tls;           /* NULL: none */
 	const char *server_name;        /* Host header; name or address to verify. NULL: address.host */
-	bool http2;                     /* without TLS: HTTP/2 by prior knowledge. With TLS the handshake decides */
 	unsigned connections;           /* 0: no limit; more calls wait */
 	int64_t idle;                   /* 0: 60 s */
 	bool no_reuse;                  /* a connection per call */
