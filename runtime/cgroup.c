@@ -225,6 +225,7 @@ static struct error *make_in(struct cgroup_root *root, const struct cgroup_hiera
 	return NULL;
 }
 
+/* Below the root, and not the root itself. */
 static bool is_safe(const char *path)
 {
 	struct str rest = str_from(path), name;
@@ -247,6 +248,17 @@ struct error *cgroup_make(struct cgroup_root *root, const char *path, const stru
 			err = make_in(root, &root->hierarchies[i], path);
 	}
 	return err != NULL ? err : cgroup_limit(root, path, limits);
+}
+
+struct error *cgroup_make_everywhere(struct cgroup_root *root, const char *path)
+{
+	struct error *err = NULL;
+
+	if (!is_safe(path))
+		return error_new(ERR_INVALID, "control group \"%s\" is not a path below the root", path);
+	for (size_t i = 0; i < root->n && err == NULL; i++)
+		err = make_in(root, &root->hierarchies[i], path);
+	return err;
 }
 
 struct error *cgroup_limit(struct cgroup_root *root, const char *path, const struct runtime_limits *limits)

@@ -33,6 +33,8 @@ size_t cgroup_hierarchies(const struct cgroup_root *root, const struct cgroup_hi
 
 /* Makes the group and what is above it, then limits it. */
 struct error *cgroup_make(struct cgroup_root *root, const char *path, const struct runtime_limits *limits) MUST_CHECK;
+/* In every hierarchy there is, also those that containers do not use. */
+struct error *cgroup_make_everywhere(struct cgroup_root *root, const char *path) MUST_CHECK;
 struct error *cgroup_limit(struct cgroup_root *root, const char *path, const struct runtime_limits *limits) MUST_CHECK;
 /* Denies every device that no rule allows; later rules win. */
 struct error *cgroup_devices(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules,

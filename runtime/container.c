@@ -138,8 +138,7 @@ static enum container_message failed(struct container_child *child, enum node_st
 {
 	child->err = err;
 	child->step = step;
-	close(child->sync);
-	child->sync = -1;
+	child->done = true;
 	return CONTAINER_FAILED;
 }
 
@@ -150,7 +149,7 @@ enum container_message container_receive(struct container_child *child, const st
 	ssize_t n;
 	struct error *err;
 
-	if (child->sync < 0)
+	if (child->sync < 0 || child->done)
 		return CONTAINER_NOTHING;
 	n = receive(child, &message, &fd);
 	if (n < 0 && errno == EAGAIN)
@@ -158,8 +157,7 @@ enum container_message container_receive(struct container_child *child, const st
 	if (n < 0)
 		return failed(child, NODE_STEP_NONE, error_errno(errno, "handshake"));
 	if (n == 0) { /* closed by execve; or it died, which its reaping tells */
-		close(child->sync);
-		child->sync = -1;
+		child->done = true;
 		return CONTAINER_RUNS;
 	}
 	message.text[SYNC_TEXT - 1] = '\0';

@@ -41,7 +41,8 @@ enum container_message { CONTAINER_NOTHING, CONTAINER_CONSOLE, CONTAINER_READY, 
 struct container_child {
 	pid_t pid;
 	int pidfd;   /* -1 where it was not asked for */
-	int sync;    /* handshake; -1 after the end */
+	int sync;    /* handshake */
+	bool done;   /* nothing more comes: stop watching sync */
 	int console; /* terminal; -1: none yet */
 	struct error *err;    /* of CONTAINER_FAILED */
 	enum node_step step;
