@@ -7,6 +7,8 @@
 
 /* json, api */
 #define LIMIT_JSON_DEPTH 10000             /* as Go's encoding/json */
+#define LIMIT_YAML_DEPTH 1000
+#define LIMIT_YAML_NODES 1000000           /* of one document, with its aliases expanded */
 #define LIMIT_BODY (3 * 1024 * 1024)       /* request body; apiserver's MaxRequestBodyBytes */
 #define LIMIT_PATCH_OPERATIONS 10000       /* JSON patch; apiserver's default */
 #define LIMIT_ANNOTATIONS (256 * 1024)     /* all of one object */
@@ -24,6 +26,7 @@
 /* store, watch */
 #define LIMIT_WATCH_BACKLOG 10000          /* events a watcher may be behind before it is closed */
 #define LIMIT_HISTORY_SECONDS 300          /* the window that clients may ask for, then 410 */
+#define LIMIT_WINDOW_BYTES (64 * 1024 * 1024) /* superseded states that the window may keep; it gets shorter then */
 #define LIMIT_COMMIT_BYTES (16 * 1024 * 1024) /* queued writes waiting for the store thread */
 #define LIMIT_LIST_PAGE 10000              /* objects, when a client asks for a larger limit it gets pages */
 

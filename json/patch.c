@@ -1,0 +1,240 @@
+/*
+ * JSON patch (RFC 6902) and merge patch (RFC 7386).
+ *
+ * Where evanphx/json-patch v4, which upstream's API server uses, is more lenient than the RFC, so are we: "replace" of a
+ * member that is not there adds it, negative indices count from the end, "test" for null holds for what is absent.
+ */
+#include <string.h>
+
+#include "base/limits.h"
+#include "json/json.h"
+
+enum change { CHANGE_ADD, CHANGE_REMOVE, CHANGE_REPLACE };
+
+struct edit {
+	struct arena *arena;
+	enum change change;
+	const struct json *value; /* for add and replace */
+};
+
+/* All a client learns about a patch that does not fit the object. */
+static struct error *misfit(void)
+{
+	return error_new(ERR_INVALID, "the server rejected our request due to an error in our request");
+}
+
+/* One token of an RFC 6901 pointer, unescaped; the pointer moves on. */
+static struct str next_token(struct arena *arena, struct str *pointer)
+{
+	struct str raw = str_skip(*pointer, 1);
+	ptrdiff_t end = str_find(raw, '/');
+	char *name;
+	size_t n = 0;
+
+	if (end >= 0)
+		raw.len = (size_t)end;
+	*pointer = str_skip(*pointer, raw.len + 1);
+	if (str_find(raw, '~') < 0)
+		return raw;
+	name = arena_raw(arena, raw.len);
+	for (size_t i = 0; i < raw.len; i++) {
+		if (raw.ptr[i] == '~' && i + 1 < raw.len && (raw.ptr[i + 1] == '0' || raw.ptr[i + 1] == '1'))
+			name[n++] = raw.ptr[++i] == '0' ? '~' : '/';
+		else
+			name[n++] = raw.ptr[i];
+	}
+	return str_of(name, n);
+}
+
+/* An index below bound; negative ones count from the end. */
+static bool index_of(struct str token, size_t len, size_t bound, size_t *out)
+{
+	int64_t index;
+
+	if (!str_to_i64(token, &index))
+		return false;
+	if (index < 0)
+		index += (int64_t)len;
+	*out = (size_t)index;
+	return index >= 0 && (size_t)index < bound;
+}
+
+static const struct json *insert_item(struct arena *arena, const struct json *array, size_t at,
+				      const struct json *value)
+{
+	struct json_builder b = { .arena = arena };
+
+	for (size_t i = 0; i < array->len; i++) {
+		if (i == at)
+			json_builder_item(&b, value);
+		json_builder_item(&b, array->items[i]);
+	}
+	if (at == array->len)
+		json_builder_item(&b, value);
+	return json_builder_array(&b);
+}
+
+static struct error *edit_array(const struct edit *e, const struct json *array, struct str token,
+				const struct json **out)
+{
+	size_t at = array->len;
+
+	if (e->change == CHANGE_ADD) {
+		/* A negative place for "add" counts from behind the last item. */
+		if (!str_is(token, "-") && !index_of(token, array->len + 1, array->len + 1, &at))
+			return misfit();
+		*out = insert_item(e->arena, array, at, e->value);
+		return NULL;
+	}
+	if (!index_of(token, array->len, array->len, &at))
+		return misfit();
+	*out = json_with_item(e->arena, array, at, e->change == CHANGE_REMOVE ? NULL : e->value);
+	return NULL;
+}
+
+static struct error *edit_object(const struct edit *e, const struct json *object, struct str token,
+				 const struct json **out)
+{
+	if (e->change == CHANGE_REMOVE && json_find(object, token) == NULL)
+		return misfit();
+	*out = json_with_key(e->arena, object, token, e->change == CHANGE_REMOVE ? NULL : e->value);
+	return NULL;
+}
+
+static struct error *edit_at(const struct edit *e, const struct json *root, struct str pointer,
+			     const struct json **out) MUST_CHECK;
+static struct error *edit_at(const struct edit *e, const struct json *root, struct str pointer,
+			     const struct json **out)
+{
+	const struct json *child;
+	struct error *err;
+	size_t at = 0;
+
+	if (json_len(root) == 0 && !json_is(root, JSON_ARRAY) && !json_is(root, JSON_OBJECT))
+		return misfit();
+	struct str token = next_token(e->arena, &pointer);
+	if (pointer.len == 0)
+		return root->type == JSON_ARRAY ? edit_array(e, root, token, out) : edit_object(e, root, token, out);
+	if (root->type == JSON_OBJECT)
+		child = json_find(root, token);
+	else
+		child = index_of(token, root->len, root->len, &at) ? root->items[at] : NULL;
+	err = edit_at(e, child, pointer, &child);
+	if (err != NULL)
+		return err;
+	*out = root->type == JSON_OBJECT ? json_with_key(e->arena, root, token, child)
+					 : json_with_item(e->arena, root, at, child);
+	return NULL;
+}
+
+static struct error *change(struct arena *arena, const struct json *document, struct str path, enum change change_kind,
+			    const struct json *value, const struct json **out)
+{
+	struct edit e = { arena, change_kind, value };
+
+	if (path.len != 0 && path.ptr[0] != '/')
+		return misfit();
+	if (path.len == 0) {
+		if (change_kind == CHANGE_REMOVE)
+			return misfit();
+		*out = value;
+		return NULL;
+	}
+	return edit_at(&e, document, path, out);
+}
+
+/* json_pointer with negative indices. */
+static const struct json *look_up(struct arena *arena, const struct json *document, struct str path)
+{
+	if (path.len != 0 && path.ptr[0] != '/')
+		return NULL;
+	while (path.len != 0 && document != NULL) {
+		struct str token = next_token(arena, &path);
+		size_t at = 0;
+		if (json_is(document, JSON_ARRAY))
+			document = index_of(token, document->len, document->len, &at) ? document->items[at] : NULL;
+		else
+			document = json_find(document, token);
+	}
+	return document;
+}
+
+static struct error *test_value(struct arena *arena, const struct json *document, struct str path,
+				const struct json *value)
+{
+	const struct json *found = look_up(arena, document, path);
+
+	if (json_absent(found) && json_absent(value))
+		return NULL;
+	return json_equal(found, value) ? NULL : misfit();
+}
+
+static struct error *operate(struct arena *arena, const struct json *document, const struct json *operation,
+			     const struct json **out)
+{
+	struct str op = json_get_str(operation, "op"), path = json_get_str(operation, "path");
+	const struct json *value = json_get(operation, "value"), *from = NULL;
+	struct str source = json_get_str(operation, "from");
+	struct error *err;
+
+	*out = document;
+	if (!json_is(json_get(operation, "path"), JSON_STRING))
+		return misfit();
+	if (str_is(op, "test"))
+		return test_value(arena, document, path, value);
+	if (str_is(op, "remove"))
+		return change(arena, document, path, CHANGE_REMOVE, NULL, out);
+	if (str_is(op, "move") || str_is(op, "copy")) {
+		from = look_up(arena, document, source);
+		if (from == NULL || !json_is(json_get(operation, "from"), JSON_STRING))
+			return misfit();
+		if (str_is(op, "move")) {
+			err = change(arena, document, source, CHANGE_REMOVE, NULL, &document);
+			if (err != NULL)
+				return err;
+		}
+		return change(arena, document, path, CHANGE_ADD, from, out);
+	}
+	if (value == NULL)
+		value = &json_null;
+	if (str_is(op, "add"))
+		return change(arena, document, path, CHANGE_ADD, value, out);
+	if (str_is(op, "replace"))
+		return change(arena, document, path, CHANGE_REPLACE, value, out);
+	return misfit();
+}
+
+struct error *json_patch(struct arena *arena, const struct json *document, const struct json *patch,
+			 const struct json **out)
+{
+	if (!json_is(patch, JSON_ARRAY))
+		return error_new(ERR_BAD_REQUEST,
+				 "error decoding patch: json: cannot unmarshal %s into Go value of type []handlers.jsonPatchOp",
+				 json_type_name(patch));
+	if (patch->len > LIMIT_PATCH_OPERATIONS)
+		return error_new(ERR_TOO_LARGE,
+				 "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %u",
+				 LIMIT_PATCH_OPERATIONS, patch->len);
+	JSON_EACH (patch, it) {
+		struct error *err = operate(arena, document, it.value, &document);
+		if (err != NULL)
+			return err;
+	}
+	*out = document;
+	return NULL;
+}
+
+const struct json *json_merge_patch(struct arena *arena, const struct json *document, const struct json *patch)
+{
+	const struct json *merged = json_is(document, JSON_OBJECT) ? document : &json_empty_object;
+
+	if (!json_is(patch, JSON_OBJECT))
+		return patch;
+	JSON_EACH (patch, it) {
+		const struct json *value = NULL;
+		if (it.value->type != JSON_NULL)
+			value = json_merge_patch(arena, json_find(merged, it.key), it.value);
+		merged = json_with_key(arena, merged, it.key, value);
+	}
+	return merged;
+}
