@@ -85,6 +85,16 @@ struct error *runtime_caps_merge(const struct str *add, size_t n_add, const stru
 
 /* --- in the child --- */
 
+uint64_t caps_held(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (capget(&header, data) != 0)
+		return 0;
+	return (uint64_t)data[0].permitted | (uint64_t)data[1].permitted << 32;
+}
+
 struct error *caps_bound(uint64_t caps)
 {
 	for (int cap = 0; cap < 64; cap++) {

@@ -53,7 +53,7 @@ struct error *container_spawn(const struct container_setup *setup, struct contai
 				   .pidfd = (uint64_t)(uintptr_t)&pidfd,
 				   .exit_signal = SIGCHLD };
 	struct error *err = NULL;
-	long pid;
+	long pid = -1;
 
 	*child = (struct container_child){ .pid = -1, .pidfd = -1, .sync = -1, .console = -1 };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)

@@ -18,6 +18,7 @@ libruntime_a_SOURCES = \
 	runtime/node_root.c \
 	runtime/node_sandbox.c \
 	runtime/node_stream.c \
+	runtime/oci.c runtime/oci.h runtime/oci_spec.c \
 	runtime/process.c runtime/process.h \
 	runtime/runtime.h \
 	runtime/seccomp.c runtime/seccomp.h \
@@ -25,7 +26,7 @@ libruntime_a_SOURCES = \
 	runtime/user.c runtime/user.h \
 	runtime/wire.c runtime/wire.h
 # Public headers: runtime/runtime.h (what a container is) and runtime/node.h (the node process).
-runtime_LIBS = libruntime.a $(base_LIBS)
+runtime_LIBS = libruntime.a $(json_LIBS)
 
 # The two programs without the rest of monokube, for tests and measurements.
 noinst_PROGRAMS += tests/unit/runtime/driver

@@ -375,7 +375,7 @@ static void run(struct node *node)
 
 /* --- start --- */
 
-static struct error *listen_at(const char *path, int *out)
+static struct error *bind_at(const char *path, int *out)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -392,7 +392,7 @@ static struct error *listen_at(const char *path, int *out)
 	old = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
 	umask(old);
-	if (rc != 0 || listen(fd, 64) != 0)
+	if (rc != 0)
 		return error_errno(errno, "listen at %s", path);
 	*out = fd_take(&fd);
 	return NULL;
@@ -472,6 +472,9 @@ static struct error *become(struct node *node, int listener)
 		err = sandboxes_load(node);
 	if (err == NULL && !node->options.hub)
 		err = containers_load(node);
+	/* here and not by the command: SO_PEERCRED tells a client who listens, which is how it learns our pid */
+	if (err == NULL && listen(listener, 64) != 0)
+		err = error_errno(errno, "listen at %s", node->options.socket);
 	if (err == NULL)
 		err = watch_start(node, &node->listener, listener, EPOLLIN);
 	return err;
@@ -563,7 +566,7 @@ static struct error *start(struct node *node)
 	long pid;
 
 	if (err == NULL)
-		err = listen_at(node->options.socket, &listener);
+		err = bind_at(node->options.socket, &listener);
 	if (err != NULL)
 		return err;
 	if (pipe2(report, O_CLOEXEC) != 0)

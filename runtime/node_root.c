@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -393,5 +394,34 @@ struct error *node_root_enter(struct node *node)
 		if (node->state_dir < 0)
 			err = error_errno(errno, "open /var/lib/monokube");
 	}
+	return err;
+}
+
+/* Several nodes of one prefix come and go at once: whoever is last takes the levels above. */
+static void remove_empty_parents(struct cgroup_root *root, char *path)
+{
+	char *slash;
+
+	while ((slash = strrchr(path, '/')) != NULL && slash != path) {
+		*slash = '\0';
+		for (size_t i = 0; i < root->n; i++)
+			unlinkat(root->hierarchies[i].fd, path, AT_REMOVEDIR);
+	}
+}
+
+struct error *node_remove_group(const char *group)
+{
+	AUTO_FREE char *path = xstrdup(group + strspn(group, "/"));
+	struct cgroup_root *root;
+	struct error *err = cgroup_root_open(&root);
+
+	if (err != NULL)
+		return err;
+	err = cgroup_kill(root, path, SIGKILL);
+	if (err == NULL)
+		err = cgroup_remove(root, path);
+	if (err == NULL)
+		remove_empty_parents(root, path);
+	cgroup_root_free(root);
 	return err;
 }

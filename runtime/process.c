@@ -476,10 +476,11 @@ static struct error *become_user(struct process *p)
 static struct error *confine(struct process *p)
 {
 	const struct runtime_spec *spec = p->spec;
-	const struct caps_sets sets = { .effective = spec->caps,
-					.permitted = spec->caps,
-					.inheritable = spec->caps_inheritable | spec->caps_ambient,
-					.ambient = spec->caps_ambient & spec->caps };
+	const uint64_t caps = spec->caps & caps_held(); /* a root without some rights gives the rest */
+	const struct caps_sets sets = { .effective = caps,
+					.permitted = caps,
+					.inheritable = (spec->caps_inheritable | spec->caps_ambient) & caps,
+					.ambient = spec->caps_ambient & caps };
 	struct error *err = NULL;
 
 	if (spec->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
@@ -487,7 +488,7 @@ static struct error *confine(struct process *p)
 	if (!spec->no_new_privs) /* needs CAP_SYS_ADMIN, which is about to go */
 		err = seccomp_install(p->setup->seccomp);
 	if (err == NULL)
-		err = caps_bound(spec->caps);
+		err = caps_bound(caps);
 	if (err == NULL)
 		err = become_user(p);
 	if (err == NULL)
