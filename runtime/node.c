@@ -498,10 +498,10 @@ static void node_fini(struct node *node)
 {
 	while (!list_empty(&node->execs))
 		exec_free(LIST_FIRST(&node->execs, struct exec, link));
-	MAP_EACH (&node->containers, c)
-		container_free(c->value);
-	MAP_EACH (&node->sandboxes, s)
-		sandbox_free(s->value);
+	MAP_EACH (&node->containers, it)
+		container_free(map_take(&node->containers, it->key));
+	MAP_EACH (&node->sandboxes, it)
+		sandbox_free(map_take(&node->sandboxes, it->key));
 	while (!list_empty(&node->conns))
 		conn_end(LIST_FIRST(&node->conns, struct node_conn, link));
 	LIST_EACH (&node->seccomp, struct node_seccomp, link, p) {
