@@ -42,6 +42,7 @@ noinst_LIBRARIES += libapi.a
 nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
 	api/api.h api/hooks.h api/private.h api/walk.h \
+	api/convert.c api/convert.h \
 	api/decode.c \
 	api/defaults.c \
 	api/discovery.c \

@@ -183,16 +183,16 @@ static void claim(struct view *v)
 {
 	struct deployments *self = v->self;
 	struct object_list near = informer_lookup(self->sets, self->sets_by_namespace, object_namespace(v->object));
-	struct selector *selector = NULL;
-	struct error *err = selector_of_object(v->arena, json_path(v->tree, "spec.selector"), &selector);
+	struct selector selector = { .nothing = true };
+	struct error *err = selector_from_object(v->arena, json_path(v->tree, "spec.selector"), &selector);
 
 	error_free(err);
 	for (size_t i = 0; i < near.len; i++) {
 		const struct json *set = object_tree(near.ptr[i]);
 		bool owned = is_controlled_by(set, object_uid(v->object));
 
-		if (!owned && controller_of(set) == NULL && selector != NULL && !is_deleting(v->tree) && !is_deleting(set) &&
-		    selector_matches(selector, labels_of(set))) {
+		if (!owned && controller_of(set) == NULL && !is_deleting(v->tree) && !is_deleting(set) &&
+		    selector_matches(&selector, labels_of(set))) {
 			const struct json *refs = json_append(v->arena, json_path(set, "metadata.ownerReferences"),
 							      owner_reference(v->arena, v->object));
 

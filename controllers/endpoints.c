@@ -255,7 +255,7 @@ static struct error *sync_slices(void *arg, struct work *work)
 {
 	struct endpoints *self = arg;
 	struct object *service = informer_find_key(self->services, work->key);
-	struct selector *selector;
+	struct selector selector;
 	struct error *err;
 
 	if (wait_for_informers(self, work))
@@ -268,11 +268,11 @@ static struct error *sync_slices(void *arg, struct work *work)
 	    is_deleting(object_tree(service)))
 		return NULL;
 	object_keep(work->arena, object_ref(service));
-	err = selector_of_object(work->arena, JSON_OBJECT_OF(work->arena, { "matchLabels", selector_map(service) }), &selector);
+	err = selector_from_object(work->arena, JSON_OBJECT_OF(work->arena, { "matchLabels", selector_map(service) }), &selector);
 	if (err != NULL)
 		return err;
 	JSON_EACH (json_path(object_tree(service), "spec.ipFamilies"), it)
-		sync_family(self, work, service, selector, str_is(json_str(it.value), "IPv6") ? "IPv6" : "IPv4");
+		sync_family(self, work, service, &selector, str_is(json_str(it.value), "IPv6") ? "IPv6" : "IPv4");
 	return NULL;
 }
 
@@ -340,7 +340,7 @@ static struct error *sync_endpoints(void *arg, struct work *work)
 	struct object *service = informer_find_key(self->services, work->key), *existing;
 	const struct json *subsets, *body, *labels, *trigger;
 	struct arena *arena = work->arena;
-	struct selector *selector;
+	struct selector selector;
 	struct error *err;
 
 	if (wait_for_informers(self, work))
@@ -354,10 +354,10 @@ static struct error *sync_endpoints(void *arg, struct work *work)
 	}
 	if (json_len(selector_map(service)) == 0 || str_is(json_path_str(object_tree(service), "spec.type"), "ExternalName"))
 		return NULL;
-	err = selector_of_object(arena, JSON_OBJECT_OF(arena, { "matchLabels", selector_map(service) }), &selector);
+	err = selector_from_object(arena, JSON_OBJECT_OF(arena, { "matchLabels", selector_map(service) }), &selector);
 	if (err != NULL)
 		return err;
-	subsets = subsets_of(self, work, service, selector);
+	subsets = subsets_of(self, work, service, &selector);
 	labels = endpoints_labels(arena, object_tree(service));
 	trigger = JSON_OBJECT_OF(arena, { TRIGGER, time_json(arena, clock_now()) });
 	if (existing != NULL && json_equal(json_get(object_tree(existing), "subsets"), subsets) &&

@@ -18,14 +18,23 @@ struct sets {
 
 /* --- who owns a pod --- */
 
-static struct error *selector_of(struct sets *self, struct arena *arena, const struct json *set, struct selector **out)
+static struct error *selector_of(struct sets *self, struct arena *arena, const struct json *set, struct selector *out)
 {
 	const struct json *selector = json_path(set, "spec.selector");
 
 	/* A ReplicationController's selector is a plain map. */
 	if (str_is(kind_name(self->kind), "ReplicationController"))
 		selector = JSON_OBJECT_OF(arena, { "matchLabels", selector });
-	return selector_of_object(arena, selector, out);
+	return selector_from_object(arena, selector, out);
+}
+
+static bool selects(struct sets *self, struct arena *arena, const struct json *set, struct selector *out)
+{
+	struct error *err = selector_of(self, arena, set, out);
+	bool ok = err == NULL;
+
+	error_free(err);
+	return ok;
 }
 
 static void wake_matching(struct sets *self, struct object *pod, uint64_t revision)
@@ -34,11 +43,11 @@ static void wake_matching(struct sets *self, struct object *pod, uint64_t revisi
 	struct arena *arena = arena_new();
 
 	INFORMER_EACH (self->sets, set) {
-		struct selector *selector;
+		struct selector selector;
 
 		if (!str_eq(object_namespace(set), object_namespace(pod)))
 			continue;
-		if (selector_of(self, arena, object_tree(set), &selector) == NULL && selector_matches(selector, labels))
+		if (selects(self, arena, object_tree(set), &selector) && selector_matches(&selector, labels))
 			workqueue_add(self->queue, object_path(arena, set), revision);
 	}
 	arena_free(arena);
@@ -262,7 +271,7 @@ static struct error *sync_set(void *arg, struct work *work)
 	struct object *set = informer_find_key(self->sets, work->key);
 	VEC(struct object *) mine = { 0 };
 	struct counts counts = { 0 };
-	struct selector *selector;
+	struct selector selector;
 	const struct json *tree;
 	int64_t wanted, have;
 	struct object_list near;
@@ -282,7 +291,7 @@ static struct error *sync_set(void *arg, struct work *work)
 	near = informer_lookup(self->pods, self->pods_by_namespace, object_namespace(set));
 	for (size_t i = 0; i < near.len; i++) {
 		const struct json *pod = object_tree(near.ptr[i]);
-		bool fits = selector_matches(selector, labels_of(pod));
+		bool fits = selector_matches(&selector, labels_of(pod));
 		bool owned = is_controlled_by(pod, object_uid(set));
 
 		if (owned && !fits && !is_deleting(tree))
