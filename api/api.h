@@ -124,6 +124,9 @@ struct str resource_text(struct arena *arena, const struct kind *kind);
 struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree,
 				  const struct json *patch, const struct json **out) MUST_CHECK;
 
+/* A value as Go prints it with %v, for messages: map[spec:map[replicas:x]]. */
+struct str api_go_text(struct arena *arena, const struct json *value);
+
 /* ---- tables ---------------------------------------------------------------------------------------------------- */
 
 /* The cells of one row, in the order of the kind's columns, as JSON values. now: ns since 1970. */

@@ -52,7 +52,7 @@ struct object *object_with_revision(struct object *object, uint64_t revision);
 
 /* JSON as it is sent, in three pieces: before, the resourceVersion member, behind it. Borrowed from the object. */
 void object_json_parts(struct object *object, struct str parts[3]);
-/* The same for an item of a typed list: without kind and apiVersion. */
+/* The same for an item of a typed list: without kind and apiVersion, and without the brace that opens it. */
 void object_json_item_parts(struct object *object, struct str parts[3]);
 void object_write_json(struct buf *out, struct object *object);
 /* Protobuf as it is sent, with envelope; made once and kept. NULL for custom resources. */

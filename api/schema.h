@@ -1,5 +1,5 @@
 /*
- * The catalogue of kinds: what api/kinds/*.kinds says, compiled at build time into constant data.
+ * The catalogue of kinds: what the files in api/kinds/ say, compiled at build time into constant data.
  *
  * A type is a struct of the API or a leaf (string, Quantity, …); a field belongs to a type; a kind is what has a
  * resource: a path, verbs, columns. All records lie in one block and point to each other by distance, so they need no
@@ -59,6 +59,8 @@ enum {
 	TYPE_OBJECT = 1,       /* begins with kind and apiVersion */
 	TYPE_UNPUBLISHED = 2,  /* not in OpenAPI: inlined elsewhere or never sent */
 	TYPE_ATOMIC = 4,       /* x-kubernetes-map-type: atomic */
+	TYPE_HAS_DEFAULTS = 8, /* it, or something below it; found by the compiler */
+	TYPE_HAS_RULES = 16,   /* the same for validation */
 };
 
 struct type {
@@ -93,6 +95,7 @@ enum {
 	FIELD_PATCH_REPLACE = 256,
 	FIELD_UNPUBLISHED = 512, /* inlined from a struct that OpenAPI does not know */
 	FIELD_TYPE_META = 1024,  /* kind and apiVersion */
+	FIELD_WRAPPED = 2048,    /* on the wire the list is a message of its own */
 };
 
 #define FIELD_INLINE 2
@@ -143,7 +146,7 @@ struct column {
 	struct catalog_text name;
 	struct catalog_text type;   /* "string", "integer", "date" */
 	struct catalog_text format; /* "name" or empty */
-	struct catalog_text path;   /* where a plain cell comes from; empty: the kind's cells function knows */
+	struct catalog_text path;   /* how a plain cell is made, see api/print.c; empty: the cells hook knows */
 	struct catalog_text doc;
 	uint32_t priority;
 };
@@ -165,6 +168,7 @@ struct kind {
 	struct catalog_text store_version;
 	struct catalog_ref short_names;  /* struct catalog_text */
 	struct catalog_ref categories;   /* struct catalog_text */
+	struct catalog_ref fields;       /* struct catalog_text: what a field selector may name, beside metadata */
 	struct catalog_ref subresources; /* struct subresource */
 	struct catalog_ref columns;      /* struct column */
 	struct catalog_ref type;         /* struct type */

@@ -1,0 +1,859 @@
+/*
+ * From any JSON value to the form Go would write: the first half of the walker.
+ *
+ * Each struct is decoded into slots, one per field, and then written out in the order of the schema with Go's rules of
+ * presence. Errors are those of encoding/json (as changed by sigs.k8s.io/json): the first one in the text counts, and it
+ * names the innermost struct and the fields on the way, without indices. Notes of strict decoding name the path with
+ * indices.
+ */
+#include <string.h>
+
+#include "api/api.h"
+#include "api/quantity.h"
+#include "api/walk.h"
+#include "base/codec.h"
+#include "base/vec.h"
+
+#define MANY_NOTES 100 /* more are not kept, as upstream */
+
+struct decoder {
+	struct arena *arena;
+	struct api_notes *notes; /* NULL: nobody asks */
+	struct buf path;         /* "spec.containers[0]", kept only with notes */
+	VEC(struct str) fields;  /* Go's field stack */
+	const struct type *owner;
+	VEC(const struct json *) slots;
+};
+
+static struct error *decode_type(struct decoder *d, const struct field *field, const struct type *type,
+				 const struct json *value, const struct json **out) MUST_CHECK;
+
+/* ---- errors and notes ---- */
+
+static struct error *mismatch(struct decoder *d, const char *what, struct str number, struct str go_type)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_printf(&text, "json: cannot unmarshal %s", what);
+	if (number.len != 0)
+		buf_printf(&text, " %.*s", STR_ARG(number));
+	if (d->owner == NULL || d->fields.len == 0) {
+		buf_printf(&text, " into Go value of type %.*s", STR_ARG(go_type));
+		return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&text));
+	}
+	buf_printf(&text, " into Go struct field %.*s", STR_ARG(type_name(d->owner)));
+	for (size_t i = 0; i < d->fields.len; i++)
+		buf_printf(&text, ".%.*s", STR_ARG(d->fields.ptr[i]));
+	buf_printf(&text, " of type %.*s", STR_ARG(go_type));
+	return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&text));
+}
+
+static struct error *wrong_type(struct decoder *d, const struct json *value, struct str go_type)
+{
+	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
+}
+
+static void note_add(struct arena *arena, struct api_notes *notes, struct str text)
+{
+	if (notes->len >= MANY_NOTES)
+		return;
+	for (size_t i = 0; i < notes->len; i++)
+		if (str_eq(notes->text[i], text))
+			return;
+	if (notes->len == notes->cap) {
+		size_t cap = notes->cap == 0 ? 4 : notes->cap * 2;
+		struct str *grown = ARENA_ARRAY(arena, struct str, cap);
+		if (notes->len != 0)
+			memcpy(grown, notes->text, notes->len * sizeof(*grown));
+		notes->text = grown;
+		notes->cap = cap;
+	}
+	notes->text[notes->len++] = text;
+}
+
+static void note_unknown(struct decoder *d, struct str key)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_add(&text, STR("unknown field "));
+	AUTO_BUF struct buf path = { 0 };
+	buf_add(&path, buf_str(&d->path));
+	if (path.len != 0)
+		buf_putc(&path, '.');
+	buf_add(&path, key);
+	json_write_string(&text, buf_str(&path));
+	note_add(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
+}
+
+/* The path grows on the way down; the length to go back to is returned. */
+static size_t path_key(struct decoder *d, struct str key)
+{
+	size_t before = d->path.len;
+
+	if (d->notes == NULL)
+		return before;
+	if (before != 0)
+		buf_putc(&d->path, '.');
+	buf_add(&d->path, key);
+	return before;
+}
+
+static size_t path_index(struct decoder *d, size_t index)
+{
+	size_t before = d->path.len;
+
+	if (d->notes != NULL)
+		buf_printf(&d->path, "[%zu]", index);
+	return before;
+}
+
+/* ---- zero values and presence ---- */
+
+const struct json *walk_zero(struct arena *arena, const struct type *type)
+{
+	struct json_builder b = { .arena = arena };
+
+	switch ((enum type_form)type->form) {
+	case FORM_STRING:
+	case FORM_BYTES:
+		return &json_empty_string;
+	case FORM_BOOL:
+		return &json_false;
+	case FORM_INT32:
+	case FORM_INT64:
+	case FORM_DOUBLE:
+	case FORM_INT_OR_STRING:
+		return json_number_text(arena, STR("0"));
+	case FORM_QUANTITY:
+		return json_string(arena, STR("0"));
+	case FORM_TIME:
+	case FORM_MICRO_TIME:
+	case FORM_RAW:
+	case FORM_FIELDS:
+	case FORM_JSON:
+	case FORM_SCHEMA_OR_ARRAY:
+	case FORM_SCHEMA_OR_STRINGS:
+		return &json_null;
+	case FORM_SCHEMA_OR_BOOL:
+		return &json_false;
+	case FORM_STRUCT:
+	case FORM_COUNT:
+		break;
+	}
+	for (size_t i = 0; i < type_len(type); i++)
+		json_builder_member(&b, field_name(type_at(type, i)), walk_zero_field(arena, type_at(type, i)));
+	return json_builder_object(&b);
+}
+
+static bool by_value_struct(const struct field *field)
+{
+	switch ((enum type_form)field_type(field)->form) {
+	case FORM_STRUCT:
+	case FORM_TIME:
+	case FORM_MICRO_TIME:
+	case FORM_QUANTITY:
+	case FORM_INT_OR_STRING:
+	case FORM_RAW:
+		return field->shape == SHAPE_ONE;
+	case FORM_STRING:
+	case FORM_BOOL:
+	case FORM_INT32:
+	case FORM_INT64:
+	case FORM_DOUBLE:
+	case FORM_BYTES:
+	case FORM_FIELDS:
+	case FORM_JSON:
+	case FORM_SCHEMA_OR_BOOL:
+	case FORM_SCHEMA_OR_ARRAY:
+	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_COUNT:
+		break;
+	}
+	return false;
+}
+
+const struct json *walk_zero_field(struct arena *arena, const struct field *field)
+{
+	bool omit = (field->flags & FIELD_OMIT_EMPTY) != 0;
+
+	if ((field->flags & FIELD_OMIT_ZERO) != 0)
+		return NULL;
+	if ((field->flags & FIELD_POINTER) != 0 || field->shape != SHAPE_ONE || field_type(field)->form == FORM_BYTES)
+		return omit ? NULL : &json_null;
+	if (omit && !by_value_struct(field))
+		return NULL;
+	return walk_zero(arena, field_type(field));
+}
+
+bool walk_written(const struct field *field, const struct json *value)
+{
+	if (value == NULL)
+		return false;
+	if ((field->flags & FIELD_OMIT_ZERO) != 0 && value->type == JSON_NULL)
+		return false;
+	if ((field->flags & FIELD_OMIT_EMPTY) == 0)
+		return true;
+	if (field->shape != SHAPE_ONE)
+		return json_len(value) != 0;
+	if ((field->flags & FIELD_POINTER) != 0 || by_value_struct(field))
+		return true;
+	switch (value->type) {
+	case JSON_NULL:
+		return false;
+	case JSON_BOOL:
+		return value->len != 0;
+	case JSON_STRING:
+		return value->text.len != 0;
+	case JSON_NUMBER:
+		return json_double(value, 0) < 0 || json_double(value, 0) > 0;
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		break;
+	}
+	return true;
+}
+
+struct str walk_go_name(struct arena *arena, const struct type *type)
+{
+	struct str package = type_package(type);
+
+	switch ((enum type_form)type->form) {
+	case FORM_BYTES:
+		return STR("[]uint8");
+	case FORM_QUANTITY:
+		return STR("resource.Quantity");
+	case FORM_INT_OR_STRING:
+		return STR("intstr.IntOrString");
+	case FORM_STRING:
+	case FORM_BOOL:
+	case FORM_INT32:
+	case FORM_INT64:
+	case FORM_DOUBLE:
+		return type_name(type);
+	case FORM_STRUCT:
+	case FORM_TIME:
+	case FORM_MICRO_TIME:
+	case FORM_RAW:
+	case FORM_FIELDS:
+	case FORM_JSON:
+	case FORM_SCHEMA_OR_BOOL:
+	case FORM_SCHEMA_OR_ARRAY:
+	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_COUNT:
+		break;
+	}
+	return str_format(arena, "%.*s.%.*s", STR_ARG(str_skip(package, (size_t)(str_rfind(package, '.') + 1))),
+			  STR_ARG(type_name(type)));
+}
+
+struct str walk_go_type(struct arena *arena, const struct field *field)
+{
+	struct str name = walk_go_name(arena, field_type(field));
+
+	switch ((enum field_shape)field->shape) {
+	case SHAPE_ONE:
+		break;
+	case SHAPE_LIST:
+		return str_format(arena, "[]%.*s", STR_ARG(name));
+	case SHAPE_MAP:
+		if (field_type(field)->form == FORM_QUANTITY)
+			return STR("v1.ResourceList");
+		return str_format(arena, "map[string]%.*s", STR_ARG(name));
+	case SHAPE_MAP_OF_LISTS:
+		return str_format(arena, "map[string][]%.*s", STR_ARG(name));
+	}
+	return name;
+}
+
+/* ---- leaves ---- */
+
+static struct error *decode_integer(struct decoder *d, const struct type *type, const struct json *value,
+				    const struct json **out)
+{
+	int64_t number;
+
+	if (value->type != JSON_NUMBER)
+		return wrong_type(d, value, walk_go_name(d->arena, type));
+	if (!str_to_i64(value->text, &number) ||
+	    (type->form == FORM_INT32 && (number < INT32_MIN || number > INT32_MAX)))
+		return mismatch(d, "number", value->text, walk_go_name(d->arena, type));
+	/* Only "-0" is written differently. */
+	*out = number == 0 ? json_number_text(d->arena, STR("0")) : value;
+	return NULL;
+}
+
+static struct error *decode_int_or_string(struct decoder *d, const struct json *value, const struct json **out)
+{
+	int64_t number;
+
+	*out = value;
+	if (value->type == JSON_STRING)
+		return NULL;
+	if (value->type != JSON_NUMBER)
+		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type int32",
+				 json_type_name(value));
+	if (!str_to_i64(value->text, &number) || number < INT32_MIN || number > INT32_MAX)
+		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal number %.*s into Go value of type int32",
+				 STR_ARG(value->text));
+	*out = json_number(d->arena, number);
+	return NULL;
+}
+
+static struct error *decode_quantity(struct decoder *d, const struct json *value, const struct json **out)
+{
+	struct quantity q;
+	const char *why;
+
+	/* Upstream hands everything that is no string to the parser as it stands. */
+	struct str text = value->type == JSON_STRING || value->type == JSON_NUMBER ? value->text : json_format(d->arena, value);
+	if (!quantity_parse(str_trim(text), &q, &why))
+		return error_new(ERR_BAD_REQUEST, "%s", why);
+	struct str canonical = quantity_text(d->arena, &q);
+	*out = value->type == JSON_STRING && str_eq(canonical, value->text) ? value : json_string(d->arena, canonical);
+	return NULL;
+}
+
+static struct error *decode_bytes(struct decoder *d, const struct type *type, const struct json *value,
+				  const struct json **out)
+{
+	struct str text;
+	struct error *err;
+
+	if (value->type != JSON_STRING)
+		return wrong_type(d, value, walk_go_name(d->arena, type));
+	err = walk_base64(d->arena, value->text, &text);
+	if (err == NULL)
+		*out = json_string(d->arena, text);
+	return err;
+}
+
+static struct error *decode_schema_union(struct decoder *d, const struct type *type, const struct json *value,
+					 const struct json **out)
+{
+	const struct type *schema = type_find_full(type_package(type), STR("JSONSchemaProps"));
+	struct json_builder b = { .arena = d->arena };
+
+	*out = value;
+	if (value->type == JSON_OBJECT)
+		return decode_type(d, NULL, schema, value, out);
+	if (type->form == FORM_SCHEMA_OR_BOOL && value->type == JSON_BOOL)
+		return NULL;
+	if (value->type != JSON_ARRAY || type->form == FORM_SCHEMA_OR_BOOL)
+		return error_new(ERR_BAD_REQUEST, type->form == FORM_SCHEMA_OR_BOOL ? "boolean or JSON schema expected"
+										    : "array or JSON schema expected");
+	for (size_t i = 0; i < value->len; i++) {
+		const struct json *item = value->items[i];
+		struct error *err = NULL;
+		if (type->form == FORM_SCHEMA_OR_ARRAY)
+			err = decode_type(d, NULL, schema, item, &item);
+		else if (item->type != JSON_STRING)
+			err = error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type string",
+					json_type_name(item));
+		if (err != NULL)
+			return err;
+		json_builder_item(&b, item);
+	}
+	*out = json_builder_array(&b);
+	return NULL;
+}
+
+/* ---- structs ---- */
+
+static const struct field *find_field(const struct type *type, struct str key, size_t *hint)
+{
+	size_t n = type_len(type);
+
+	/* Members mostly come in the order of the schema. */
+	for (size_t k = 0; k < n; k++) {
+		size_t i = *hint + k < n ? *hint + k : *hint + k - n;
+		const struct field *field = type_at(type, i);
+		if (!str_eq(field_name(field), key))
+			continue;
+		*hint = i + 1 < n ? i + 1 : 0;
+		return field;
+	}
+	return NULL;
+}
+
+static struct error *decode_list(struct decoder *d, const struct field *field, const struct json *value,
+				 const struct json **out)
+{
+	struct json_builder b = { .arena = d->arena };
+
+	if (value->type != JSON_ARRAY)
+		return wrong_type(d, value, walk_go_type(d->arena, field));
+	for (size_t i = 0; i < value->len; i++) {
+		size_t before = path_index(d, i);
+		const struct json *item;
+		struct error *err = decode_type(d, field, field_type(field), value->items[i], &item);
+		if (err != NULL)
+			return err;
+		d->path.len = before;
+		json_builder_item(&b, item);
+	}
+	*out = json_builder_array(&b);
+	return NULL;
+}
+
+static struct error *decode_map(struct decoder *d, const struct field *field, const struct json *value,
+				const struct json **out)
+{
+	struct json_builder b = { .arena = d->arena };
+
+	if (value->type != JSON_OBJECT)
+		return wrong_type(d, value, walk_go_type(d->arena, field));
+	for (size_t i = 0; i < value->len; i++) {
+		const struct json_member *member = &value->members[i];
+		size_t before = path_key(d, member->key);
+		const struct json *item = &json_null;
+		struct error *err = NULL;
+		if (field->shape == SHAPE_MAP_OF_LISTS)
+			err = member->value->type == JSON_NULL ? NULL : decode_list(d, field, member->value, &item);
+		else if (member->value->type != JSON_NULL || field_type(field)->form != FORM_BYTES)
+			err = decode_type(d, field, field_type(field), member->value, &item);
+		if (err != NULL)
+			return err;
+		d->path.len = before;
+		json_builder_member(&b, member->key, item);
+	}
+	json_builder_sort(&b);
+	*out = json_builder_object(&b);
+	return NULL;
+}
+
+static struct error *decode_field(struct decoder *d, const struct field *field, const struct json *value,
+				  const struct json **out)
+{
+	switch ((enum field_shape)field->shape) {
+	case SHAPE_ONE:
+		break;
+	case SHAPE_LIST:
+		return decode_list(d, field, value, out);
+	case SHAPE_MAP:
+	case SHAPE_MAP_OF_LISTS:
+		return decode_map(d, field, value, out);
+	}
+	return decode_type(d, field, field_type(field), value, out);
+}
+
+/* Go's field stack also names the structs that are inlined on the way. */
+static void push_field(struct decoder *d, const struct field *field)
+{
+	struct str rest = field_wire(field), piece, name;
+
+	while (str_cut(&rest, '.', &piece))
+		if (str_find(piece, '@') >= 0 && str_cut(&piece, '@', &name))
+			vec_push(&d->fields, name);
+	vec_push(&d->fields, field_name(field));
+}
+
+static struct error *decode_member(struct decoder *d, const struct type *type, const struct json_member *member,
+				   size_t *hint, size_t slots)
+{
+	const struct field *field = find_field(type, member->key, hint);
+	size_t stack = d->fields.len, path;
+	struct error *err;
+
+	if (field == NULL) {
+		if (d->notes != NULL)
+			note_unknown(d, member->key);
+		return NULL;
+	}
+	if (member->value->type == JSON_NULL)
+		return NULL;
+	d->owner = type;
+	push_field(d, field);
+	path = path_key(d, member->key);
+	const struct json *value;
+	err = decode_field(d, field, member->value, &value);
+	if (err != NULL)
+		return err;
+	d->slots.ptr[slots + (size_t)(field - type_at(type, 0))] = value;
+	d->fields.len = stack;
+	d->path.len = path;
+	return NULL;
+}
+
+static struct error *decode_struct(struct decoder *d, const struct type *type, const struct json *value,
+				   const struct json **out)
+{
+	const struct type *owner = d->owner;
+	size_t n = type_len(type), slots = d->slots.len, hint = 0;
+	struct json_builder b = { .arena = d->arena };
+
+	if (value->type == JSON_NULL) {
+		*out = walk_zero(d->arena, type);
+		return NULL;
+	}
+	if (value->type != JSON_OBJECT)
+		return wrong_type(d, value, walk_go_name(d->arena, type));
+	vec_reserve(&d->slots, n);
+	if (n != 0)
+		memset(d->slots.ptr + slots, 0, n * sizeof(*d->slots.ptr));
+	d->slots.len += n;
+	for (size_t i = 0; i < value->len; i++) {
+		struct error *err = decode_member(d, type, &value->members[i], &hint, slots);
+		if (err != NULL)
+			return err;
+	}
+	d->owner = owner;
+	for (size_t i = 0; i < n; i++) {
+		const struct field *field = type_at(type, i);
+		const struct json *slot = d->slots.ptr[slots + i];
+		if (slot == NULL)
+			slot = walk_zero_field(d->arena, field);
+		else if (!walk_written(field, slot))
+			slot = NULL;
+		json_builder_member(&b, field_name(field), slot);
+	}
+	d->slots.len = slots;
+	*out = json_builder_object(&b);
+	return NULL;
+}
+
+static struct error *decode_type(struct decoder *d, const struct field *field, const struct type *type,
+				 const struct json *value, const struct json **out)
+{
+	(void)field;
+	*out = value;
+	if (value->type == JSON_NULL && type->form != FORM_STRUCT) {
+		*out = walk_zero(d->arena, type);
+		return NULL;
+	}
+	switch ((enum type_form)type->form) {
+	case FORM_STRUCT:
+		return decode_struct(d, type, value, out);
+	case FORM_STRING:
+		return value->type == JSON_STRING ? NULL : wrong_type(d, value, STR("string"));
+	case FORM_BOOL:
+		return value->type == JSON_BOOL ? NULL : wrong_type(d, value, STR("bool"));
+	case FORM_INT32:
+	case FORM_INT64:
+		return decode_integer(d, type, value, out);
+	case FORM_DOUBLE:
+		if (value->type != JSON_NUMBER)
+			return wrong_type(d, value, STR("float64"));
+		*out = json_real(d->arena, json_double(value, 0));
+		return NULL;
+	case FORM_BYTES:
+		return decode_bytes(d, type, value, out);
+	case FORM_TIME:
+	case FORM_MICRO_TIME:
+		return walk_time(d->arena, value, type->form == FORM_MICRO_TIME, out);
+	case FORM_QUANTITY:
+		return decode_quantity(d, value, out);
+	case FORM_INT_OR_STRING:
+		return decode_int_or_string(d, value, out);
+	case FORM_RAW:
+	case FORM_FIELDS:
+	case FORM_JSON:
+		return NULL;
+	case FORM_SCHEMA_OR_BOOL:
+	case FORM_SCHEMA_OR_ARRAY:
+	case FORM_SCHEMA_OR_STRINGS:
+		return decode_schema_union(d, type, value, out);
+	case FORM_COUNT:
+		break;
+	}
+	return NULL;
+}
+
+struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value,
+			    struct api_notes *notes, const struct json **out)
+{
+	struct decoder d = { .arena = arena, .notes = notes };
+	struct error *err = decode_type(&d, NULL, type, value, out);
+
+	buf_fini(&d.path);
+	vec_fini(&d.fields);
+	vec_fini(&d.slots);
+	return err;
+}
+
+/* ---- whole bodies ---- */
+
+struct duplicates {
+	struct arena *arena;
+	struct api_notes *notes;
+	struct api_notes yaml; /* lines, to be joined into one note */
+};
+
+static void duplicate_found(void *arg, struct str path, int line)
+{
+	struct duplicates *d = arg;
+
+	if (line != 0)
+		note_add(d->arena, &d->yaml, str_format(d->arena, "  line %d: key \"%.*s\" already set in map", line, STR_ARG(path)));
+	else
+		note_add(d->arena, d->notes, str_format(d->arena, "duplicate field \"%.*s\"", STR_ARG(path)));
+}
+
+static struct str body_kind(const struct api_body *body)
+{
+	return body->kind != NULL ? kind_name(body->kind) : type_name(body->type);
+}
+
+/* The start of a body, as upstream quotes it: text when it is JSON-like, else hex. */
+static struct error *unrecognized(const struct api_body *body, struct error *cause, const char *prefix)
+{
+	AUTO_BUF struct buf start = { 0 };
+	struct str text = body->text;
+
+	if (text.len == 0) {
+		buf_add(&start, STR("<empty>"));
+	} else if (body->media == API_JSON && text.ptr[0] == '{') {
+		buf_add(&start, str_head(text, 30));
+		if (text.len > 30)
+			buf_add(&start, STR(" ..."));
+	} else {
+		hex_encode(&start, str_head(text, 30));
+		if (text.len > 30)
+			buf_add(&start, STR(" ..."));
+	}
+	struct error *err = error_new(ERR_BAD_REQUEST, "the object provided is unrecognized (must be of type %.*s): %s%s (%s)",
+				      STR_ARG(body_kind(body)), prefix, cause->text, buf_cstr(&start));
+	error_free(cause);
+	return err;
+}
+
+static struct error *read_text(struct arena *arena, const struct api_body *body, struct api_notes *notes,
+			       const struct json **out)
+{
+	static const char head[] = "couldn't get version/kind; json parse error: ";
+	struct duplicates d = { .arena = arena, .notes = notes };
+	struct json_options options = { .duplicate = notes != NULL ? duplicate_found : NULL, .arg = &d };
+	struct error *err = body->media == API_YAML ? json_read_yaml(arena, body->text, &options, out)
+						    : json_read(arena, body->text, &options, out);
+
+	if (err != NULL)
+		return unrecognized(body, err, body->media == API_YAML ? "" : head);
+	if ((*out)->type != JSON_OBJECT && (*out)->type != JSON_NULL) {
+		err = error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type struct { APIVersion string "
+						 "\"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+						 "\"json:\\\"kind,omitempty\\\"\" }", json_type_name(*out));
+		return unrecognized(body, err, head);
+	}
+	if (d.yaml.len != 0) {
+		AUTO_BUF struct buf joined = { 0 };
+		buf_add(&joined, STR("yaml: unmarshal errors:"));
+		for (size_t i = 0; i < d.yaml.len; i++)
+			buf_printf(&joined, "\n%.*s", STR_ARG(d.yaml.text[i]));
+		note_add(arena, notes, str_dup(arena, buf_str(&joined)));
+	}
+	return NULL;
+}
+
+static struct error *not_handled(const struct api_body *body, struct str version, struct str kind, struct error *cause)
+{
+	struct error *err = error_new(ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", STR_ARG(kind),
+				      STR_ARG(version), STR_ARG(body_kind(body)), cause->text);
+
+	error_free(cause);
+	return err;
+}
+
+static struct str wanted_version(const struct api_body *body)
+{
+	return body->kind != NULL ? kind_version(body->kind) : type_version(body->type);
+}
+
+/* Go's package alias in "converting (v1.Secret) to (core.ConfigMap)". */
+static struct str internal_package(const struct api_body *body)
+{
+	struct str group = body->kind != NULL ? kind_group(body->kind) : type_group(body->type), head;
+
+	if (group.len == 0)
+		return STR("core");
+	str_cut(&group, '.', &head);
+	return head;
+}
+
+/* What the body says it is must be what the path asks for; what it leaves out the path supplies. */
+static struct error *check_kind(const struct api_body *body, struct str api_version, struct str kind)
+{
+	const struct type *type = body->type != NULL ? body->type : kind_type(body->kind);
+	struct str rest = api_version, group = { 0 };
+	struct error *cause;
+
+	if (api_version.len != 0 && str_find(api_version, '/') >= 0)
+		str_cut(&rest, '/', &group);
+	if (kind.len == 0)
+		kind = body_kind(body);
+	if (api_version.len == 0) {
+		rest = type_version(type);
+		group = type_group(type);
+	}
+	const struct type *said = type_find_named(group, rest, kind);
+	if (said == type)
+		return NULL;
+	if (said == NULL)
+		cause = error_new(ERR_BAD_REQUEST, "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
+						   "\"pkg/runtime/scheme.go:111\"", STR_ARG(kind), STR_ARG(api_version));
+	else
+		cause = error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest),
+				  STR_ARG(kind), STR_ARG(internal_package(body)), STR_ARG(body_kind(body)));
+	return not_handled(body, wanted_version(body), kind, cause);
+}
+
+static struct error *decode_proto(struct arena *arena, const struct api_body *body, const struct json **out)
+{
+	const struct type *type = body->type != NULL ? body->type : kind_type(body->kind);
+	struct api_envelope envelope;
+	struct error *err = api_read_envelope(body->text, &envelope);
+
+	if (err != NULL)
+		return unrecognized(body, err, "");
+	err = check_kind(body, envelope.api_version, envelope.kind);
+	if (err != NULL)
+		return err;
+	err = api_read_proto(arena, type, envelope.raw, out);
+	if (err != NULL)
+		return not_handled(body, wanted_version(body), body_kind(body), err);
+	if (envelope.kind.len != 0)
+		*out = api_with_type(arena, *out, str_dup(arena, envelope.api_version), str_dup(arena, envelope.kind));
+	return NULL;
+}
+
+struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes,
+			 const struct json **out)
+{
+	const struct type *type = body->type != NULL ? body->type : kind_type(body->kind);
+	const struct json *raw;
+	struct error *err;
+
+	if (body->media == API_PROTOBUF) {
+		err = decode_proto(arena, body, out);
+	} else {
+		err = read_text(arena, body, notes, &raw);
+		if (err != NULL)
+			return err;
+		struct str kind = json_get_str(raw, "kind");
+		err = check_kind(body, json_get_str(raw, "apiVersion"), kind);
+		if (err != NULL)
+			return err;
+		err = api_normalize(arena, type, raw, notes, out);
+		if (err != NULL)
+			return not_handled(body, wanted_version(body), kind.len != 0 ? kind : body_kind(body), err);
+	}
+	if (err == NULL && body->kind != NULL)
+		*out = api_with_kind(arena, *out, body->kind);
+	return err;
+}
+
+struct error *api_strict_error(const struct api_body *body, const struct api_notes *notes)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_add(&text, STR("strict decoding error: "));
+	for (size_t i = 0; i < notes->len; i++)
+		buf_printf(&text, "%s%.*s", i == 0 ? "" : ", ", STR_ARG(notes->text[i]));
+	return not_handled(body, wanted_version(body), body_kind(body), error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&text)));
+}
+
+const struct json *api_without_kind(struct arena *arena, const struct json *tree)
+{
+	return json_with(arena, json_with(arena, tree, "kind", NULL), "apiVersion", NULL);
+}
+
+const struct json *api_with_type(struct arena *arena, const struct json *tree, struct str api_version, struct str kind)
+{
+	struct json_builder b = { .arena = arena };
+
+	if (json_len(tree) >= 2 && str_is(tree->members[0].key, "kind") && str_eq(json_str(tree->members[0].value), kind) &&
+	    str_is(tree->members[1].key, "apiVersion") && str_eq(json_str(tree->members[1].value), api_version))
+		return tree;
+	json_builder_member(&b, STR("kind"), json_string(arena, kind));
+	json_builder_member(&b, STR("apiVersion"), json_string(arena, api_version));
+	JSON_EACH (tree, it)
+		if (!str_is(it.key, "kind") && !str_is(it.key, "apiVersion"))
+			json_builder_member(&b, it.key, it.value);
+	return json_builder_object(&b);
+}
+
+const struct json *api_with_kind(struct arena *arena, const struct json *tree, const struct kind *kind)
+{
+	return api_with_type(arena, tree, kind_api_version(kind), kind_name(kind));
+}
+
+/* ---- path copying in normal form ---- */
+
+const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object,
+			      const struct field *field, const struct json *value)
+{
+	struct json_builder b = { .arena = arena };
+	const struct field *first = type_at(type, 0);
+	bool placed = false;
+
+	if (json_find(object, field_name(field)) != NULL || value == NULL)
+		return json_with_key(arena, object, field_name(field), value);
+	JSON_EACH (object, it) {
+		const struct field *here = type_find(type, it.key);
+		if (!placed && here != NULL && here - first > field - first) {
+			json_builder_member(&b, field_name(field), value);
+			placed = true;
+		}
+		json_builder_member(&b, it.key, it.value);
+	}
+	if (!placed)
+		json_builder_member(&b, field_name(field), value);
+	return json_builder_object(&b);
+}
+
+static const struct json *with_steps(struct arena *arena, const struct type *type, const struct json *tree, struct str rest,
+				     const struct json *value);
+
+/* Below a field that is a map or a list: the next step is a key or an index. */
+static const struct json *with_element(struct arena *arena, const struct field *field, const struct json *container,
+				       struct str rest, const struct json *value)
+{
+	struct str step;
+	uint64_t index;
+
+	if (!str_cut(&rest, '.', &step))
+		return value;
+	if (field->shape == SHAPE_LIST) {
+		if (!str_to_u64(step, &index))
+			return container;
+		const struct json *old = json_at(container, (size_t)index);
+		return json_with_item(arena, container, (size_t)index,
+				      rest.len == 0 ? value : with_steps(arena, field_type(field), old, rest, value));
+	}
+	const struct json *item = rest.len == 0 ? value : with_steps(arena, field_type(field), json_find(container, step), rest, value);
+	const struct json *map = json_with_key(arena, container, step, item);
+	struct json_builder b = { .arena = arena };
+	JSON_EACH (map, it)
+		json_builder_member(&b, it.key, it.value);
+	json_builder_sort(&b);
+	return json_builder_object(&b);
+}
+
+static const struct json *with_steps(struct arena *arena, const struct type *type, const struct json *tree, struct str rest,
+				     const struct json *value)
+{
+	struct str name;
+
+	if (!str_cut(&rest, '.', &name))
+		return value;
+	const struct field *field = type_find(type, name);
+	if (field == NULL)
+		return tree;
+	if (json_absent(tree))
+		tree = walk_zero(arena, type);
+	const struct json *old = json_find(tree, name), *new = value;
+	if (rest.len != 0 && old == NULL && value == NULL)
+		return tree;
+	if (rest.len != 0)
+		new = field->shape == SHAPE_ONE ? with_steps(arena, field_type(field), old, rest, value)
+						: with_element(arena, field, old, rest, value);
+	if (new == NULL)
+		new = walk_zero_field(arena, field);
+	else if (!walk_written(field, new))
+		new = NULL;
+	return walk_place(arena, type, tree, field, new);
+}
+
+const struct json *api_with(struct arena *arena, const struct type *type, const struct json *tree, const char *path,
+			    const struct json *value)
+{
+	return with_steps(arena, type, tree, str_from(path), value);
+}

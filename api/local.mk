@@ -1,0 +1,76 @@
+KINDS = \
+	api/kinds/groups.kinds \
+	api/kinds/meta.kinds \
+	api/kinds/core.kinds \
+	api/kinds/admission.kinds \
+	api/kinds/admissionregistration.kinds \
+	api/kinds/apidiscovery.kinds \
+	api/kinds/apiextensions.kinds \
+	api/kinds/apiregistration.kinds \
+	api/kinds/apps.kinds \
+	api/kinds/authentication.kinds \
+	api/kinds/authorization.kinds \
+	api/kinds/autoscaling.kinds \
+	api/kinds/batch.kinds \
+	api/kinds/certificates.kinds \
+	api/kinds/coordination.kinds \
+	api/kinds/discovery.kinds \
+	api/kinds/events.kinds \
+	api/kinds/flowcontrol.kinds \
+	api/kinds/networking.kinds \
+	api/kinds/node.kinds \
+	api/kinds/policy.kinds \
+	api/kinds/rbac.kinds \
+	api/kinds/resource.kinds \
+	api/kinds/scheduling.kinds \
+	api/kinds/storage.kinds
+EXTRA_DIST += $(KINDS)
+
+# The compiler of the catalogue runs at build time only.
+noinst_PROGRAMS += api/kindsc
+api_kindsc_SOURCES = api/kindsc.c api/schema.h $(STATIC_NSS)
+api_kindsc_LDADD = $(base_LIBS)
+
+api/catalog.c: api/kindsc$(EXEEXT) $(KINDS)
+	$(AM_V_GEN)$(MKDIR_P) api && api/kindsc$(EXEEXT) api/catalog.c api/catalog_hooks.h `for f in $(KINDS); do echo $(top_srcdir)/$$f; done`
+api/catalog_hooks.h: api/catalog.c
+	@test -f $@ || { rm -f api/catalog.c; $(MAKE) api/catalog.c; }
+CLEANFILES += api/catalog.c api/catalog_hooks.h
+
+# Public headers: api/api.h (the walker), api/schema.h (the catalogue), api/object.h, api/quantity.h.
+noinst_LIBRARIES += libapi.a
+nodist_libapi_a_SOURCES = api/catalog.c
+libapi_a_SOURCES = \
+	api/api.h api/hooks.h api/private.h api/walk.h \
+	api/convert.c api/convert.h \
+	api/decode.c \
+	api/defaults.c \
+	api/discovery.c \
+	api/leaf.c \
+	api/names.c api/names.h \
+	api/object.c api/object.h \
+	api/print.c \
+	api/proto.c \
+	api/quantity.c api/quantity.h \
+	api/schema.c api/schema.h \
+	api/selector.c api/selector.h \
+	api/strategic.c
+api/defaults.$(OBJEXT) api/print.$(OBJEXT): api/catalog_hooks.h
+api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
+
+check_PROGRAMS += tests/unit/api/test_api
+tests_unit_api_test_api_SOURCES = \
+	tests/unit/api/test_catalog.c \
+	tests/unit/api/test_decode.c \
+	tests/unit/api/test_defaults.c \
+	tests/unit/api/test_discovery.c \
+	tests/unit/api/test_object.c \
+	tests/unit/api/test_print.c \
+	tests/unit/api/test_quantity.c \
+	tests/unit/api/test_roundtrip.c \
+	tests/unit/api/test_selector.c \
+	tests/unit/api/test_strategic.c \
+	tests/unit/api/vectors.c tests/unit/api/vectors.h \
+	$(STATIC_NSS)
+tests_unit_api_test_api_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"'
+tests_unit_api_test_api_LDADD = libtap.a $(api_LIBS)

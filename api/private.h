@@ -1,0 +1,12 @@
+/* What the files of api share and nobody else sees. */
+#ifndef API_PRIVATE_H
+#define API_PRIVATE_H
+
+#include "api/schema.h"
+
+/* The compiled catalogue: a struct catalog and all it refers to. */
+extern const uint32_t catalog_block[];
+extern const struct api_group catalog_groups[];
+extern const size_t catalog_groups_len;
+
+#endif

@@ -1,0 +1,26 @@
+/* Pieces of the walker that several files of api use. Private. Pure. */
+#ifndef API_WALK_H
+#define API_WALK_H
+
+#include "api/schema.h"
+#include "base/error.h"
+#include "json/json.h"
+
+/* What a field holds when nobody said anything; NULL: it is not written. */
+const struct json *walk_zero_field(struct arena *arena, const struct field *field);
+/* The zero value of a type: "", 0, {…}, null for a time. */
+const struct json *walk_zero(struct arena *arena, const struct type *type);
+/* False when Go would leave a field with that (normal) value out. */
+bool walk_written(const struct field *field, const struct json *value);
+/* object with one member put where the schema has it, or removed (value NULL). */
+const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object,
+			      const struct field *field, const struct json *value);
+/* "[]v1.Container": how Go names what the field holds. */
+struct str walk_go_type(struct arena *arena, const struct field *field);
+struct str walk_go_name(struct arena *arena, const struct type *type);
+
+/* Text forms of leaves. Errors in Go's words. */
+struct error *walk_time(struct arena *arena, const struct json *value, bool micro, const struct json **out) MUST_CHECK;
+struct error *walk_base64(struct arena *arena, struct str text, struct str *out) MUST_CHECK;
+
+#endif
