@@ -115,7 +115,8 @@ TEST(header_bombs_are_refused)
 			stream_write(raw.stream, buf_str(&bomb));
 		}
 		for (int i = 0; i < 1000 && kind == 3 && !raw.over; i++) {
-			raw_send(&raw, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: "
+			raw_send(&raw, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+				       "aaaaaaaaaaaaaaaaa: "
 				       "b\r\n");
 			if (i == 0)
 				stream_write(raw.stream, STR(""));
@@ -123,7 +124,8 @@ TEST(header_bombs_are_refused)
 		}
 		CHECK(raw_over(&raw));
 		if (kind != 3)
-			CHECK(str_has_prefix(buf_str(&raw.in), kind == 2 ? STR("HTTP/1.1 414 ") : STR("HTTP/1.1 431 ")));
+			CHECK(str_has_prefix(buf_str(&raw.in),
+					     kind == 2 ? STR("HTTP/1.1 414 ") : STR("HTTP/1.1 431 ")));
 		raw_close(&raw);
 	}
 	CHECK_EQ(world.handled, 0);
@@ -188,7 +190,8 @@ TEST(pipelined_requests_wait_their_turn)
 	world_open(&world, MEMORY);
 	raw_open(&world, &raw);
 	for (int i = 0; i < 50; i++)
-		raw_send(&raw, i == 10 ? POST "Content-Length: 5\r\n\r\nxhole" : "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+		raw_send(&raw,
+			 i == 10 ? POST "Content-Length: 5\r\n\r\nxhole" : "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
 	raw_send(&raw, "GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" SMUGGLED);
 	CHECK(raw_over(&raw));
 	CHECK_EQ(world.handled, 51);
@@ -219,9 +222,14 @@ enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY
 
 static void send_frame(struct raw *raw, int type, int flags, uint32_t stream, struct str payload)
 {
-	unsigned char head[9] = { (unsigned char)(payload.len >> 16), (unsigned char)(payload.len >> 8),
-				  (unsigned char)payload.len, (unsigned char)type, (unsigned char)flags,
-				  (unsigned char)(stream >> 24), (unsigned char)(stream >> 16), (unsigned char)(stream >> 8),
+	unsigned char head[9] = { (unsigned char)(payload.len >> 16),
+				  (unsigned char)(payload.len >> 8),
+				  (unsigned char)payload.len,
+				  (unsigned char)type,
+				  (unsigned char)flags,
+				  (unsigned char)(stream >> 24),
+				  (unsigned char)(stream >> 16),
+				  (unsigned char)(stream >> 8),
 				  (unsigned char)stream };
 
 	stream_write(raw->stream, str_of((char *)head, 9));

@@ -76,11 +76,17 @@ static void curl(struct world *world, struct run *run, const char *arguments)
 	snprintf(out, sizeof(out), "%s/out", dir);
 	snprintf(command, sizeof(command),
 		 "D=%s U=%s://127.0.0.1:%u; exec 2>&1; curl --noproxy '*' -sS --max-time 20 %s %s", dir,
-		 world->ca.len > 0 ? "https" : "http", world->port, world->ca.len > 0 ? "--cacert $D/ca" : "", arguments);
+		 world->ca.len > 0 ? "https" : "http", world->port, world->ca.len > 0 ? "--cacert $D/ca" : "",
+		 arguments);
 	fd = open(out, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	CHECK(fd >= 0);
-	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "/bin/sh", .argv = argv, .fds = (int[]){ -1, fd, fd }, .n_fds = 3,
-						  .exited = on_exited, .arg = run }, &process));
+	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "/bin/sh",
+						  .argv = argv,
+						  .fds = (int[]){ -1, fd, fd },
+						  .n_fds = 3,
+						  .exited = on_exited,
+						  .arg = run },
+			    &process));
 	CHECK(loop_run_until(run_ended, run, 30 * NS_PER_S));
 	CHECK(fstat(fd, &st) == 0);
 	buf_reserve(&run->out, (size_t)st.st_size + 1);
@@ -126,11 +132,14 @@ TEST(curl_uploads_and_downloads_over_http2)
 	check_curl(&world, "$U/hello -o /dev/null; head -c 3000000 /dev/zero | "
 			   "curl --noproxy '*' -sS --cacert $D/ca -T - -X POST $U/upload", 0, "3000000");
 	/* Twenty at once on one connection. */
-	check_curl(&world, "-Z --no-progress-meter " WHAT "$U/produce?n=[1000000-1000019] | sort | uniq -c | wc -l", 0, "20\n");
+	check_curl(&world, "-Z --no-progress-meter " WHAT "$U/produce?n=[1000000-1000019] | sort | uniq -c | wc -l", 0,
+		   "20\n");
 	CHECK(http_server_stats(world.server).connections <= 5);
 	/* One that reads slowly beside one that does not. */
-	check_curl(&world, "--limit-rate 100k -o /dev/null $U/produce?n=300000 & "
-			   "curl --noproxy '*' -sS --cacert $D/ca " WHAT "$U/produce?n=5000000; wait", 0, "2 200 5000000\n");
+	check_curl(&world,
+		   "--limit-rate 100k -o /dev/null $U/produce?n=300000 & "
+		   "curl --noproxy '*' -sS --cacert $D/ca " WHAT "$U/produce?n=5000000; wait",
+		   0, "2 200 5000000\n");
 	close_world(&world);
 }
 
@@ -144,10 +153,11 @@ TEST(curl_speaks_plain_http)
 	check_curl(&world, "-0 -w '%{http_version}' $U/hello", 0, "hello\n1.1");
 	check_curl(&world, "-0 " WHAT "$U/produce?n=500000", 0, "1.1 200 500000\n");
 	/* More than a megabyte: Expect: 100-continue. */
-	check_curl(&world, "$U/hello -o /dev/null; head -c 2000000 /dev/zero > $D/big; "
-			   "curl --noproxy '*' -sS -v --data-binary @$D/big $U/upload 2>&1 | grep -o -E '^< HTTP.*|2000000$' | "
-			   "tr -d '\\r'", 0,
-		   "< HTTP/1.1 100 Continue\n< HTTP/1.1 200 OK\n2000000\n");
+	check_curl(&world,
+		   "$U/hello -o /dev/null; head -c 2000000 /dev/zero > $D/big; "
+		   "curl --noproxy '*' -sS -v --data-binary @$D/big $U/upload 2>&1 | grep -o -E '^< HTTP.*|2000000$' | "
+		   "tr -d '\\r'",
+		   0, "< HTTP/1.1 100 Continue\n< HTTP/1.1 200 OK\n2000000\n");
 	close_world(&world);
 }
 
