@@ -386,7 +386,8 @@ static void process(struct link_conn *conn, struct str fresh)
 		if (status == HPE_PAUSED) {
 			http_parser_pause(&conn->parser, 0);
 		} else if (status != HPE_OK) {
-			broken(conn, error_new(ERR_UNAVAILABLE, "malformed response: %s", http_errno_description(status)));
+			broken(conn,
+			       error_new(ERR_UNAVAILABLE, "malformed response: %s", http_errno_description(status)));
 			break;
 		}
 		if (conn->message_done && conn->call->response.status == 101)
@@ -593,7 +594,8 @@ static void write_head(struct http_call *call)
 	call->chunked = options->streams && !sized;
 	if (call->chunked)
 		buf_add(out, STR("Transfer-Encoding: chunked\r\n"));
-	else if (!options->streams && (options->body.len > 0 || !call->idempotent || strcmp(options->method, "PUT") == 0))
+	else if (!options->streams &&
+		 (options->body.len > 0 || !call->idempotent || strcmp(options->method, "PUT") == 0))
 		buf_printf(out, "Content-Length: %zu\r\n", options->body.len);
 	buf_add(out, STR("\r\n"));
 	if (!options->streams)

@@ -27,6 +27,7 @@ struct h1 {
 	VEC(struct http_header) headers;
 	size_t header_bytes;
 	int refuse;                  /* status to refuse the message with */
+	char last_byte;              /* of the headers so far */
 
 	bool headers_done;           /* a callback paused the parser here… */
 	bool message_done;           /* …or here */
@@ -241,7 +242,8 @@ static int check_framing(struct h1 *h1)
 		else if (str_is(header->name, "transfer-encoding")) {
 			codings++;
 			if (!text_same(header->value, "chunked"))
-				return give_up(h1, 501);
+				/* A coding that we lack before the right end; or an end that nobody can find. */
+				return give_up(h1, str_has_suffix(header->value, STR(", chunked")) ? 501 : 400);
 		}
 	}
 	if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0) || hosts > 1)
@@ -354,7 +356,7 @@ static void maybe_next(struct h1 *h1)
 {
 	if (h1->dead || h1->exchange != NULL || !h1->answering)
 		return;
-	if (h1->last || !h1->keep || h1->input_ended || h1->discarded > DISCARD ||
+	if (h1->last || !h1->keep || (h1->input_ended && h1->in.len == 0) || h1->discarded > DISCARD ||
 	    (h1->body_pending && h1->continue_wanted)) {
 		say_goodbye(h1);
 		return;
@@ -379,11 +381,32 @@ static bool blocked(const struct h1 *h1)
 	return h1->exchange != NULL && exchange_body_waiting(h1->exchange) >= READ_AHEAD;
 }
 
+/* A header line that begins with white space goes on with the one before; the parser would join them silently. */
+static bool has_folded_line(struct h1 *h1, struct str headers)
+{
+	for (size_t i = 0; i < headers.len; i++) {
+		char c = headers.ptr[i];
+
+		if (h1->last_byte == '\n' && (c == ' ' || c == '\t'))
+			return true;
+		h1->last_byte = c;
+	}
+	return false;
+}
+
 static bool step(struct h1 *h1, struct str *rest)
 {
+	bool in_headers = !h1->answering;
 	size_t n = http_parser_execute(&h1->parser, &settings, rest->ptr, rest->len);
 	enum http_errno status = HTTP_PARSER_ERRNO(&h1->parser);
 
+	/* The parser pauses between headers and body, so what one call took is all of one kind. */
+	if (in_headers && status != HPE_OK && status != HPE_PAUSED)
+		n = 0;
+	if (in_headers && has_folded_line(h1, str_head(*rest, n))) {
+		refuse(h1, 400);
+		return false;
+	}
 	*rest = str_skip(*rest, n);
 	if (status == HPE_PAUSED)
 		http_parser_pause(&h1->parser, 0);
@@ -394,6 +417,7 @@ static bool step(struct h1 *h1, struct str *rest)
 	if (h1->headers_done) {
 		/* The parser pauses before the last line feed. With it, it knows whether a body follows. */
 		h1->headers_done = false;
+		h1->last_byte = '\0';
 		*rest = str_skip(*rest, http_parser_execute(&h1->parser, &settings, rest->ptr, 1));
 		if (HTTP_PARSER_ERRNO(&h1->parser) == HPE_PAUSED)
 			http_parser_pause(&h1->parser, 0);
@@ -430,7 +454,10 @@ static void process(struct h1 *h1)
 		stream_pause(h1->conn.stream);
 	if (h1->input_ended && h1->body_pending && h1->in.len == 0 && h1->exchange != NULL)
 		exchange_body_failed(h1->exchange, error_new(ERR_BAD_REQUEST, "unexpected EOF"));
-	maybe_next(h1);
+	if (h1->answering)
+		maybe_next(h1);
+	else if (h1->input_ended && h1->in.len == 0)
+		say_goodbye(h1);
 }
 
 static void on_process(void *arg)
@@ -453,15 +480,10 @@ static void on_ended(void *arg)
 	struct h1 *h1 = arg;
 
 	h1->input_ended = true;
-	if (!h1->answering) {
-		say_goodbye(h1);
-		return;
-	}
-	/* As Go does: a client that says it will send no more is taken to have gone, but it gets its answer. */
-	h1->last = true;
-	if (h1->exchange != NULL && !h1->body_pending)
-		exchange_hung_up(h1->exchange);
 	process(h1);
+	/* As Go does: a client that says it will send no more is taken to have gone, but it gets its answer. */
+	if (!h1->dead && h1->exchange != NULL && !h1->body_pending && h1->in.len == 0)
+		exchange_hung_up(h1->exchange);
 }
 
 static void on_failed(void *arg, struct error *err)

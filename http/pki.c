@@ -139,7 +139,8 @@ bool pki_key_point(const struct pki_key *key, uint8_t x[32], uint8_t y[32])
 	BIGNUM *bn_x = NULL, *bn_y = NULL;
 	char group[32] = "";
 	size_t len;
-	bool ok = EVP_PKEY_get_utf8_string_param(key_of(key), OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), &len) == 1 &&
+	bool ok = EVP_PKEY_get_utf8_string_param(key_of(key), OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), &len) ==
+			  1 &&
 		  strcmp(group, "prime256v1") == 0 &&
 		  EVP_PKEY_get_bn_param(key_of(key), OSSL_PKEY_PARAM_EC_PUB_X, &bn_x) == 1 &&
 		  EVP_PKEY_get_bn_param(key_of(key), OSSL_PKEY_PARAM_EC_PUB_Y, &bn_y) == 1 &&
@@ -170,7 +171,8 @@ static bool add_extension(X509 *cert, X509V3_CTX *context, int nid, const char *
 static bool add_alt_name(GENERAL_NAMES *names, int type, const void *data, int len)
 {
 	GENERAL_NAME *name = GENERAL_NAME_new();
-	ASN1_STRING *text = type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new() : (ASN1_STRING *)ASN1_IA5STRING_new();
+	ASN1_STRING *text = type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new()
+					      : (ASN1_STRING *)ASN1_IA5STRING_new();
 
 	if (ASN1_STRING_set(text, data, len) != 1)
 		return false;
@@ -188,7 +190,8 @@ static bool add_alt_names(X509 *cert, const struct pki_request *request)
 	for (const char *const *text = request->ips; text != NULL && *text != NULL && ok; text++) {
 		struct ip ip;
 
-		ok = ip_parse(str_from(*text), &ip) && add_alt_name(names, GEN_IPADD, ip.bytes, ip.family == 4 ? 4 : 16);
+		ok = ip_parse(str_from(*text), &ip) &&
+		     add_alt_name(names, GEN_IPADD, ip.bytes, ip.family == 4 ? 4 : 16);
 	}
 	if (ok && sk_GENERAL_NAME_num(names) > 0)
 		ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
@@ -243,10 +246,10 @@ static bool fill(X509 *cert, const struct pki_request *request)
 			     request->ca ? "critical,digitalSignature,keyCertSign,cRLSign"
 					 : "critical,digitalSignature,keyEncipherment") &&
 	       (usage == NULL || add_extension(cert, &context, NID_ext_key_usage, usage)) &&
-	       add_extension(cert, &context, NID_basic_constraints, request->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
+	       add_extension(cert, &context, NID_basic_constraints,
+			     request->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
 	       (!request->ca || add_extension(cert, &context, NID_subject_key_identifier, "hash")) &&
-	       (request->issuer == NULL ||
-		add_extension(cert, &context, NID_authority_key_identifier, "keyid")) &&
+	       (request->issuer == NULL || add_extension(cert, &context, NID_authority_key_identifier, "keyid")) &&
 	       add_alt_names(cert, request);
 }
 
@@ -392,8 +395,8 @@ struct error *pki_jwt_verify(const struct pki_key *key, struct str token, struct
 	ptrdiff_t first = str_find(token, '.'), last = str_rfind(token, '.');
 	struct str signed_part;
 
-	if (first < 0 || last == first || str_find(str_head(str_skip(token, (size_t)first + 1), (size_t)(last - first) - 1),
-						     '.') >= 0)
+	if (first < 0 || last == first ||
+	    str_find(str_head(str_skip(token, (size_t)first + 1), (size_t)(last - first) - 1), '.') >= 0)
 		return error_new(ERR_UNAUTHORIZED, "token is no signed JWT");
 	signed_part = str_head(token, (size_t)last);
 	if (!base64url_decode(&header, str_head(token, (size_t)first)) ||

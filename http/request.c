@@ -298,7 +298,8 @@ void http_body(struct http_request *request, size_t limit,
 	ask_body(exchange, BODY_WHOLE, arg);
 }
 
-void http_body_stream(struct http_request *request, void (*data)(void *arg, struct error *err, struct str data), void *arg)
+void http_body_stream(struct http_request *request, void (*data)(void *arg, struct error *err, struct str data),
+		      void *arg)
 {
 	struct exchange *exchange = exchange_of(request);
 
@@ -336,7 +337,8 @@ static void reply_with(struct exchange *exchange, int status, struct http_header
 	ASSERT(!exchange->started);
 	exchange->started = true;
 	if (ops != NULL) {
-		int64_t length = status == 204 || status < 200 || (status == 304 && body.len == 0) ? -1 : (int64_t)body.len;
+		int64_t length = status == 204 || status < 200 || (status == 304 && body.len == 0) ? -1
+												   : (int64_t)body.len;
 
 		ops->start(exchange, status, headers, length, silent || body.len == 0);
 		if (!silent && body.len > 0)

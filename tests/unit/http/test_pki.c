@@ -50,7 +50,11 @@ TEST(certificates_name_their_owners)
 	struct pki_key *ca_key = NULL, *key = NULL;
 	struct pki_cert *ca = NULL, *cert = NULL, *parsed = NULL;
 	AUTO_BUF struct buf pem = { 0 };
-	struct pki_request request = { .common_name = "kube-apiserver", .dns = dns, .ips = ips, .server = true, .days = 365,
+	struct pki_request request = { .common_name = "kube-apiserver",
+				       .dns = dns,
+				       .ips = ips,
+				       .server = true,
+				       .days = 365,
 				       .now = INT64_C(1800000000) * NS_PER_S };
 
 	CHECK_OK(pki_key_new(&ca_key));

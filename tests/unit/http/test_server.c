@@ -3,12 +3,36 @@
 
 #include "tests/unit/http/world.h"
 
-#define EVERY(name)                                                                     \
-	static void check_##name(struct world *world);                                  \
-	TEST(memory_##name) { struct world world; world_open(&world, MEMORY); check_##name(&world); world_close(&world); } \
-	TEST(memory_tls_##name) { struct world world; world_open(&world, MEMORY_TLS); check_##name(&world); world_close(&world); } \
-	TEST(tcp_##name) { struct world world; world_open(&world, TCP); check_##name(&world); world_close(&world); } \
-	TEST(tcp_tls_##name) { struct world world; world_open(&world, TCP_TLS); check_##name(&world); world_close(&world); } \
+#define EVERY(name)                                    \
+	static void check_##name(struct world *world); \
+	TEST(memory_##name)                            \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, MEMORY);            \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	TEST(memory_tls_##name)                        \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, MEMORY_TLS);        \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	TEST(tcp_##name)                               \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, TCP);               \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	TEST(tcp_tls_##name)                           \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, TCP_TLS);           \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
 	static void check_##name(struct world *world)
 
 EVERY(requests_share_a_connection)
@@ -50,7 +74,9 @@ EVERY(bodies_and_identity_come_through)
 		CHECK(str_contains(buf_str(&got.headers), STR("x-user: nobody\n")));
 	}
 	got_fini(&got);
-	world_fetch(world, (struct http_call_options){ .method = "PUT", .target = STR("/small"), .body = str_from(big) }, &got);
+	world_fetch(world,
+		    (struct http_call_options){ .method = "PUT", .target = STR("/small"), .body = str_from(big) },
+		    &got);
 	CHECK_EQ(got.status, 413);
 	got_fini(&got);
 	free(big);
@@ -72,14 +98,20 @@ EVERY(gzip_bodies_are_unpacked)
 	struct got got;
 
 	gzip_pack(&packed, STR("unpacked"));
-	world_fetch(world, (struct http_call_options){ .method = "POST", .target = STR("/echo"), .headers = { headers, 1 },
-						       .body = buf_str(&packed) }, &got);
+	world_fetch(
+		world,
+		(struct http_call_options){
+			.method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&packed) },
+		&got);
 	CHECK_STR(buf_str(&got.body), "unpacked");
 	got_fini(&got);
 	gzip_pack(&bomb, str_of(zeros, 2000000));
 	CHECK(bomb.len < 100000);
-	world_fetch(world, (struct http_call_options){ .method = "POST", .target = STR("/echo"), .headers = { headers, 1 },
-						       .body = buf_str(&bomb) }, &got);
+	world_fetch(
+		world,
+		(struct http_call_options){
+			.method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&bomb) },
+		&got);
 	CHECK_EQ(got.status, 413);
 	got_fini(&got);
 	free(zeros);
@@ -264,9 +296,12 @@ EVERY(streamed_upload)
 {
 	struct uploader uploader = { .left = 3000000 };
 
-	uploader.call = http_call(world->client, &(struct http_call_options){ .method = "POST", .target = STR("/upload"),
-									      .streams = true, .data = upload_data,
-									      .drained = upload_more, .done = upload_done,
+	uploader.call = http_call(world->client, &(struct http_call_options){ .method = "POST",
+									      .target = STR("/upload"),
+									      .streams = true,
+									      .data = upload_data,
+									      .drained = upload_more,
+									      .done = upload_done,
 									      .arg = &uploader });
 	upload_more(&uploader);
 	CHECK(loop_run_until(reader_is_done, &uploader.reader, 10 * NS_PER_S));

@@ -31,7 +31,8 @@ static void echo_body(void *arg, struct error *err, struct str body)
 		{ STR("x-method"), request->method },
 		{ STR("x-path"), request->path },
 		{ STR("x-user"), request->peer->verified ? request->peer->common_name : STR("nobody") },
-		{ STR("x-group"), request->peer->n_orgs > 0 ? request->peer->orgs[request->peer->n_orgs - 1] : STR("") },
+		{ STR("x-group"),
+		  request->peer->n_orgs > 0 ? request->peer->orgs[request->peer->n_orgs - 1] : STR("") },
 		{ STR("x-query"), http_param(request, "q", NULL) },
 	};
 
@@ -186,12 +187,19 @@ static void make_pki(struct world *world)
 	CHECK_OK(pki_key_new(&ca_key));
 	CHECK_OK(pki_key_new(&server_key));
 	CHECK_OK(pki_key_new(&client_key));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 10 }, &ca));
+	CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 10 },
+			   &ca));
 	CHECK_OK(pki_issue(&(struct pki_request){ .key = server_key, .issuer = ca, .issuer_key = ca_key,
 						  .common_name = "server", .dns = names, .ips = ips, .server = true,
 						  .days = 10 }, &server));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = client_key, .issuer = ca, .issuer_key = ca_key,
-						  .common_name = "jane", .orgs = orgs, .client = true, .days = 10 }, &client));
+	CHECK_OK(pki_issue(&(struct pki_request){ .key = client_key,
+						  .issuer = ca,
+						  .issuer_key = ca_key,
+						  .common_name = "jane",
+						  .orgs = orgs,
+						  .client = true,
+						  .days = 10 },
+			   &client));
 	pki_cert_format(ca, &world->ca);
 	pki_cert_format(server, &world->server_cert);
 	pki_cert_format(client, &world->client_cert);
@@ -253,7 +261,8 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 	options.arg = world;
 	world->server = http_server_new(&options);
 	if (tcp) {
-		CHECK_OK(http_server_listen(world->server, &(struct stream_address){ .host = "127.0.0.1" }, &world->port));
+		CHECK_OK(http_server_listen(world->server, &(struct stream_address){ .host = "127.0.0.1" },
+					    &world->port));
 		client.address = (struct stream_address){ .host = "127.0.0.1", .port = world->port };
 		client.server_name = NULL;
 	} else {
