@@ -43,6 +43,7 @@ nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
 	api/api.h api/check.h api/check_pod.h api/hooks.h api/private.h api/walk.h \
 	api/check.c \
+	api/convert.c api/convert.h \
 	api/decode.c \
 	api/defaults.c \
 	api/discovery.c \

@@ -319,7 +319,7 @@ static struct error *merge_list(struct arena *arena, const struct field *field, 
 				const struct json *patch, const struct json **out)
 {
 	struct str key = field == NULL ? STR("") : field_patch_key(field);
-	const struct json *merged;
+	const struct json *merged = NULL;
 	bool objects;
 	struct error *err;
 

@@ -120,10 +120,23 @@ void error_add_cause(struct error *err, const char *reason, const char *field, c
 	};
 }
 
+struct error *error_about(struct error *err, struct str group, struct str kind, struct str name)
+{
+	struct str parts[] = { group, kind, name };
+
+	for (int i = 0; i < 3; i++) {
+		free(err->about[i]);
+		err->about[i] = xmemdup(parts[i].ptr, parts[i].len);
+	}
+	return err;
+}
+
 void error_free(struct error *err)
 {
 	if (err == NULL)
 		return;
+	for (int i = 0; i < 3; i++)
+		free(err->about[i]);
 	for (size_t i = 0; i < err->n_causes; i++) {
 		free(err->causes[i].reason);
 		free(err->causes[i].message);

@@ -44,6 +44,7 @@ struct error {
 	struct error_cause *causes; /* for ERR_INVALID and ERR_CONFLICT */
 	size_t n_causes;
 	int retry_after;            /* seconds, 0 when not said */
+	char *about[3];             /* group, kind or resource, name: Status.details; NULL: the request's own */
 	const char *file;           /* origin */
 	int line;
 };
@@ -65,6 +66,10 @@ struct error *error_context(struct error *err, const char *format, ...)
 struct error *error_advise(struct error *err, const char *format, ...)
 	__attribute__((format(printf, 2, 3), returns_nonnull)) MUST_CHECK;
 void error_add_cause(struct error *err, const char *reason, const char *field, const char *message);
+
+/* Says what Status.details shall name when it is not what the request was about. */
+struct error *error_about(struct error *err, struct str group, struct str kind, struct str name)
+	__attribute__((returns_nonnull)) MUST_CHECK;
 
 void error_free(struct error *err); /* NULL is fine */
 void error_freep(struct error **err);

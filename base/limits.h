@@ -26,6 +26,7 @@
 /* store, watch */
 #define LIMIT_WATCH_BACKLOG 10000          /* events a watcher may be behind before it is closed */
 #define LIMIT_HISTORY_SECONDS 300          /* the window that clients may ask for, then 410 */
+#define LIMIT_WINDOW_BYTES (64 * 1024 * 1024) /* superseded states that the window may keep; it gets shorter then */
 #define LIMIT_COMMIT_BYTES (16 * 1024 * 1024) /* queued writes waiting for the store thread */
 #define LIMIT_LIST_PAGE 10000              /* objects, when a client asks for a larger limit it gets pages */
 

@@ -259,6 +259,12 @@ void tree_drop(const struct tree *tree, struct tree_root *root)
 	node_unref(tree->ops, (struct tree_node *)(void *)root);
 }
 
+void tree_resume(struct tree *tree, const struct tree_ops *ops, struct tree_root *root)
+{
+	tree->ops = ops;
+	tree->node = (struct tree_node *)(void *)root;
+}
+
 void *tree_root_find(const struct tree_root *root, struct str key)
 {
 	const struct tree_node *node = find(node_of(root), key);

@@ -48,6 +48,8 @@ size_t tree_len(const struct tree *tree);
 /* A version; NULL stands for an empty one and is fine everywhere. */
 struct tree_root *tree_hold(const struct tree *tree);
 void tree_drop(const struct tree *tree, struct tree_root *root);
+/* A tree that goes on from a version; takes the version's reference. */
+void tree_resume(struct tree *tree, const struct tree_ops *ops, struct tree_root *root);
 void *tree_root_find(const struct tree_root *root, struct str key);
 
 /* First key that is >= from; false when there is none. */

@@ -274,6 +274,10 @@ enum node_step {
 	NODE_STEP_EXEC,      /* the program is not there or not executable */
 };
 
+/* Removes what a node that has ended (or was killed) leaves outside its directory: its control group, killing what may be
+ * left in it. `group` as given to --cgroup, or "monokube/<name>". For whoever stops nodes; blocking; absence is fine. */
+struct error *node_remove_group(const char *group) MUST_CHECK;
+
 /* --- the client --- */
 
 enum node_op {

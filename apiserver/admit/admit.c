@@ -1,0 +1,190 @@
+/*
+ * Built-in admission: rows in the order upstream runs them. Mutating ones change req->tree, validating ones refuse it.
+ * Webhooks and policies will be rows here too; the steps that call this may wait.
+ */
+#include "apiserver/verbs/verbs.h"
+
+static struct error *namespace_lifecycle(struct request *req, enum verb verb);
+static struct error *service_account(struct request *req, enum verb verb);
+static struct error *default_tolerations(struct request *req, enum verb verb);
+static struct error *priority(struct request *req, enum verb verb);
+
+static const struct plugin {
+	const char *name;
+	const char *resource; /* NULL: all */
+	struct error *(*mutate)(struct request *req, enum verb verb);
+	struct error *(*validate)(struct request *req, enum verb verb);
+} plugins[] = {
+	{ "NamespaceLifecycle", NULL, namespace_lifecycle, NULL },
+	{ "ServiceAccount", "pods", service_account, NULL },
+	{ "Priority", "pods", priority, NULL },
+	{ "DefaultTolerationSeconds", "pods", default_tolerations, NULL },
+};
+
+static bool applies(const struct plugin *plugin, const struct request *req)
+{
+	if (req->route.subresource.len != 0)
+		return false;
+	return plugin->resource == NULL ||
+	       (kind_group(req->route.kind).len == 0 && str_is(req->route.resource, plugin->resource));
+}
+
+struct error *admit_mutate(struct request *req, enum verb verb)
+{
+	for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++) {
+		struct error *err = NULL;
+
+		if (plugins[i].mutate != NULL && applies(&plugins[i], req))
+			err = plugins[i].mutate(req, verb);
+		if (err != NULL)
+			return err;
+	}
+	return NULL;
+}
+
+struct error *admit_validate(struct request *req, enum verb verb)
+{
+	for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++) {
+		struct error *err = NULL;
+
+		if (plugins[i].validate != NULL && applies(&plugins[i], req))
+			err = plugins[i].validate(req, verb);
+		if (err != NULL)
+			return err;
+	}
+	return NULL;
+}
+
+/* Nothing is made in a namespace that does not exist or is going. */
+static struct error *namespace_lifecycle(struct request *req, enum verb verb)
+{
+	const struct kind *kind = kind_must("v1", "Namespace");
+	const struct json *ns;
+	struct str resource;
+	struct error *err;
+
+	if (verb != VERB_CREATE || !kind_namespaced(req->route.kind))
+		return NULL;
+	ns = lookup(req, kind, STR(""), req->route.ns);
+	if (ns == NULL)
+		return error_not_found(kind, req->route.ns);
+	if (json_path(ns, "metadata.deletionTimestamp") == NULL)
+		return NULL;
+	resource = resource_text(req->arena, req->route.kind);
+	err = error_new(ERR_FORBIDDEN, "%.*s \"%.*s\" is forbidden: unable to create new content in namespace %.*s because it "
+			"is being terminated", STR_ARG(resource), STR_ARG(meta_str(req->tree, "name")),
+			STR_ARG(req->route.ns));
+	error_add_cause(err, "NamespaceTerminating", "metadata.namespace",
+			arena_printf(req->arena, "namespace %.*s is being terminated", STR_ARG(req->route.ns)));
+	return err;
+}
+
+/* A pod runs as some service account, which must exist. Its token volume comes with projected volumes. */
+static struct error *service_account(struct request *req, enum verb verb)
+{
+	struct str name = json_path_str(req->tree, "spec.serviceAccountName");
+	const struct json *account;
+
+	if (verb != VERB_CREATE)
+		return NULL;
+	if (name.len == 0) {
+		name = STR("default");
+		req->tree = with(req, req->tree, "spec.serviceAccountName", json_text(req->arena, "default"));
+		req->tree = with(req, req->tree, "spec.serviceAccount", json_text(req->arena, "default"));
+	}
+	account = lookup(req, kind_must("v1", "ServiceAccount"), req->route.ns, name);
+	if (account == NULL)
+		return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: error looking up service account %.*s/%.*s: "
+				 "serviceaccount \"%.*s\" not found", STR_ARG(meta_str(req->tree, "name")),
+				 STR_ARG(req->route.ns), STR_ARG(name), STR_ARG(name));
+	if (json_len(json_path(req->tree, "spec.imagePullSecrets")) == 0 &&
+	    json_len(json_get(account, "imagePullSecrets")) != 0)
+		req->tree = with(req, req->tree, "spec.imagePullSecrets", json_get(account, "imagePullSecrets"));
+	return NULL;
+}
+
+static const struct json *toleration(struct arena *arena, const char *key)
+{
+	return JSON_OBJECT_OF(arena, { "key", json_text(arena, key) }, { "operator", json_text(arena, "Exists") },
+			      { "effect", json_text(arena, "NoExecute") }, { "tolerationSeconds", json_number(arena, 300) });
+}
+
+static bool tolerates(const struct json *tolerations, const char *key)
+{
+	JSON_EACH (tolerations, it) {
+		struct str its = json_get_str(it.value, "key"), effect = json_get_str(it.value, "effect");
+
+		if ((str_is(its, key) || its.len == 0) && (str_is(effect, "NoExecute") || effect.len == 0))
+			return true;
+	}
+	return false;
+}
+
+/* Pods stay 5 minutes on a node that is not ready or not reachable, unless they say otherwise. */
+static struct error *default_tolerations(struct request *req, enum verb verb)
+{
+	static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
+	const struct json *tolerations = json_path(req->tree, "spec.tolerations"), *all = tolerations;
+
+	(void)verb;
+	for (int i = 0; i < 2; i++)
+		if (!tolerates(tolerations, keys[i]))
+			all = json_append(req->arena, all, toleration(req->arena, keys[i]));
+	if (all != tolerations)
+		req->tree = with(req, req->tree, "spec.tolerations", all);
+	return NULL;
+}
+
+static struct error *find_priority(struct request *req, struct str name, int64_t *value, struct str *policy)
+{
+	const struct json *class = lookup(req, kind_must("scheduling.k8s.io/v1", "PriorityClass"), STR(""), name);
+
+	if (class == NULL)
+		return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: no PriorityClass with name %.*s was found",
+				 STR_ARG(meta_str(req->tree, "name")), STR_ARG(name));
+	*value = json_int(json_get(class, "value"), 0);
+	*policy = json_get_str(class, "preemptionPolicy");
+	return NULL;
+}
+
+static const struct json *default_class(struct request *req)
+{
+	const struct kind *kind = kind_must("scheduling.k8s.io/v1", "PriorityClass");
+	struct store_version *version = store_hold(req->server->options.store);
+	const struct json *found = NULL;
+	struct store_iter it;
+
+	for (bool ok = store_seek(&it, version, list_prefix(req->arena, kind, STR("")), STR("")); ok; ok = store_next(&it)) {
+		const struct json *tree = object_tree(value_object(kind, it.value));
+
+		if (json_bool(json_get(tree, "globalDefault")))
+			found = json_copy(req->arena, tree);
+	}
+	store_version_unref(version);
+	return found;
+}
+
+static struct error *priority(struct request *req, enum verb verb)
+{
+	struct str name = json_path_str(req->tree, "spec.priorityClassName"), policy = STR("PreemptLowerPriority");
+	const struct json *usual;
+	int64_t value = 0;
+	struct error *err;
+
+	if (verb != VERB_CREATE)
+		return NULL;
+	if (name.len == 0 && (usual = default_class(req)) != NULL) {
+		name = meta_str(usual, "name");
+		req->tree = with(req, req->tree, "spec.priorityClassName", json_string(req->arena, name));
+	}
+	if (name.len != 0) {
+		err = find_priority(req, name, &value, &policy);
+		if (err != NULL)
+			return err;
+	}
+	req->tree = with(req, req->tree, "spec.priority", json_number(req->arena, value));
+	if (json_path(req->tree, "spec.preemptionPolicy") == NULL)
+		req->tree = with(req, req->tree, "spec.preemptionPolicy",
+				 json_string(req->arena, policy.len != 0 ? policy : STR("PreemptLowerPriority")));
+	return NULL;
+}

@@ -1,0 +1,168 @@
+/*
+ * What a fresh cluster has before anybody asked for anything. Rows; those that exist are left alone, so every start may
+ * run this. Source: a fresh v1.36.3 server (tests/data/api-v1.36/live/bootstrap.json).
+ */
+#include "apiserver/server.h"
+
+#define SERVER_ACTOR "system:apiserver"
+
+struct bootstrap {
+	struct apiserver *server;
+	struct arena *arena;
+	size_t open;
+	struct error *err;
+	void (*ready)(void *arg, struct error *err);
+	void *arg;
+};
+
+static const struct json *meta(struct arena *arena, const char *ns, const char *name)
+{
+	return JSON_OBJECT_OF(arena, { "name", json_text(arena, name) }, { "namespace", json_text(arena, ns) });
+}
+
+static void created(void *arg, struct api_reply *reply)
+{
+	struct bootstrap *bootstrap = arg;
+
+	if (reply->err != NULL && reply->err->kind != ERR_EXISTS && bootstrap->err == NULL) {
+		bootstrap->err = error_context(reply->err, "make what a fresh cluster has");
+		reply->err = NULL;
+	}
+	if (--bootstrap->open != 0)
+		return;
+	bootstrap->ready(bootstrap->arg, bootstrap->err);
+	arena_free(bootstrap->arena);
+}
+
+static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns,
+		   const struct json *body)
+{
+	const struct api_transport *transport = apiserver_transport(bootstrap->server);
+
+	bootstrap->open++;
+	transport->call(transport->arg, &(struct api_call){
+		.verb = VERB_CREATE,
+		.kind = kind_must(api_version, kind),
+		.ns = str_from(ns),
+		.body = body,
+		.actor = STR(SERVER_ACTOR),
+		.done = created,
+		.arg = bootstrap,
+	});
+}
+
+static void create_namespaces(struct bootstrap *bootstrap)
+{
+	static const char *const names[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		create(bootstrap, "v1", "Namespace", NULL,
+		       JSON_OBJECT_OF(bootstrap->arena, { "metadata", meta(bootstrap->arena, NULL, names[i]) }));
+}
+
+static void create_priority_classes(struct bootstrap *bootstrap)
+{
+	static const struct {
+		const char *name, *description;
+		int64_t value;
+	} rows[] = {
+		{ "system-cluster-critical",
+		  "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+		  2000000000 },
+		{ "system-node-critical",
+		  "Used for system critical pods that must not be moved from their current node.", 2000001000 },
+	};
+	struct arena *arena = bootstrap->arena;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		create(bootstrap, "scheduling.k8s.io/v1", "PriorityClass", NULL,
+		       JSON_OBJECT_OF(arena, { "metadata", meta(arena, NULL, rows[i].name) },
+				      { "value", json_number(arena, rows[i].value) },
+				      { "description", json_text(arena, rows[i].description) }));
+}
+
+static const struct json *cidrs(struct bootstrap *bootstrap)
+{
+	const struct apiserver_options *options = &bootstrap->server->options;
+	struct json_builder list = { .arena = bootstrap->arena };
+	char text[IP_TEXT];
+
+	for (size_t i = 0; i < options->n_service_cidrs; i++)
+		json_builder_item(&list, json_string_copy(bootstrap->arena, cidr_format(text, options->service_cidrs[i])));
+	return json_builder_array(&list);
+}
+
+/* The Service "kubernetes" has the first address of the range and leads to this server. */
+static void create_service(struct bootstrap *bootstrap)
+{
+	const struct apiserver_options *options = &bootstrap->server->options;
+	struct arena *arena = bootstrap->arena;
+	char text[IP_TEXT];
+	const struct json *ip = json_string_copy(arena, ip_format(text, ip_add(cidr_first(options->service_cidrs[0]), 1)));
+	const struct json *labels = JSON_OBJECT_OF(arena, { "component", json_text(arena, "apiserver") },
+						   { "provider", json_text(arena, "kubernetes") });
+	const struct json *port = JSON_OBJECT_OF(arena, { "name", json_text(arena, "https") },
+						 { "protocol", json_text(arena, "TCP") }, { "port", json_number(arena, 443) },
+						 { "targetPort", json_number(arena, options->endpoint_port) });
+
+	create(bootstrap, "v1", "Service", "default",
+	       JSON_OBJECT_OF(arena,
+		{ "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", labels) },
+		{ "spec", JSON_OBJECT_OF(arena, { "clusterIP", ip }, { "ports", JSON_ARRAY_OF(arena, port) }) }));
+}
+
+static void create_endpoints(struct bootstrap *bootstrap)
+{
+	const struct apiserver_options *options = &bootstrap->server->options;
+	struct arena *arena = bootstrap->arena;
+	char text[IP_TEXT];
+	const struct json *ip = json_string_copy(arena, ip_format(text, options->endpoint));
+	const struct json *port = JSON_OBJECT_OF(arena, { "name", json_text(arena, "https") },
+						 { "port", json_number(arena, options->endpoint_port) },
+						 { "protocol", json_text(arena, "TCP") });
+	const struct json *skip = JSON_OBJECT_OF(arena, { "endpointslice.kubernetes.io/skip-mirror", json_text(arena, "true") });
+	const struct json *service = JSON_OBJECT_OF(arena, { "kubernetes.io/service-name", json_text(arena, "kubernetes") });
+
+	create(bootstrap, "v1", "Endpoints", "default",
+	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", skip) },
+		{ "subsets", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
+			{ "addresses", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "ip", ip })) },
+			{ "ports", JSON_ARRAY_OF(arena, port) })) }));
+	create(bootstrap, "discovery.k8s.io/v1", "EndpointSlice", "default",
+	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", service) },
+		{ "addressType", json_text(arena, options->endpoint.family == 6 ? "IPv6" : "IPv4") },
+		{ "endpoints", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "addresses", JSON_ARRAY_OF(arena, ip) },
+			{ "conditions", JSON_OBJECT_OF(arena, { "ready", &json_true }) })) },
+		{ "ports", JSON_ARRAY_OF(arena, port) }));
+}
+
+static void namespaces_done(void *arg, struct error *err)
+{
+	struct bootstrap *bootstrap = arg;
+	struct arena *arena = bootstrap->arena;
+
+	if (err != NULL) {
+		bootstrap->ready(bootstrap->arg, err);
+		arena_free(arena);
+		return;
+	}
+	create_priority_classes(bootstrap);
+	create(bootstrap, "networking.k8s.io/v1", "ServiceCIDR", NULL,
+	       JSON_OBJECT_OF(arena, { "metadata", meta(arena, NULL, "kubernetes") },
+			      { "spec", JSON_OBJECT_OF(arena, { "cidrs", cidrs(bootstrap) }) }));
+	create_service(bootstrap);
+	create_endpoints(bootstrap);
+}
+
+void apiserver_bootstrap(struct apiserver *server, void (*ready)(void *arg, struct error *err), void *arg)
+{
+	struct arena *arena = arena_new();
+	struct bootstrap *rest = ARENA_NEW(arena, struct bootstrap), *first;
+
+	*rest = (struct bootstrap){ .server = server, .arena = arena, .ready = ready, .arg = arg };
+	/* Namespaces come first; what lies in them follows. */
+	arena = arena_new();
+	first = ARENA_NEW(arena, struct bootstrap);
+	*first = (struct bootstrap){ .server = server, .arena = arena, .ready = namespaces_done, .arg = rest };
+	create_namespaces(first);
+}

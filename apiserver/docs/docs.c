@@ -1,0 +1,290 @@
+#include "apiserver/docs/docs.h"
+
+#include <stdio.h>
+
+#include "apiserver/auth/auth.h"
+
+/* Documents that do not change while the server runs are made on first use and kept. */
+enum { DOC_CORE, DOC_GROUPS, DOC_OPENAPI_V2, DOC_OPENAPI_V2_PROTO, DOC_OPENAPI_V3, DOC_COUNT };
+
+static void reply_kept(struct apiserver *server, struct http_request *http, int which, const char *media,
+		       void (*write)(struct buf *out))
+{
+	struct bytes **slot = &server->documents[which];
+	char digest[2 * SHA256_BYTES + 1], quoted[2 * SHA256_BYTES + 3];
+	struct http_header headers[3];
+
+	if (*slot == NULL) {
+		AUTO_BUF struct buf out = { 0 };
+
+		write(&out);
+		*slot = bytes_new(buf_str(&out));
+	}
+	pki_sha256_hex(bytes_str(*slot), digest);
+	snprintf(quoted, sizeof(quoted), "\"%s\"", digest);
+	headers[0] = (struct http_header){ STR("etag"), str_from(quoted) };
+	headers[1] = (struct http_header){ STR("vary"), STR("Accept") };
+	headers[2] = (struct http_header){ STR("content-type"), str_from(media) };
+	if (str_is(http_header(&http->headers, "if-none-match"), quoted))
+		http_reply(http, 304, (struct http_headers){ headers, 2 }, STR(""));
+	else
+		http_reply_bytes(http, 200, (struct http_headers){ headers, 3 }, *slot);
+}
+
+static void reply_buf(struct http_request *http, const char *media, struct buf *out)
+{
+	struct http_header headers[] = { { STR("cache-control"), STR("no-cache, private") },
+					 { STR("content-type"), str_from(media) } };
+
+	http_reply(http, 200, (struct http_headers){ headers, 2 }, buf_str(out));
+}
+
+static void write_core_aggregated(struct buf *out)
+{
+	api_write_aggregated(out, true);
+}
+
+static void write_groups_aggregated(struct buf *out)
+{
+	api_write_aggregated(out, false);
+}
+
+static void discovery(struct apiserver *server, struct http_request *http, bool core)
+{
+	struct str version;
+	AUTO_BUF struct buf out = { 0 };
+
+	if (accept_aggregated(http_header(&http->headers, "accept"), &version) && str_is(version, "v2")) {
+		reply_kept(server, http, core ? DOC_CORE : DOC_GROUPS,
+			   "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+			   core ? write_core_aggregated : write_groups_aggregated);
+		return;
+	}
+	if (core) {
+		char ip[IP_TEXT], address[IP_TEXT + 8];
+
+		snprintf(address, sizeof(address), "%s:%u", ip_format(ip, server->options.endpoint).ptr,
+			 server->options.endpoint_port);
+		api_write_api_versions(&out, str_from(address));
+	} else {
+		api_write_group_list(&out);
+	}
+	buf_putc(&out, '\n');
+	reply_buf(http, "application/json", &out);
+}
+
+static void serve_api(struct apiserver *server, struct http_request *http)
+{
+	discovery(server, http, true);
+}
+
+static void serve_apis(struct apiserver *server, struct http_request *http)
+{
+	discovery(server, http, false);
+}
+
+static void serve_openapi_v2(struct apiserver *server, struct http_request *http)
+{
+	struct str accept = http_header(&http->headers, "accept");
+
+	if (str_contains(accept, STR("com.github.proto-openapi.spec.v2")))
+		reply_kept(server, http, DOC_OPENAPI_V2_PROTO,
+			   "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", api_write_openapi_v2_proto);
+	else
+		reply_kept(server, http, DOC_OPENAPI_V2, "application/json", api_write_openapi_v2);
+}
+
+static void serve_openapi_v3(struct apiserver *server, struct http_request *http)
+{
+	reply_kept(server, http, DOC_OPENAPI_V3, "text/plain; charset=utf-8", api_write_openapi_v3_index);
+}
+
+static void serve_version(struct apiserver *server, struct http_request *http)
+{
+	static const struct http_header headers[] = { { STR_INIT("content-type"), STR_INIT("application/json") } };
+
+	(void)server;
+	http_reply(http, 200, (struct http_headers){ headers, 1 },
+		   STR("{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n"
+		       "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
+		       "  \"gitVersion\": \"v1.36.3+monokube\",\n  \"gitCommit\": \"" MONOKUBE_VERSION "\",\n"
+		       "  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"2026-01-01T00:00:00Z\",\n"
+		       "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));
+}
+
+static void serve_health(struct apiserver *server, struct http_request *http)
+{
+	bool verbose;
+
+	(void)server;
+	http_param(http, "verbose", &verbose);
+	if (!verbose) {
+		http_reply_text(http, 200, STR("ok"));
+		return;
+	}
+	http_reply_text(http, 200, str_format(http->arena, "[+]ping ok\n[+]log ok\n[+]store ok\n%.*s check passed\n",
+					      STR_ARG(str_skip(http->path, 1))));
+}
+
+static void serve_metrics(struct apiserver *server, struct http_request *http)
+{
+	struct store_stats stats = store_stats(server->options.store);
+	struct loop_stats turns = loop_stats();
+	AUTO_BUF struct buf out = { 0 };
+
+	buf_add(&out, STR("# TYPE apiserver_request_total counter\n"));
+	for (int i = 0; i < 600; i++)
+		if (server->n_requests[i] != 0)
+			buf_printf(&out, "apiserver_request_total{code=\"%d\"} %llu\n", i,
+				   (unsigned long long)server->n_requests[i]);
+	buf_printf(&out, "# TYPE apiserver_current_inflight_requests gauge\napiserver_current_inflight_requests %zu\n",
+		   server->n_running);
+	buf_printf(&out, "# TYPE monokube_store_keys gauge\nmonokube_store_keys %llu\n", (unsigned long long)stats.keys);
+	buf_printf(&out, "# TYPE monokube_store_commits_total counter\nmonokube_store_commits_total %llu\n",
+		   (unsigned long long)stats.commits);
+	buf_printf(&out, "# TYPE monokube_store_transactions_total counter\nmonokube_store_transactions_total %llu\n",
+		   (unsigned long long)stats.transactions);
+	buf_printf(&out, "# TYPE monokube_store_watches gauge\nmonokube_store_watches %u\n", stats.watches);
+	buf_printf(&out, "# TYPE monokube_loop_turns_over_budget_total counter\nmonokube_loop_turns_over_budget_total %llu\n",
+		   (unsigned long long)turns.over_budget);
+	reply_buf(http, "text/plain; version=0.0.4; charset=utf-8", &out);
+}
+
+static void serve_issuer(struct apiserver *server, struct http_request *http)
+{
+	struct arena *arena = http->arena;
+	const char *issuer = server->options.issuer;
+	AUTO_BUF struct buf out = { 0 };
+
+	json_write(&out, JSON_OBJECT_OF(arena, { "issuer", json_text(arena, issuer) },
+		{ "jwks_uri", json_printf(arena, "%s/openid/v1/jwks", issuer) },
+		{ "response_types_supported", JSON_ARRAY_OF(arena, json_text(arena, "id_token")) },
+		{ "subject_types_supported", JSON_ARRAY_OF(arena, json_text(arena, "public")) },
+		{ "id_token_signing_alg_values_supported", JSON_ARRAY_OF(arena, json_text(arena, "ES256")) }));
+	reply_buf(http, "application/json", &out);
+}
+
+static void serve_keys(struct apiserver *server, struct http_request *http)
+{
+	struct arena *arena = http->arena;
+	AUTO_BUF struct buf out = { 0 }, id = { 0 }, xs = { 0 }, ys = { 0 };
+	uint8_t x[32], y[32];
+
+	if (!pki_key_point(server->options.token_key, x, y)) {
+		http_reply_text(http, 404, STR("404 page not found\n"));
+		return;
+	}
+	pki_key_id(server->options.token_key, &id);
+	base64url_encode(&xs, str_of((char *)x, 32));
+	base64url_encode(&ys, str_of((char *)y, 32));
+	json_write(&out, JSON_OBJECT_OF(arena, { "keys", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
+		{ "use", json_text(arena, "sig") }, { "kty", json_text(arena, "EC") },
+		{ "kid", json_string(arena, buf_str(&id)) }, { "crv", json_text(arena, "P-256") },
+		{ "alg", json_text(arena, "ES256") }, { "x", json_string(arena, buf_str(&xs)) },
+		{ "y", json_string(arena, buf_str(&ys)) })) }));
+	reply_buf(http, "application/jwk-set+json", &out);
+}
+
+static void serve_paths(struct apiserver *server, struct http_request *http);
+
+static const struct document {
+	const char *path;
+	void (*serve)(struct apiserver *server, struct http_request *http);
+} documents[] = {
+	{ "/", serve_paths },
+	{ "/.well-known/openid-configuration", serve_issuer },
+	{ "/api", serve_api },
+	{ "/apis", serve_apis },
+	{ "/debug/monokube/revisions", debug_revisions },
+	{ "/healthz", serve_health },
+	{ "/livez", serve_health },
+	{ "/metrics", serve_metrics },
+	{ "/openapi/v2", serve_openapi_v2 },
+	{ "/openapi/v3", serve_openapi_v3 },
+	{ "/openid/v1/jwks", serve_keys },
+	{ "/readyz", serve_health },
+	{ "/version", serve_version },
+};
+
+static void serve_paths(struct apiserver *server, struct http_request *http)
+{
+	struct json_builder paths = { .arena = http->arena };
+	AUTO_BUF struct buf out = { 0 };
+
+	(void)server;
+	for (size_t i = 1; i < sizeof(documents) / sizeof(documents[0]); i++)
+		json_builder_item(&paths, json_text(http->arena, documents[i].path));
+	json_write_indented(&out, JSON_OBJECT_OF(http->arena, { "paths", json_builder_array(&paths) }), 2);
+	reply_buf(http, "application/json", &out);
+}
+
+/* /api/v1, /apis/G, /apis/G/V, /openapi/v3/…: made on request. */
+static bool write_made(struct str path, struct buf *out)
+{
+	struct str head, group = STR("");
+
+	if (str_has_prefix(path, STR("/openapi/v3/"))) {
+		path = str_skip(path, 12);
+		if (str_has_prefix(path, STR("api/")))
+			return api_write_openapi_v3(out, STR(""), str_skip(path, 4));
+		if (!str_has_prefix(path, STR("apis/")))
+			return false;
+		path = str_skip(path, 5);
+		return str_cut(&path, '/', &group) && api_write_openapi_v3(out, group, path);
+	}
+	path = str_skip(path, 1);
+	if (!str_cut(&path, '/', &head))
+		return false;
+	if (str_is(head, "apis") && !str_cut(&path, '/', &group))
+		return false;
+	if (!str_is(head, "api") && !str_is(head, "apis"))
+		return false;
+	if (path.len == 0)
+		return group.len != 0 && api_write_group(out, group);
+	return api_write_resource_list(out, group, path);
+}
+
+static struct str without_slash(struct str path)
+{
+	while (path.len > 1 && path.ptr[path.len - 1] == '/')
+		path.len--;
+	return path;
+}
+
+static void reply_error(struct http_request *http, struct error *err)
+{
+	AUTO_BUF struct buf out = { 0 };
+	struct http_header headers[] = { { STR("content-type"), STR("application/json") } };
+
+	json_write(&out, status_of_error(http->arena, NULL, err));
+	buf_putc(&out, '\n');
+	http_reply(http, error_http_status(err->kind), (struct http_headers){ headers, 1 }, buf_str(&out));
+	error_free(err);
+}
+
+void docs_handle(struct apiserver *server, struct http_request *http)
+{
+	struct str path = without_slash(http->path);
+	struct user user = { 0 };
+	AUTO_BUF struct buf out = { 0 };
+	struct error *err = authenticate_http(server, http->arena, http, &user);
+
+	if (err == NULL)
+		err = authorize_path(&user, http->method, path);
+	if (err != NULL) {
+		reply_error(http, err);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++)
+		if (str_is(path, documents[i].path)) {
+			documents[i].serve(server, http);
+			return;
+		}
+	if ((str_has_prefix(path, STR("/livez/")) || str_has_prefix(path, STR("/readyz/")) ||
+	     str_has_prefix(path, STR("/healthz/"))))
+		http_reply_text(http, 200, STR("ok"));
+	else if (write_made(path, &out))
+		reply_buf(http, "application/json", &out);
+	else
+		http_reply_text(http, 404, STR("404 page not found\n"));
+}

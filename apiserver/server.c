@@ -1,0 +1,335 @@
+/* The way in: a request is made of an HTTP request or a call, routed, and given to the steps of its verb. */
+#include "apiserver/server.h"
+
+#include <stdlib.h>
+
+#include "apiserver/auth/auth.h"
+#include "apiserver/docs/docs.h"
+#include "apiserver/streams/streams.h"
+#include "apiserver/verbs/verbs.h"
+
+static void request_run(struct request *req);
+
+/* --- in process --- */
+
+static void *transport_call(void *transport, const struct api_call *call);
+static void transport_cancel(void *transport, void *call);
+void *transport_watch(void *transport, const struct api_watch *watch);      /* watch/ */
+void transport_watch_close(void *transport, void *watch);
+
+struct error *apiserver_new(const struct apiserver_options *options, struct apiserver **out)
+{
+	struct apiserver *server = xcalloc(1, sizeof(*server));
+
+	server->options = *options;
+	server->started = clock_now();
+	list_init(&server->requests);
+	list_init(&server->watches);
+	server->transport = (struct api_transport){
+		.call = transport_call,
+		.cancel = transport_cancel,
+		.watch = transport_watch,
+		.watch_close = transport_watch_close,
+		.arg = server,
+	};
+	*out = server;
+	return NULL;
+}
+
+void apiserver_free(struct apiserver *server)
+{
+	if (server == NULL)
+		return;
+	ASSERT(list_empty(&server->requests) && list_empty(&server->watches));
+	for (size_t i = 0; i < sizeof(server->documents) / sizeof(server->documents[0]); i++)
+		bytes_unref(server->documents[i]);
+	free(server);
+}
+
+const struct api_transport *apiserver_transport(struct apiserver *server)
+{
+	return &server->transport;
+}
+
+size_t apiserver_running(const struct apiserver *server)
+{
+	return server->n_running;
+}
+
+/* --- a request's life --- */
+
+static struct request *request_new(struct apiserver *server, struct arena *arena)
+{
+	struct request *req = ARENA_NEW(arena, struct request);
+
+	req->server = server;
+	req->arena = arena;
+	req->remaining = -1;
+	req->status = 200;
+	list_push(&server->requests, &req->link);
+	server->n_running++;
+	return req;
+}
+
+void request_end(struct request *req)
+{
+	list_remove(&req->link);
+	req->server->n_running--;
+	store_version_unref(req->version);
+	vec_fini(&req->warnings);
+	vec_fini(&req->also);
+	arena_free(req->arena);
+}
+
+/* --- the query --- */
+
+/* Of a query only absence, "0" and "false" are false (docs/traps.md). */
+static bool truth(struct str value, bool found)
+{
+	return found && !str_is(value, "0") && !str_is(value, "false");
+}
+
+static bool query_bool(const struct http_request *http, const char *name)
+{
+	bool found;
+	struct str value = http_param(http, name, &found);
+
+	return truth(value, found);
+}
+
+static struct error *query_int(const struct http_request *http, const char *name, int64_t *out)
+{
+	bool found;
+	struct str value = http_param(http, name, &found);
+
+	if (!found || value.len == 0 || str_to_i64(value, out))
+		return NULL;
+	return error_new(ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", STR_ARG(value));
+}
+
+static struct error *parse_validation(struct str text, struct query *query)
+{
+	if (text.len == 0 || str_is(text, "Warn"))
+		query->validation = VALIDATE_WARN;
+	else if (str_is(text, "Ignore"))
+		query->validation = VALIDATE_IGNORE;
+	else if (str_is(text, "Strict"))
+		query->validation = VALIDATE_STRICT;
+	else
+		return error_new(ERR_INVALID, "fieldValidation: Unsupported value: \"%.*s\": supported values: \"\", "
+				 "\"Ignore\", \"Strict\", \"Warn\"", STR_ARG(text));
+	return NULL;
+}
+
+static struct error *parse_query(struct request *req)
+{
+	const struct http_request *http = req->http;
+	struct query *query = &req->query;
+	struct str dry_run = http_param(http, "dryRun", NULL), include;
+	struct error *err;
+
+	query->labels = http_param(http, "labelSelector", NULL);
+	query->fields = http_param(http, "fieldSelector", NULL);
+	query->resource_version = http_param(http, "resourceVersion", NULL);
+	query->version_match = http_param(http, "resourceVersionMatch", NULL);
+	query->token = http_param(http, "continue", NULL);
+	query->field_manager = http_param(http, "fieldManager", NULL);
+	query->watch = query_bool(http, "watch") || req->route.old_watch;
+	query->bookmarks = query_bool(http, "allowWatchBookmarks");
+	query->send_initial = query_bool(http, "sendInitialEvents");
+	http_param(http, "sendInitialEvents", &query->send_initial_given);
+	err = query_int(http, "limit", &query->limit);
+	if (err == NULL)
+		err = query_int(http, "timeoutSeconds", &query->timeout_seconds);
+	if (err == NULL)
+		err = parse_validation(http_param(http, "fieldValidation", NULL), query);
+	if (err != NULL)
+		return err;
+	/* A DELETE with a body takes its options from there. */
+	if (dry_run.len != 0 && !str_is(dry_run, "All"))
+		return error_new(ERR_INVALID, "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
+				 STR_ARG(dry_run));
+	query->dry_run = dry_run.len != 0;
+	include = http_param(http, "includeObject", NULL);
+	if (req->accept.as == AS_TABLE) {
+		if (include.len == 0 || str_is(include, "Metadata"))
+			req->accept.include = INCLUDE_METADATA;
+		else if (str_is(include, "None"))
+			req->accept.include = INCLUDE_NONE;
+		else if (str_is(include, "Object"))
+			req->accept.include = INCLUDE_OBJECT;
+		else
+			return error_new(ERR_BAD_REQUEST, "unrecognized includeObject value: \"%.*s\"", STR_ARG(include));
+	}
+	req->accept.pretty = query_bool(http, "pretty");
+	return NULL;
+}
+
+/* --- HTTP --- */
+
+static void reply_no_such_path(struct http_request *http)
+{
+	http_reply_text(http, 404, STR("404 page not found\n"));
+}
+
+static struct error *no_resource(struct request *req)
+{
+	struct error *err = error_new(ERR_NOT_FOUND, "the server could not find the requested resource");
+
+	(void)req;
+	return error_about(err, STR(""), STR(""), STR(""));
+}
+
+static struct error *bad_method(struct request *req)
+{
+	const struct route *route = &req->route;
+
+	(void)route;
+	return error_new(ERR_METHOD, "the server does not allow this method on the requested resource");
+}
+
+void apiserver_handle(void *arg, struct http_request *http)
+{
+	struct apiserver *server = arg;
+	struct arena *arena = arena_new();
+	struct request *req;
+	struct route route;
+	struct error *err;
+	bool table;
+
+	route_parse(arena, http->method, http->path, &route);
+	if (route.what == ROUTE_DOCUMENT || route.what == ROUTE_NONE) {
+		arena_free(arena);
+		if (route.what == ROUTE_NONE)
+			reply_no_such_path(http);
+		else
+			docs_handle(server, http);
+		return;
+	}
+	req = request_new(server, arena);
+	req->http = http;
+	req->route = route;
+	/* The path lies in the HTTP request, whose end comes before ours. */
+	req->route.group = str_dup(arena, route.group);
+	req->route.version = str_dup(arena, route.version);
+	req->route.resource = str_dup(arena, route.resource);
+	req->route.ns = str_dup(arena, route.ns);
+	req->route.name = str_dup(arena, route.name);
+	req->route.subresource = str_dup(arena, route.subresource);
+	req->route.rest = str_dup(arena, route.rest);
+	str_to_u64(http_header(&http->headers, "x-monokube-cause"), &req->cause);
+	table = route.kind != NULL && (kind_verbs(route.kind) & (VERB(GET) | VERB(LIST))) != 0;
+	err = accept_parse(http_header(&http->headers, "accept"), table && !streams_wants(req), &req->accept);
+	if (err != NULL && streams_wants(req)) {
+		error_free(err); /* a log or a stream has no media type to agree on */
+		err = NULL;
+	}
+	if (err == NULL)
+		err = authenticate(req);
+	if (err == NULL)
+		err = parse_query(req);
+	if (err == NULL)
+		err = authorize(req);
+	if (err == NULL && route.what == ROUTE_NO_RESOURCE)
+		err = no_resource(req);
+	if (err == NULL && route.bad_method)
+		err = bad_method(req);
+	if (err != NULL) {
+		respond_error(req, err);
+		return;
+	}
+	if (streams_wants(req)) {
+		streams_start(req);
+		return;
+	}
+	request_run(req);
+}
+
+static void client_gone(void *arg)
+{
+	struct request *req = arg;
+
+	if (req->task != NULL)
+		task_cancel(req->task, error_new(ERR_CANCELED, "the client went away"));
+}
+
+static const struct http_request_events http_events = { .closed = client_gone };
+
+static void request_done(void *arg, struct error *err)
+{
+	struct request *req = arg;
+
+	req->task = NULL;
+	if (err != NULL)
+		respond_error(req, err);
+	else
+		respond(req);
+}
+
+static void request_run(struct request *req)
+{
+	struct task *task;
+	bool in_process = req->http == NULL;
+
+	if (req->query.watch && (req->route.verb == VERB_LIST || req->route.verb == VERB_GET)) {
+		watch_start(req);
+		return;
+	}
+	if (!in_process)
+		http_request_listen(req->http, &http_events, req);
+	task = task_start(&(struct task_options){
+		.name = "request",
+		.subject = arena_printf(req->arena, "%s %.*s/%.*s", route_verb_name(&req->route),
+					STR_ARG(req->route.resource), STR_ARG(req->route.name)),
+		.steps = steps_of(req),
+		.arg = req,
+		.timeout = LIMIT_REQUEST_SECONDS * NS_PER_S,
+		.done = request_done,
+	});
+	/* NULL: it is over, and req is gone. */
+	if (task != NULL)
+		req->task = task;
+}
+
+/* --- calls --- */
+
+static void run_call(void *arg)
+{
+	request_run(arg);
+}
+
+static void *transport_call(void *transport, const struct api_call *call)
+{
+	struct arena *arena = arena_new();
+	struct request *req = request_new(transport, arena);
+
+	req->call = *call;
+	req->call.actor = str_dup(arena, call->actor);
+	req->call.body = call->body != NULL ? json_copy(arena, call->body) : NULL;
+	req->cause = call->cause;
+	req->user = (struct user){ .name = req->call.actor, .trusted = true };
+	req->route = (struct route){
+		.what = ROUTE_RESOURCE,
+		.kind = call->kind,
+		.group = kind_group(call->kind),
+		.version = kind_version(call->kind),
+		.resource = kind_resource(call->kind),
+		.ns = str_dup(arena, call->ns),
+		.name = str_dup(arena, call->name),
+		.subresource = str_dup(arena, call->subresource),
+		.verb = call->verb,
+	};
+	req->query.labels = str_dup(arena, call->labels);
+	req->query.fields = str_dup(arena, call->fields);
+	req->query.validation = VALIDATE_IGNORE;
+	loop_soon(run_call, req); /* done never comes from inside call() */
+	return req;
+}
+
+static void transport_cancel(void *transport, void *call)
+{
+	struct request *req = call;
+
+	(void)transport;
+	req->canceled = true;
+}

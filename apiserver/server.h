@@ -1,0 +1,136 @@
+/* What the files of apiserver share: the server, the request, and how a request is answered. Private. */
+#ifndef APISERVER_SERVER_H
+#define APISERVER_SERVER_H
+
+#include "api/api.h"
+#include "api/convert.h"
+#include "apiserver/apiserver.h"
+#include "apiserver/negotiate.h"
+#include "apiserver/route.h"
+#include "loop/loop.h"
+
+struct user {
+	struct str name;
+	struct str uid;
+	const struct str *groups;
+	size_t n_groups;
+	bool trusted; /* a component of this program */
+};
+
+struct apiserver {
+	struct apiserver_options options;
+	struct api_transport transport;
+	struct list requests; /* struct request */
+	struct list watches;  /* struct watcher, see watch/ */
+	size_t n_running;
+	uint64_t n_requests[600]; /* by HTTP status, for /metrics */
+	int64_t started;
+	struct bytes *documents[8]; /* discovery and OpenAPI, made on first use; see docs/ */
+};
+
+/* Options of the query that writes and reads share. */
+struct query {
+	bool dry_run;
+	enum { VALIDATE_WARN, VALIDATE_IGNORE, VALIDATE_STRICT } validation; /* fieldValidation */
+	struct str field_manager;
+	struct str labels;
+	struct str fields;
+	struct str resource_version;
+	struct str version_match;
+	struct str token;         /* continue */
+	int64_t limit;
+	int64_t timeout_seconds;  /* of a watch; 0: not said */
+	bool watch;
+	bool bookmarks;
+	bool send_initial;
+	bool send_initial_given;
+};
+
+/* One request, from wherever it came. Lives on its own arena, which the task frees after the reply. */
+struct request {
+	struct list link;
+	struct apiserver *server;
+	struct task *task;
+	struct arena *arena;
+	struct http_request *http;    /* NULL: in process, then call is set */
+	struct api_call call;
+	bool canceled;                /* in process: nobody waits any more */
+	struct user user;
+	struct route route;
+	struct accept accept;
+	struct query query;
+	uint64_t cause;
+	struct str body;              /* as sent */
+	enum api_media body_media;
+	struct api_notes notes;       /* unknown and duplicate fields */
+	VEC(const char *) warnings;
+
+	/* the attempt; starts anew after a lost compare-and-swap */
+	const struct json *input;     /* decoded, defaulted */
+	struct store_value *old;      /* what is there */
+	const struct json *old_tree;
+	const struct json *tree;      /* what shall be */
+	VEC(struct store_op) also;    /* further operations of the same commit: the addresses of a Service */
+	unsigned attempts;
+
+	/* the answer */
+	int status;
+	struct object *object;        /* kept by the arena */
+	const struct json *answer;    /* no stored object: Status, Scale, TokenRequest … */
+	const struct type *answer_type;
+	struct store_value **items;   /* LIST; kept by version */
+	size_t n_items;
+	struct store_version *version;
+	struct str continue_token;
+	int64_t remaining;            /* -1: not said */
+};
+
+/* --- answering (respond.c) --- */
+
+void respond(struct request *req);                          /* what the answer says */
+void respond_error(struct request *req, struct error *err); /* takes err */
+/* The Status object of an error, in normal form. */
+const struct json *status_of_error(struct arena *arena, const struct request *req, const struct error *err);
+/* Without a request task: documents, health. */
+void respond_document(struct http_request *http, int status, const char *media, struct bytes *body);
+
+/* An object's tree as what the client asked for: a Table, its metadata only, or itself. kind tells how. */
+const struct json *present(struct arena *arena, const struct accept *accept, const struct kind *kind,
+			   struct object *const *objects, size_t n, const struct type **type);
+
+/* --- the store, seen as objects (objects.c) --- */
+
+struct str object_key(struct arena *arena, const struct kind *kind, struct str ns, struct str name);
+struct str list_prefix(struct arena *arena, const struct kind *kind, struct str ns);
+/* The decoded form that is kept with a value; borrowed from the value. */
+struct object *value_object(const struct kind *kind, struct store_value *value);
+/* The same as one of the versions it is served in; kept by the arena. */
+struct object *value_served(struct arena *arena, const struct kind *kind, struct store_value *value);
+/* A small reader for plugins: the published tree of another object, or NULL. */
+const struct json *lookup(struct request *req, const struct kind *kind, struct str ns, struct str name);
+
+struct error *error_not_found(const struct kind *kind, struct str name) MUST_CHECK;
+
+/* --- selection (match.c) --- */
+
+struct match;
+struct error *match_parse(struct arena *arena, const struct kind *kind, struct str labels, struct str fields,
+			  struct match **out) MUST_CHECK;
+bool match_tree(const struct match *match, const struct json *tree);
+bool match_all(const struct match *match); /* nothing was asked for */
+/* The one name that metadata.name selects, or empty. */
+struct str match_name(const struct match *match);
+
+/* --- tasks by verb (verbs/) --- */
+
+const struct task_step *steps_of(const struct request *req);
+void watch_start(struct request *req); /* watch/; takes the request */
+
+/* --- helpers on trees in normal form --- */
+
+struct str meta_str(const struct json *tree, const char *field);
+const struct json *with(struct request *req, const struct json *tree, const char *path, const struct json *value);
+
+void request_end(struct request *req); /* forgets it; its arena goes */
+
+#endif

@@ -1,0 +1,156 @@
+/* GET pods/NAME/log: the kubelet's answer, passed on as it comes, at the client's pace. */
+#include "apiserver/streams/streams.h"
+
+struct relay {
+	struct request *req;
+	struct http_call *call;
+	bool started;
+};
+
+bool streams_wants(const struct request *req)
+{
+	return req->route.what == ROUTE_RESOURCE && !req->route.bad_method && str_is(req->route.subresource, "log");
+}
+
+static void client_closed(void *arg)
+{
+	struct relay *relay = arg;
+
+	http_call_cancel(relay->call);
+	if (!relay->started)
+		http_reply_text(relay->req->http, 499, STR(""));
+	else
+		http_reply_end(relay->req->http);
+	request_end(relay->req);
+}
+
+static void client_drained(void *arg)
+{
+	struct relay *relay = arg;
+
+	http_call_resume(relay->call);
+}
+
+static const struct http_request_events events = { client_closed, client_drained };
+
+static void responded(void *arg, struct http_call *call, const struct http_response *response)
+{
+	static const struct http_header text[] = { { STR_INIT("content-type"), STR_INIT("text/plain") } };
+	struct relay *relay = arg;
+
+	(void)call;
+	relay->started = true;
+	http_reply_start(relay->req->http, response->status, (struct http_headers){ text, 1 });
+}
+
+static void data(void *arg, struct str bytes)
+{
+	struct relay *relay = arg;
+
+	http_reply_write(relay->req->http, bytes);
+	if (http_reply_full(relay->req->http))
+		http_call_pause(relay->call);
+}
+
+static void done(void *arg, struct error *err)
+{
+	struct relay *relay = arg;
+	struct request *req = relay->req;
+
+	if (!relay->started) {
+		if (err == NULL)
+			err = error_new(ERR_UNAVAILABLE, "the kubelet gave no answer");
+		respond_error(req, err);
+		return;
+	}
+	if (err != NULL)
+		http_reply_abort(req->http);
+	else
+		http_reply_end(req->http);
+	error_free(err);
+	request_end(req);
+}
+
+static bool has_container(const struct json *tree, struct str name)
+{
+	static const char *const lists[] = { "spec.initContainers", "spec.containers", "spec.ephemeralContainers" };
+
+	for (int i = 0; i < 3; i++)
+		JSON_EACH (json_path(tree, lists[i]), it)
+			if (str_eq(json_get_str(it.value, "name"), name))
+				return true;
+	return false;
+}
+
+static void add_names(struct buf *out, const struct json *list)
+{
+	JSON_EACH (list, it)
+		buf_printf(out, "%s%.*s", it.index != 0 ? " " : "", STR_ARG(json_get_str(it.value, "name")));
+}
+
+/* The container that is meant; without a name the only one there is. k8s.io/kubernetes/pkg/registry/core/pod/strategy. */
+static struct error *choose_container(struct request *req, const struct json *tree, struct str *container)
+{
+	const struct json *containers = json_path(tree, "spec.containers"), *init = json_path(tree, "spec.initContainers");
+	AUTO_BUF struct buf names = { 0 };
+
+	*container = http_param(req->http, "container", NULL);
+	if (container->len != 0 && has_container(tree, *container))
+		return NULL;
+	if (container->len != 0)
+		return error_new(ERR_BAD_REQUEST, "container %.*s is not valid for pod %.*s", STR_ARG(*container),
+				 STR_ARG(req->route.name));
+	if (json_len(containers) == 1 && json_len(init) == 0) {
+		*container = json_get_str(json_at(containers, 0), "name");
+		return NULL;
+	}
+	buf_printf(&names, "a container name must be specified for pod %.*s, choose one of: [", STR_ARG(req->route.name));
+	add_names(&names, containers);
+	buf_putc(&names, ']');
+	if (json_len(init) != 0) {
+		buf_add(&names, STR(" or one of the init containers: ["));
+		add_names(&names, init);
+		buf_putc(&names, ']');
+	}
+	return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&names));
+}
+
+void streams_start(struct request *req)
+{
+	const struct json *tree = lookup(req, req->route.kind, req->route.ns, req->route.name);
+	struct http_client *client;
+	struct relay *relay;
+	struct str container, node;
+	struct error *err = tree == NULL ? error_not_found(req->route.kind, req->route.name) :
+					   choose_container(req, tree, &container);
+
+	if (err != NULL) {
+		respond_error(req, err);
+		return;
+	}
+	node = json_path_str(tree, "spec.nodeName");
+	if (node.len == 0) {
+		/* Nothing runs, so there is nothing to read, and that is no error. */
+		http_reply(req->http, 204, (struct http_headers){ NULL, 0 }, STR(""));
+		request_end(req);
+		return;
+	}
+	client = req->server->options.kubelet != NULL ?
+			 req->server->options.kubelet(req->server->options.kubelet_arg, node) : NULL;
+	if (client == NULL) {
+		respond_error(req, error_new(ERR_INTERNAL, "node %.*s is not reachable", STR_ARG(node)));
+		return;
+	}
+	relay = ARENA_NEW(req->arena, struct relay);
+	relay->req = req;
+	http_request_listen(req->http, &events, relay);
+	relay->call = http_call(client, &(struct http_call_options){
+		.target = str_format(req->arena, "/containerLogs/%.*s/%.*s/%.*s%s%.*s", STR_ARG(req->route.ns),
+				     STR_ARG(req->route.name), STR_ARG(container), req->http->query.len != 0 ? "?" : "",
+				     STR_ARG(req->http->query)),
+		.responded = responded,
+		.data = data,
+		.done = done,
+		.arg = relay,
+	});
+}

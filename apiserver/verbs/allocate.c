@@ -1,0 +1,358 @@
+/*
+ * Cluster addresses and node ports of Services. An address is an IPAddress object that is written in the same commit as
+ * its Service, so neither is ever there without the other, and a dry run leaves nothing.
+ * Source: KEP-1880; k8s.io/kubernetes/pkg/registry/core/service.
+ */
+#include "apiserver/verbs/verbs.h"
+
+#define PORT_FIRST 30000
+#define PORT_LAST 32767
+#define TRIES 64
+
+static const struct kind *address_kind(void)
+{
+	return kind_must("networking.k8s.io/v1", "IPAddress");
+}
+
+static struct error *invalid(struct request *req, const char *field, const struct json *value, const char *text)
+{
+	struct api_findings findings = { .arena = req->arena };
+
+	finding_invalid(&findings, field, value, text);
+	return api_invalid(&findings, STR("Service"), meta_str(req->tree, "name"));
+}
+
+/* --- addresses --- */
+
+static bool taken(struct request *req, struct ip ip)
+{
+	char text[IP_TEXT];
+
+	return store_latest(req->server->options.store,
+			    object_key(req->arena, address_kind(), STR(""), ip_format(text, ip))) != NULL;
+}
+
+/* Any address but the first and, in v4, the last. The lower part of a range is left to those who ask for one (KEP-3070). */
+static bool choose_address(struct request *req, struct cidr range, struct ip *out)
+{
+	uint64_t size = ip_sub(cidr_last(range), cidr_first(range)), band;
+
+	if (size < 2)
+		return false;
+	band = size / 16 < 16 ? 16 : size / 16 > 256 ? 256 : size / 16;
+	if (band >= size - 1)
+		band = 0;
+	for (int i = 0; i < TRIES; i++) {
+		*out = ip_add(cidr_first(range), 1 + band + rand_below(size - 1 - band));
+		if (!taken(req, *out))
+			return true;
+	}
+	for (uint64_t i = 1; i < size; i++) {
+		*out = ip_add(cidr_first(range), i);
+		if (!taken(req, *out))
+			return true;
+	}
+	return false;
+}
+
+static struct error *write_address(struct request *req, struct ip ip)
+{
+	struct arena *arena = req->arena;
+	char text[IP_TEXT];
+	struct str name = str_dup(arena, ip_format(text, ip));
+	const struct json *tree, *raw = JSON_OBJECT_OF(arena,
+		{ "metadata", JSON_OBJECT_OF(arena, { "name", json_string(arena, name) },
+			{ "labels", JSON_OBJECT_OF(arena,
+				{ "ipaddress.kubernetes.io/ip-family", json_text(arena, ip.family == 6 ? "IPv6" : "IPv4") },
+				{ "ipaddress.kubernetes.io/managed-by", json_text(arena, "ipallocator.k8s.io") }) }) },
+		{ "spec", JSON_OBJECT_OF(arena, { "parentRef", JSON_OBJECT_OF(arena,
+			{ "resource", json_text(arena, "services") },
+			{ "namespace", json_string(arena, req->route.ns) },
+			{ "name", json_string(arena, meta_str(req->tree, "name")) }) }) });
+	struct error *err = make_object(req, address_kind(), raw, &tree);
+
+	if (err == NULL)
+		commit_also_put(req, address_kind(), STR(""), name, tree, 0);
+	return err;
+}
+
+static bool in_ranges(struct request *req, struct ip ip)
+{
+	for (size_t i = 0; i < req->server->options.n_service_cidrs; i++)
+		if (cidr_contains(req->server->options.service_cidrs[i], ip))
+			return true;
+	return false;
+}
+
+static struct error *take_asked(struct request *req, const struct json *asked)
+{
+	struct ip ip;
+
+	if (!ip_parse(json_str(asked), &ip))
+		return NULL; /* validation says so */
+	if (req->query.dry_run)
+		return NULL;
+	if (!in_ranges(req, ip))
+		return invalid(req, "spec.clusterIPs", JSON_ARRAY_OF(req->arena, asked),
+			       "failed to allocate IP: the provided IP is not in the valid range");
+	if (taken(req, ip))
+		return invalid(req, "spec.clusterIPs", JSON_ARRAY_OF(req->arena, asked),
+			       "failed to allocate IP: provided IP is already allocated");
+	return write_address(req, ip);
+}
+
+static struct error *take_any(struct request *req, const struct json **out)
+{
+	const struct apiserver_options *options = &req->server->options;
+	struct ip ip = { 0 };
+	char text[IP_TEXT];
+
+	for (size_t i = 0; i < options->n_service_cidrs; i++) {
+		if (options->service_cidrs[i].ip.family != options->service_cidrs[0].ip.family)
+			continue;
+		/* A dry run shows the first address of the range and takes none. */
+		if (req->query.dry_run)
+			ip = cidr_first(options->service_cidrs[i]);
+		else if (!choose_address(req, options->service_cidrs[i], &ip))
+			continue;
+		*out = json_string_copy(req->arena, ip_format(text, ip));
+		return req->query.dry_run ? NULL : write_address(req, ip);
+	}
+	return error_new(ERR_INTERNAL, "failed to allocate a serviceIP: range is full");
+}
+
+static struct error *allocate_address(struct request *req)
+{
+	const struct json *ip = json_path(req->tree, "spec.clusterIP"), *ips = json_path(req->tree, "spec.clusterIPs");
+	struct error *err = NULL;
+
+	if (ip == NULL && ips != NULL)
+		ip = json_at(ips, 0);
+	if (str_is(json_str(ip), "None")) {
+		req->tree = with(req, req->tree, "spec.clusterIP", ip);
+		req->tree = with(req, req->tree, "spec.clusterIPs", ips != NULL ? ips : JSON_ARRAY_OF(req->arena, ip));
+		return NULL;
+	}
+	if (json_str(ip).len != 0)
+		err = take_asked(req, ip);
+	else
+		err = take_any(req, &ip);
+	if (err != NULL)
+		return err;
+	req->tree = with(req, req->tree, "spec.clusterIP", ip);
+	if (json_len(ips) == 0)
+		req->tree = with(req, req->tree, "spec.clusterIPs", JSON_ARRAY_OF(req->arena, ip));
+	return NULL;
+}
+
+/* --- node ports --- */
+
+/* Which ports are taken by other Services (of that protocol). */
+static void note_ports(const struct json *service, struct str protocol, uint8_t used[])
+{
+	int64_t check = json_int(json_path(service, "spec.healthCheckNodePort"), 0);
+
+	JSON_EACH (json_path(service, "spec.ports"), it) {
+		int64_t port = json_int(json_get(it.value, "nodePort"), 0);
+
+		if (port >= PORT_FIRST && port <= PORT_LAST &&
+		    str_eq(json_get_str(it.value, "protocol"), protocol))
+			used[port - PORT_FIRST] = 1;
+	}
+	if (check >= PORT_FIRST && check <= PORT_LAST)
+		used[check - PORT_FIRST] = 1;
+}
+
+static uint8_t *used_ports(struct request *req, struct str protocol)
+{
+	uint8_t *used = ARENA_ARRAY(req->arena, uint8_t, PORT_LAST - PORT_FIRST + 1);
+	struct store_version *version = store_hold(req->server->options.store);
+	struct str own = object_key(req->arena, req->route.kind, req->route.ns, meta_str(req->tree, "name"));
+	struct store_iter it;
+
+	for (bool ok = store_seek(&it, version, list_prefix(req->arena, req->route.kind, STR("")), STR("")); ok;
+	     ok = store_next(&it))
+		if (!str_eq(it.value->key, own))
+			note_ports(object_tree(value_object(req->route.kind, it.value)), protocol, used);
+	store_version_unref(version);
+	note_ports(req->tree, protocol, used);
+	return used;
+}
+
+static int64_t choose_port(const uint8_t *used)
+{
+	int64_t range = PORT_LAST - PORT_FIRST + 1, start = (int64_t)rand_below((uint64_t)range);
+
+	for (int64_t i = 0; i < range; i++)
+		if (!used[(start + i) % range])
+			return PORT_FIRST + (start + i) % range;
+	return 0;
+}
+
+/* A Service that keeps its port keeps its node port, when an update does not name it. */
+static int64_t old_port(struct request *req, const struct json *port)
+{
+	JSON_EACH (json_path(req->old_tree, "spec.ports"), it)
+		if (json_equal(json_get(it.value, "port"), json_get(port, "port")) &&
+		    json_equal(json_get(it.value, "protocol"), json_get(port, "protocol")))
+			return json_int(json_get(it.value, "nodePort"), 0);
+	return 0;
+}
+
+static bool is_taken_by_other(struct request *req, int64_t port, struct str protocol)
+{
+	const struct json *tree = req->tree;
+	uint8_t *used;
+
+	if (port < PORT_FIRST || port > PORT_LAST)
+		return false;
+	req->tree = json_with_path(req->arena, tree, "spec.ports", NULL);
+	used = used_ports(req, protocol);
+	req->tree = tree;
+	return used[port - PORT_FIRST] != 0;
+}
+
+static struct error *check_asked_port(struct request *req, size_t index, int64_t port, struct str protocol)
+{
+	const char *field = arena_printf(req->arena, "spec.ports[%zu].nodePort", index);
+
+	if (req->query.dry_run)
+		return NULL;
+	if (port < PORT_FIRST || port > PORT_LAST)
+		return invalid(req, field, json_number(req->arena, port),
+			       "provided port is not in the valid range. The range of valid ports is 30000-32767");
+	if (is_taken_by_other(req, port, protocol))
+		return invalid(req, field, json_number(req->arena, port), "provided port is already allocated");
+	return NULL;
+}
+
+static struct error *allocate_ports(struct request *req)
+{
+	const struct json *ports = json_path(req->tree, "spec.ports");
+	size_t n = json_len(ports);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct json *port = json_at(ports, i);
+		struct str protocol = json_get_str(port, "protocol");
+		int64_t number = json_int(json_get(port, "nodePort"), 0);
+		const char *path = arena_printf(req->arena, "spec.ports.%zu.nodePort", i);
+		struct error *err = number != 0 ? check_asked_port(req, i, number, protocol) : NULL;
+
+		if (err != NULL)
+			return err;
+		if (number != 0)
+			continue;
+		number = old_port(req, port);
+		if (number == 0)
+			number = choose_port(used_ports(req, protocol));
+		if (number == 0)
+			return error_new(ERR_INTERNAL, "failed to allocate a nodePort: range is full");
+		req->tree = with(req, req->tree, path, json_number(req->arena, number));
+	}
+	return NULL;
+}
+
+static void drop_ports(struct request *req)
+{
+	size_t n = json_len(json_path(req->tree, "spec.ports"));
+
+	/* Those that were ours go; those that the client now asks for are left to validation. */
+	for (size_t i = 0; i < n; i++) {
+		const struct json *port = json_at(json_path(req->tree, "spec.ports"), i);
+
+		if (json_int(json_get(port, "nodePort"), 0) == old_port(req, port))
+			req->tree = with(req, req->tree, arena_printf(req->arena, "spec.ports.%zu.nodePort", i), NULL);
+	}
+}
+
+/* --- the whole --- */
+
+static bool wants_ports(const struct json *tree)
+{
+	struct str type = json_path_str(tree, "spec.type");
+	const struct json *allocate = json_path(tree, "spec.allocateLoadBalancerNodePorts");
+
+	return str_is(type, "NodePort") || (str_is(type, "LoadBalancer") && (allocate == NULL || json_bool(allocate)));
+}
+
+static bool wants_address(const struct json *tree)
+{
+	return !str_is(json_path_str(tree, "spec.type"), "ExternalName");
+}
+
+static struct error *families(struct request *req)
+{
+	const struct cidr *first = &req->server->options.service_cidrs[0];
+	const char *family = first->ip.family == 6 ? "IPv6" : "IPv4";
+
+	if (!wants_address(req->tree))
+		return NULL;
+	if (json_path(req->tree, "spec.ipFamilyPolicy") == NULL)
+		req->tree = with(req, req->tree, "spec.ipFamilyPolicy", json_text(req->arena, "SingleStack"));
+	if (json_path(req->tree, "spec.ipFamilies") == NULL)
+		req->tree = with(req, req->tree, "spec.ipFamilies", JSON_ARRAY_OF(req->arena, json_text(req->arena, family)));
+	return NULL;
+}
+
+/* With externalTrafficPolicy Local a load balancer asks each node for its health on a port of its own. */
+static struct error *health_port(struct request *req)
+{
+	bool wanted = str_is(json_path_str(req->tree, "spec.type"), "LoadBalancer") &&
+		      str_is(json_path_str(req->tree, "spec.externalTrafficPolicy"), "Local");
+	int64_t port = json_int(json_path(req->tree, "spec.healthCheckNodePort"), 0);
+	int64_t old = json_int(json_path(req->old_tree, "spec.healthCheckNodePort"), 0);
+
+	if (wanted && port == 0)
+		req->tree = with(req, req->tree, "spec.healthCheckNodePort",
+				 json_number(req->arena, old != 0 ? old : choose_port(used_ports(req, STR("TCP")))));
+	else if (!wanted && port != 0 && port == old)
+		req->tree = with(req, req->tree, "spec.healthCheckNodePort", NULL);
+	return NULL;
+}
+
+/* An update that does not name what the server chose keeps it. */
+static void keep_allocations(struct request *req)
+{
+	static const char *const kept[] = { "spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy" };
+
+	if (req->old_tree == NULL || !wants_address(req->tree) || !wants_address(req->old_tree))
+		return;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (json_path(req->tree, kept[i]) == NULL)
+			req->tree = with(req, req->tree, kept[i], json_path(req->old_tree, kept[i]));
+}
+
+struct error *allocate_service(struct request *req)
+{
+	struct error *err = NULL;
+
+	if (is_status(req))
+		return NULL;
+	if (req->old_tree == NULL)
+		req->tree = with(req, req->tree, "status", JSON_OBJECT_OF(req->arena, { "loadBalancer", &json_empty_object }));
+	keep_allocations(req);
+	err = families(req);
+	if (err == NULL && wants_address(req->tree) &&
+	    (req->old_tree == NULL || !wants_address(req->old_tree)))
+		err = allocate_address(req);
+	if (err == NULL && !wants_address(req->tree) && req->old_tree != NULL && wants_address(req->old_tree)) {
+		err = release_service(req);
+		req->tree = with(req, req->tree, "spec.clusterIP", NULL);
+		req->tree = with(req, req->tree, "spec.clusterIPs", NULL);
+		req->tree = with(req, req->tree, "spec.ipFamilies", NULL);
+		req->tree = with(req, req->tree, "spec.ipFamilyPolicy", NULL);
+	}
+	if (err == NULL && wants_ports(req->tree))
+		err = allocate_ports(req);
+	else if (err == NULL && req->old_tree != NULL && wants_ports(req->old_tree))
+		drop_ports(req);
+	return err != NULL ? err : health_port(req);
+}
+
+struct error *release_service(struct request *req)
+{
+	JSON_EACH (json_path(req->old_tree, "spec.clusterIPs"), it)
+		if (!str_is(json_str(it.value), "None"))
+			commit_also_delete(req, address_kind(), STR(""), json_str(it.value));
+	return NULL;
+}

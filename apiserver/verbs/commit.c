@@ -1,0 +1,178 @@
+/* The one place where the API server writes to the store. */
+#include "apiserver/verbs/verbs.h"
+
+struct commit_wait {
+	struct request *req;
+	struct task *task;
+	struct object *object; /* what is being written; NULL: a removal */
+};
+
+static void committed(void *arg, struct error *err, const struct store_result *result)
+{
+	struct commit_wait *wait = arg;
+	struct request *req = wait->req;
+
+	if (err == NULL && result->values[0] != NULL)
+		req->object = value_served(req->arena, req->route.kind, result->values[0]);
+	task_wake(wait->task, err);
+}
+
+/* A renewal of a Lease, or of a node's unchanged status, may be lost in a crash (architecture.md §2). */
+static bool is_renewal(const struct request *req)
+{
+	const struct kind *kind = req->route.kind;
+	const struct json *a = req->tree, *b = req->old_tree;
+
+	if (req->old == NULL || !str_is(kind_resource(kind), "leases") ||
+	    !str_is(kind_group(kind), "coordination.k8s.io"))
+		return false;
+	return json_equal(json_path(a, "spec.holderIdentity"), json_path(b, "spec.holderIdentity")) &&
+	       json_equal(json_path(a, "spec.leaseTransitions"), json_path(b, "spec.leaseTransitions")) &&
+	       json_equal(json_path(a, "metadata.labels"), json_path(b, "metadata.labels")) &&
+	       json_equal(json_path(a, "metadata.ownerReferences"), json_path(b, "metadata.ownerReferences"));
+}
+
+/* An object of its own arena: it outlives the request. */
+static struct object *lasting_object(struct request *req, const struct json *tree)
+{
+	struct arena *arena = arena_new();
+	const struct kind *stored = kind_stored_as(req->route.kind);
+	const struct json *copy = json_copy(arena, tree);
+	struct object *object;
+
+	if (stored == req->route.kind)
+		return object_new(stored, arena, copy, 0);
+	object = object_new(req->route.kind, arena, copy, 0);
+	struct object *converted = object_convert(object, stored);
+
+	object_unref(object);
+	return converted;
+}
+
+static struct error *exists_error(struct request *req, struct str name)
+{
+	struct str resource = resource_text(req->arena, req->route.kind);
+	struct error *err = error_new(ERR_EXISTS, "%.*s \"%.*s\" already exists", STR_ARG(resource), STR_ARG(name));
+
+	return error_about(err, kind_group(req->route.kind), kind_resource(req->route.kind), name);
+}
+
+static bool retries(struct request *req, const struct error *err)
+{
+	/* Someone else wrote between our read and our commit: an unconditional write tries again. */
+	return err->kind == ERR_CONFLICT && req->old != NULL && ++req->attempts < 10;
+}
+
+static struct error *say(struct request *req, struct error *err, struct str name)
+{
+	struct str resource = resource_text(req->arena, req->route.kind);
+	enum error_kind kind = err->kind;
+
+	if (kind != ERR_EXISTS && kind != ERR_CONFLICT && kind != ERR_NOT_FOUND)
+		return err;
+	error_free(err);
+	if (kind == ERR_EXISTS)
+		return exists_error(req, name);
+	if (kind == ERR_NOT_FOUND)
+		return error_not_found(req->route.kind, name);
+	return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on %.*s \"%.*s\": the object has been modified; "
+			 "please apply your changes to the latest version and try again", STR_ARG(resource), STR_ARG(name));
+}
+
+/* Dry run: everything but the commit. The object shows no revision of its own. */
+static enum task_result pretend(struct request *req)
+{
+	struct object *object = lasting_object(req, req->tree);
+
+	req->object = object_keep(req->arena, object_with_revision(object, req->old != NULL ? req->old->revision : 0));
+	object_unref(object);
+	if (kind_stored_as(req->route.kind) != req->route.kind)
+		req->object = object_keep(req->arena, object_convert(req->object, req->route.kind));
+	return TASK_NEXT;
+}
+
+/* Operations that go with the first: undone with it, since a commit is all or none. */
+void commit_also_put(struct request *req, const struct kind *kind, struct str ns, struct str name, const struct json *tree,
+		     uint64_t expect)
+{
+	struct arena *arena = arena_new();
+	struct object *object = object_new(kind, arena, json_copy(arena, tree), 0);
+	struct store_op op = { .kind = STORE_PUT, .expect = expect };
+
+	op.key = object_key(req->arena, kind, ns, name);
+	op.data = bytes_str(object_stored(object_keep(req->arena, object)));
+	vec_push(&req->also, op);
+}
+
+void commit_also_delete(struct request *req, const struct kind *kind, struct str ns, struct str name)
+{
+	struct store_op op = { .kind = STORE_DELETE, .expect = STORE_ANY };
+
+	op.key = object_key(req->arena, kind, ns, name);
+	if (store_latest(req->server->options.store, op.key) != NULL)
+		vec_push(&req->also, op);
+}
+
+static enum task_result submit(struct task *task, struct request *req, struct store_op *op, struct commit_wait *wait,
+			       struct str name)
+{
+	struct store_op *ops = ARENA_ARRAY(req->arena, struct store_op, 1 + req->also.len);
+	struct error *err;
+
+	ops[0] = *op;
+	for (size_t i = 0; i < req->also.len; i++)
+		ops[i + 1] = req->also.ptr[i];
+	task_hold(task);
+	err = store_commit(req->server->options.store, &(struct store_commit){
+		.ops = ops,
+		.n_ops = 1 + req->also.len,
+		.actor = req->user.name,
+		.cause = req->cause,
+		.renewal = op->kind == STORE_PUT && is_renewal(req),
+		.done = committed,
+		.arg = wait,
+	});
+	if (err == NULL)
+		return TASK_WAIT;
+	if (wait->object != NULL)
+		object_unref(wait->object);
+	if (retries(req, err)) {
+		error_free(err);
+		task_wake(task, NULL);
+		return task_goto(task, step_read_old);
+	}
+	task_wake(task, say(req, err, name));
+	return TASK_WAIT;
+}
+
+enum task_result commit_tree(struct task *task, struct request *req)
+{
+	struct str name = meta_str(req->tree, "name");
+	struct commit_wait *wait = ARENA_NEW(req->arena, struct commit_wait);
+	struct store_op op = { .kind = STORE_PUT, .expect = req->old != NULL ? req->old->revision : 0 };
+
+	op.key = object_key(req->arena, req->route.kind, req->route.ns, name);
+	if (req->query.dry_run) {
+		if (req->old == NULL && store_latest(req->server->options.store, op.key) != NULL)
+			return task_fail(task, exists_error(req, name));
+		return pretend(req);
+	}
+	*wait = (struct commit_wait){ req, task, lasting_object(req, req->tree) };
+	op.data = bytes_str(object_stored(wait->object));
+	op.attachment = wait->object;
+	op.attachment_free = object_release;
+	return submit(task, req, &op, wait, name);
+}
+
+enum task_result commit_removal(struct task *task, struct request *req)
+{
+	struct commit_wait *wait = ARENA_NEW(req->arena, struct commit_wait);
+	struct store_op op = { .kind = STORE_DELETE, .expect = req->old->revision };
+
+	op.key = object_key(req->arena, req->route.kind, req->route.ns, meta_str(req->old_tree, "name"));
+	req->object = value_served(req->arena, req->route.kind, req->old);
+	if (req->query.dry_run)
+		return TASK_NEXT;
+	*wait = (struct commit_wait){ req, task, NULL };
+	return submit(task, req, &op, wait, meta_str(req->old_tree, "name"));
+}

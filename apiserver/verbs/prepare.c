@@ -1,0 +1,238 @@
+/*
+ * What kinds do when they are written, beyond what their tables say: one row per kind, found by resource. What is not
+ * here has no behaviour of its own. Sources: the strategies in k8s.io/kubernetes/pkg/registry.
+ */
+#include "apiserver/verbs/verbs.h"
+
+/* Maps of the normal form are in key order. */
+static const struct json *sorted(struct arena *arena, const struct json *map)
+{
+	struct json_builder out = { .arena = arena };
+
+	JSON_EACH (map, it)
+		json_builder_member(&out, it.key, it.value);
+	json_builder_sort(&out);
+	return json_builder_object(&out);
+}
+
+/* The status an object starts with: nothing, in normal form. */
+static struct error *clear_status(struct request *req)
+{
+	const struct json *tree = json_with(req->arena, req->tree, "status", NULL);
+
+	return api_normalize(req->arena, kind_type(req->route.kind), tree, NULL, &req->tree);
+}
+
+/* --- pods --- */
+
+static bool has_resource(const struct json *list, const char *name)
+{
+	return json_get(list, name) != NULL;
+}
+
+/* k8s.io/kubernetes/pkg/apis/core/v1/helper/qos: Guaranteed when every container has equal requests and limits of cpu and
+ * memory, BestEffort when none has any, else Burstable. */
+static void judge_container(const struct json *container, bool *any, bool *all)
+{
+	static const char *const names[] = { "cpu", "memory" };
+	const struct json *requests = json_path(container, "resources.requests");
+	const struct json *limits = json_path(container, "resources.limits");
+
+	for (int i = 0; i < 2; i++) {
+		*any = *any || has_resource(requests, names[i]) || has_resource(limits, names[i]);
+		if (!has_resource(limits, names[i]) ||
+		    !json_equal(json_get(requests, names[i]), json_get(limits, names[i])))
+			*all = false;
+	}
+}
+
+static const char *qos_class(const struct json *tree)
+{
+	bool any = false, all = true;
+
+	JSON_EACH (json_path(tree, "spec.containers"), it)
+		judge_container(it.value, &any, &all);
+	JSON_EACH (json_path(tree, "spec.initContainers"), it)
+		judge_container(it.value, &any, &all);
+	return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
+}
+
+static struct error *pod_create(struct request *req)
+{
+	struct error *err = clear_status(req);
+
+	if (err != NULL)
+		return err;
+	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
+	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, qos_class(req->tree)));
+	return NULL;
+}
+
+static struct error *pod_update(struct request *req)
+{
+	const struct json *qos = json_path(req->old_tree, "status.qosClass");
+
+	if (qos != NULL)
+		req->tree = with(req, req->tree, "status.qosClass", qos);
+	return NULL;
+}
+
+/* A pod that runs nowhere, or no longer, has nothing to end gracefully. */
+static int64_t pod_grace(struct request *req, int64_t asked)
+{
+	struct str phase = json_path_str(req->old_tree, "status.phase");
+
+	if (json_path_str(req->old_tree, "spec.nodeName").len == 0 || str_is(phase, "Succeeded") ||
+	    str_is(phase, "Failed"))
+		return 0;
+	return asked >= 0 ? asked : json_int(json_path(req->old_tree, "spec.terminationGracePeriodSeconds"), 30);
+}
+
+/* --- namespaces --- */
+
+static struct error *namespace_create(struct request *req)
+{
+	const struct json *finalizers = json_path(req->tree, "spec.finalizers");
+	const struct json *own = json_text(req->arena, "kubernetes");
+	bool has = false;
+
+	JSON_EACH (finalizers, it)
+		has = has || str_is(json_str(it.value), "kubernetes");
+	if (!has)
+		finalizers = json_append(req->arena, finalizers, own);
+	req->tree = with(req, req->tree, "spec.finalizers", finalizers);
+	req->tree = with(req, req->tree, "status", JSON_OBJECT_OF(req->arena, { "phase", json_text(req->arena, "Active") }));
+	return NULL;
+}
+
+/* The name is also a label, for selectors. k8s.io/kubernetes/pkg/apis/core/v1/defaults.go. */
+static struct error *namespace_label(struct request *req)
+{
+	const struct json *labels = json_path(req->tree, "metadata.labels");
+
+	labels = json_with(req->arena, labels, "kubernetes.io/metadata.name",
+			   json_string(req->arena, meta_str(req->tree, "name")));
+	req->tree = with(req, req->tree, "metadata.labels", sorted(req->arena, labels));
+	return NULL;
+}
+
+static struct error *namespace_new(struct request *req)
+{
+	struct error *err = namespace_create(req);
+
+	return err != NULL ? err : namespace_label(req);
+}
+
+static struct error *namespace_update(struct request *req)
+{
+	if (!str_is(req->route.subresource, "finalize"))
+		req->tree = with(req, req->tree, "spec.finalizers", json_path(req->old_tree, "spec.finalizers"));
+	return namespace_label(req);
+}
+
+/* --- secrets: stringData is for writing only --- */
+
+static struct error *secret_fold(struct request *req)
+{
+	const struct json *data = json_get(req->tree, "data");
+
+	JSON_EACH (json_get(req->tree, "stringData"), it) {
+		AUTO_BUF struct buf text = { 0 };
+
+		base64_encode(&text, json_str(it.value));
+		data = json_with_key(req->arena, data, it.key, json_string_copy(req->arena, buf_str(&text)));
+	}
+	req->tree = with(req, req->tree, "stringData", NULL);
+	if (data != NULL)
+		req->tree = with(req, req->tree, "data", sorted(req->arena, data));
+	return NULL;
+}
+
+/* --- persistent volumes and claims --- */
+
+static struct error *phase_pending(struct request *req)
+{
+	struct error *err = clear_status(req);
+
+	if (err == NULL)
+		req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
+	return err;
+}
+
+/* --- the table --- */
+
+static const struct prepare rows[] = {
+	{ .group = "", .resource = "pods", .create = pod_create, .update = pod_update, .grace = pod_grace, .generation = true },
+	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update },
+	{ .group = "", .resource = "services", .create = allocate_service, .update = allocate_service,
+	  .removed = release_service, .rv_optional = true },
+	{ .group = "", .resource = "secrets", .create = secret_fold, .update = secret_fold },
+	{ .group = "", .resource = "persistentvolumeclaims", .create = phase_pending },
+	{ .group = "", .resource = "persistentvolumes", .create = phase_pending },
+	{ .group = "", .resource = "replicationcontrollers", .create = clear_status, .generation = true },
+	{ .group = "", .resource = "podtemplates", .generation = true },
+	{ .group = "", .resource = "resourcequotas", .create = clear_status },
+	{ .group = "", .resource = "events", .create_on_update = true },
+	{ .group = "", .resource = "endpoints", .create_on_update = true },
+	{ .group = "", .resource = "limitranges", .create_on_update = true },
+	{ .group = "apps", .resource = "deployments", .create = clear_status, .generation = true },
+	{ .group = "apps", .resource = "replicasets", .create = clear_status, .generation = true },
+	{ .group = "apps", .resource = "statefulsets", .create = clear_status, .generation = true },
+	{ .group = "apps", .resource = "daemonsets", .create = clear_status, .generation = true },
+	{ .group = "batch", .resource = "jobs", .create = clear_status, .generation = true },
+	{ .group = "batch", .resource = "cronjobs", .create = clear_status, .generation = true },
+	{ .group = "autoscaling", .resource = "horizontalpodautoscalers", .create = clear_status },
+	{ .group = "networking.k8s.io", .resource = "ingresses", .create = clear_status, .generation = true },
+	{ .group = "networking.k8s.io", .resource = "ingressclasses", .generation = true },
+	{ .group = "networking.k8s.io", .resource = "networkpolicies", .generation = true },
+	{ .group = "networking.k8s.io", .resource = "servicecidrs", .create = clear_status },
+	{ .group = "policy", .resource = "poddisruptionbudgets", .create = clear_status, .generation = true },
+	{ .group = "scheduling.k8s.io", .resource = "priorityclasses", .generation = true },
+	{ .group = "discovery.k8s.io", .resource = "endpointslices", .generation = true },
+	{ .group = "coordination.k8s.io", .resource = "leases", .create_on_update = true },
+	{ .group = "events.k8s.io", .resource = "events", .create_on_update = true },
+	{ .group = "certificates.k8s.io", .resource = "certificatesigningrequests", .create = clear_status },
+	{ .group = "storage.k8s.io", .resource = "volumeattachments", .create = clear_status },
+	{ .group = "resource.k8s.io", .resource = "resourceclaims", .create = clear_status },
+	{ .group = "resource.k8s.io", .resource = "deviceclasses", .generation = true },
+	{ .group = "resource.k8s.io", .resource = "resourceslices", .generation = true },
+	{ .group = "admissionregistration.k8s.io", .resource = "validatingwebhookconfigurations", .generation = true },
+	{ .group = "admissionregistration.k8s.io", .resource = "mutatingwebhookconfigurations", .generation = true },
+	{ .group = "admissionregistration.k8s.io", .resource = "validatingadmissionpolicies", .create = clear_status,
+	  .generation = true },
+	{ .group = "admissionregistration.k8s.io", .resource = "validatingadmissionpolicybindings", .generation = true },
+	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicies", .generation = true },
+	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicybindings", .generation = true },
+	{ .group = "apiextensions.k8s.io", .resource = "customresourcedefinitions", .create = clear_status,
+	  .generation = true },
+	{ .group = "apiregistration.k8s.io", .resource = "apiservices", .create = clear_status },
+	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "flowschemas", .create = clear_status, .generation = true },
+	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "prioritylevelconfigurations", .create = clear_status,
+	  .generation = true },
+};
+
+const struct prepare *prepare_of(const struct kind *kind)
+{
+	static const struct prepare nothing;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (str_is(kind_resource(kind), rows[i].resource) && str_is(kind_group(kind), rows[i].group))
+			return &rows[i];
+	return &nothing;
+}
+
+struct error *make_object(struct request *req, const struct kind *kind, const struct json *raw, const struct json **out)
+{
+	const struct type *type = kind_type(kind);
+	char uid[37], time[TIME_TEXT];
+	struct error *err = api_normalize(req->arena, type, raw, NULL, out);
+
+	if (err != NULL)
+		return err;
+	rand_uuid(uid);
+	*out = api_default(req->arena, kind, api_with_kind(req->arena, *out, kind));
+	*out = api_with(req->arena, type, *out, "metadata.uid", json_string_copy(req->arena, str_from(uid)));
+	*out = api_with(req->arena, type, *out, "metadata.creationTimestamp",
+			json_string_copy(req->arena, time_format(time, clock_now())));
+	return NULL;
+}

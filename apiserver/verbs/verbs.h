@@ -1,0 +1,64 @@
+/*
+ * The verbs: tables of steps over a struct request, and the pure parts they share. Private to apiserver.
+ *
+ * A write is one "attempt": read what is there, make what shall be, admit, prepare, validate, commit. A lost
+ * compare-and-swap goes back to its first step with nothing kept but the decoded input.
+ */
+#ifndef APISERVER_VERBS_VERBS_H
+#define APISERVER_VERBS_VERBS_H
+
+#include "apiserver/server.h"
+
+extern const struct task_step get_steps[], list_steps[], create_steps[], update_steps[], patch_steps[], delete_steps[],
+	delete_collection_steps[], subresource_steps[], review_steps[];
+
+/* Steps that several tables share. */
+task_fn step_authenticate, step_authorize, step_read_body, step_decode, step_read_old, step_commit, step_respond;
+
+/* --- what a kind does when it is written (prepare.c): rows by kind --- */
+
+struct prepare {
+	const char *group, *resource;
+	/* Sets what the server decides about a new object (status, allocations); on the normal form. */
+	struct error *(*create)(struct request *req);
+	/* tree is the new state, old_tree the old one; both in normal form. */
+	struct error *(*update)(struct request *req);
+	/* Grace for a deletion in seconds; 0 at once. NULL: at once. asked: -1 when the client said nothing. */
+	int64_t (*grace)(struct request *req, int64_t asked);
+	bool generation;      /* metadata.generation is kept */
+	struct error *(*removed)(struct request *req); /* what goes with the object */
+	bool create_on_update; /* PUT of what is absent creates it */
+	bool rv_optional;     /* PUT without resourceVersion is unconditional */
+};
+
+const struct prepare *prepare_of(const struct kind *kind);
+
+/* --- admission (admit/): rows in order; each looks at req->tree --- */
+struct error *admit_mutate(struct request *req, enum verb verb) MUST_CHECK;
+struct error *admit_validate(struct request *req, enum verb verb) MUST_CHECK;
+
+/* --- shared by create, update, patch and apply --- */
+
+/* Turns req->input into req->tree as a new object, up to validation. */
+struct error *make_new(struct request *req) MUST_CHECK;
+/* Turns a wanted tree into req->tree as the successor of req->old_tree: system fields, status split, generation. */
+struct error *make_next(struct request *req, const struct json *wanted) MUST_CHECK;
+bool is_status(const struct request *req);
+/* Commits req->tree (or its removal) and waits; results in req->object. */
+enum task_result commit_tree(struct task *task, struct request *req) MUST_CHECK;
+enum task_result commit_removal(struct task *task, struct request *req) MUST_CHECK;
+void commit_also_put(struct request *req, const struct kind *kind, struct str ns, struct str name, const struct json *tree,
+		     uint64_t expect);
+void commit_also_delete(struct request *req, const struct kind *kind, struct str ns, struct str name);
+/* An object whose last finalizer went is removed by the write that took it. */
+bool is_finished(const struct json *tree);
+
+/* Service addresses and ports (allocate.c), on req->tree; release: what a deletion gives back. */
+struct error *allocate_service(struct request *req) MUST_CHECK;
+struct error *release_service(struct request *req) MUST_CHECK;
+
+/* A small tree of that kind as the store keeps it: normal form, defaults, system fields. */
+struct error *make_object(struct request *req, const struct kind *kind, const struct json *raw,
+			  const struct json **out) MUST_CHECK;
+
+#endif

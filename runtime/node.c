@@ -1,0 +1,652 @@
+/* The node process: command line, start, loop, requests. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/trace.h"
+#include "runtime/files.h"
+#include "runtime/node_private.h"
+
+/* --- the loop --- */
+
+struct error *watch_start(struct node *node, struct watch *watch, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	if (epoll_ctl(node->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+		return error_errno(errno, "watch a descriptor");
+	watch->fd = fd;
+	watch->events = events;
+	return NULL;
+}
+
+void watch_events(struct node *node, struct watch *watch, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	if (watch->fd < 0 || watch->events == events)
+		return;
+	ASSERT(epoll_ctl(node->epoll, EPOLL_CTL_MOD, watch->fd, &event) == 0);
+	watch->events = events;
+}
+
+void watch_stop(struct node *node, struct watch *watch)
+{
+	if (watch->fd < 0)
+		return;
+	ASSERT(epoll_ctl(node->epoll, EPOLL_CTL_DEL, watch->fd, NULL) == 0);
+	watch->fd = -1;
+}
+
+/* --- connections --- */
+
+static struct node_conn *conn_find(struct node *node, uint64_t id)
+{
+	LIST_EACH (&node->conns, struct node_conn, link, c) {
+		if (c->id == id)
+			return c;
+	}
+	return NULL;
+}
+
+static void conn_end(struct node_conn *c)
+{
+	watch_stop(c->node, &c->watch);
+	list_remove(&c->link);
+	conn_fini(&c->conn);
+	free(c);
+}
+
+/* A connection that cannot be written to is found closed when it is read next. */
+static void conn_push(struct node_conn *c)
+{
+	error_free(conn_flush(&c->conn));
+	watch_events(c->node, &c->watch, EPOLLIN | (conn_wants_write(&c->conn) ? EPOLLOUT : 0u));
+}
+
+static const struct wire_struct *reply_type(uint16_t op)
+{
+	switch ((enum node_op)op) {
+#define NODE_OP(number, id, name, request, reply, fds) \
+	case NODE_OP_##id: return &wire_##reply;
+#include "runtime/node_ops.def"
+#undef NODE_OP
+	}
+	return NULL;
+}
+
+static void close_all(const int *fds, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+}
+
+void call_reply(struct node *node, struct node_call *call, const void *body, const int *fds, size_t n_fds)
+{
+	static const struct node_nothing nothing;
+	struct node_conn *c = call->conn != 0 ? conn_find(node, call->conn) : NULL;
+
+	call->conn = 0;
+	if (c == NULL) {
+		close_all(fds, n_fds);
+		return;
+	}
+	conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_REPLY, .id = call->request },
+		  reply_type(call->op), body != NULL ? body : &nothing, fds, n_fds);
+	conn_push(c);
+}
+
+void call_fail(struct node *node, struct node_call *call, enum node_step step, struct error *err)
+{
+	struct node_conn *c = call->conn != 0 ? conn_find(node, call->conn) : NULL;
+	struct node_error failure = { .kind = err->kind, .code = err->code, .step = step, .text = err->text };
+
+	call->conn = 0;
+	if (c != NULL) {
+		conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_ERROR, .id = call->request },
+			  &wire_node_error, &failure, NULL, 0);
+		conn_push(c);
+	}
+	error_free(err);
+}
+
+void node_announce(struct node *node, enum node_event event, const struct wire_struct *type, const void *body)
+{
+	LIST_EACH (&node->conns, struct node_conn, link, c) {
+		if (!c->subscribed)
+			continue;
+		conn_send(&c->conn, (struct wire_frame){ .op = (uint16_t)event, .kind = WIRE_EVENT }, type, body, NULL, 0);
+		conn_push(c);
+	}
+}
+
+/* --- requests that concern the node itself --- */
+
+static void op_hello(struct node *node, struct node_call *call, const struct node_hello *request)
+{
+	struct node_hello_reply reply = {
+		.protocol = NODE_PROTOCOL,
+		.name = node->options.name,
+		.version = MONOKUBE_VERSION,
+		.instance = node->instance,
+		.started_at = node->started_at,
+		.hub = node->options.hub,
+		.cgroup_v2 = node->cgroups != NULL && cgroup_root_is_v2(node->cgroups),
+		.overlay = node->overlay,
+		.missing = node->missing,
+		.n_missing = node->n_missing,
+	};
+
+	if (request->protocol < 1) {
+		call_fail(node, call, NODE_STEP_REQUEST, error_new(ERR_BAD_REQUEST, "no protocol version"));
+		return;
+	}
+	call_reply(node, call, &reply, NULL, 0);
+}
+
+static void op_list(struct node *node, struct node_call *call, const struct node_nothing *request)
+{
+	struct arena *arena = arena_new();
+	struct node_list_reply reply = { 0 };
+
+	(void)request;
+	reply.sandboxes = ARENA_ARRAY(arena, struct node_sandbox, node->sandboxes.len + 1);
+	reply.containers = ARENA_ARRAY(arena, struct node_container, node->containers.len + 1);
+	MAP_EACH (&node->sandboxes, s)
+		sandbox_describe(s->value, &reply.sandboxes[reply.n_sandboxes++]);
+	MAP_EACH (&node->containers, c)
+		container_describe(c->value, &reply.containers[reply.n_containers++]);
+	call_reply(node, call, &reply, NULL, 0);
+	arena_free(arena);
+}
+
+static void op_subscribe(struct node *node, struct node_call *call, const struct node_nothing *request)
+{
+	struct node_conn *c = conn_find(node, call->conn);
+
+	(void)request;
+	if (c != NULL)
+		c->subscribed = true;
+	call_reply(node, call, NULL, NULL, 0);
+}
+
+static void begin_stop(struct node *node, uint32_t grace_ms)
+{
+	node->stopping = true;
+	node->stop_at = clock_mono() + (int64_t)grace_ms * NS_PER_MS;
+	MAP_EACH (&node->containers, it) {
+		struct container *c = it->value;
+
+		if (container_alive(c))
+			container_signal(c, grace_ms != 0 ? SIGTERM : SIGKILL, false);
+	}
+}
+
+static void op_shutdown(struct node *node, struct node_call *call, const struct node_shutdown *request)
+{
+	call_reply(node, call, NULL, NULL, 0);
+	begin_stop(node, request->grace_ms);
+}
+
+/* --- dispatch --- */
+
+static bool hub_has(enum node_op op)
+{
+	return op == NODE_OP_HELLO || op == NODE_OP_OPEN || op == NODE_OP_SOCKET || op == NODE_OP_NETNS || op == NODE_OP_SHUTDOWN ||
+	       op == NODE_OP_LIST || op == NODE_OP_SUBSCRIBE;
+}
+
+static void dispatch(struct node *node, struct node_conn *c, const struct conn_frame *frame)
+{
+	struct node_call call = { .conn = c->id, .request = frame->header.id, .op = frame->header.op };
+	struct arena *arena = arena_new();
+	const struct wire_struct *type = NULL;
+	struct error *err = NULL;
+	union {
+#define NODE_OP(number, id, name, request, reply, fds) struct request name;
+#include "runtime/node_ops.def"
+#undef NODE_OP
+	} body;
+
+	switch ((enum node_op)frame->header.op) {
+#define NODE_OP(number, id, name, request, reply, fds) \
+	case NODE_OP_##id: type = &wire_##request; break;
+#include "runtime/node_ops.def"
+#undef NODE_OP
+	}
+	if (type == NULL)
+		err = error_new(ERR_UNSUPPORTED, "this node does not know request %u", frame->header.op);
+	else if (node->options.hub && !hub_has(frame->header.op))
+		err = error_new(ERR_UNSUPPORTED, "a hub has no containers");
+	else
+		err = wire_decode(arena, type, frame->body, &body);
+	if (err != NULL) {
+		call_fail(node, &call, NODE_STEP_REQUEST, err);
+		arena_free(arena);
+		return;
+	}
+	switch ((enum node_op)frame->header.op) {
+#define NODE_OP(number, id, name, request, reply, fds) \
+	case NODE_OP_##id: op_##name(node, &call, &body.name); break;
+#include "runtime/node_ops.def"
+#undef NODE_OP
+	}
+	arena_free(arena);
+}
+
+static void conn_ready(struct watch *watch, uint32_t events)
+{
+	struct node_conn *c = CONTAINER_OF(watch, struct node_conn, watch);
+	struct node *node = c->node;
+	bool open = true, got = true;
+	struct error *err = NULL;
+
+	if (events & EPOLLOUT)
+		conn_push(c);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	err = conn_read(&c->conn, &open);
+	while (err == NULL && got) {
+		struct conn_frame frame;
+
+		err = conn_next(&c->conn, &frame, &got);
+		if (err != NULL || !got)
+			continue;
+		close_all(frame.fds, frame.header.n_fds); /* no request carries any */
+		if (frame.header.kind == WIRE_REQUEST)
+			dispatch(node, c, &frame);
+	}
+	if (err != NULL)
+		log_consume(LOG_WARN, err, "connection closed");
+	if (err != NULL || !open)
+		conn_end(c);
+}
+
+static void listener_ready(struct watch *watch, uint32_t events)
+{
+	struct node *node = CONTAINER_OF(watch, struct node, listener);
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred peer = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(peer);
+	struct node_conn *c;
+	struct error *err;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || peer.uid != geteuid()) {
+		close(fd);
+		return;
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->node = node;
+	c->id = ++node->last_conn;
+	c->watch = (struct watch){ .fd = -1, .ready = conn_ready };
+	conn_init(&c->conn, fd);
+	list_push(&node->conns, &c->link);
+	err = watch_start(node, &c->watch, fd, EPOLLIN);
+	if (err != NULL) {
+		log_consume(LOG_WARN, err, "new connection");
+		conn_end(c);
+	}
+}
+
+static void reap(struct node *node)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		/* anyone else was an orphan of a container in our pid namespace */
+		if (!container_reaped(node, pid, status) && !exec_reaped(node, pid, status))
+			sandbox_reaped(node, pid);
+	}
+}
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+	struct node *node = CONTAINER_OF(watch, struct node, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(node);
+		else
+			begin_stop(node, 10000);
+	}
+}
+
+static bool all_gone(struct node *node)
+{
+	MAP_EACH (&node->containers, it) {
+		if (container_alive(it->value))
+			return false;
+	}
+	return true;
+}
+
+static void run(struct node *node)
+{
+	while (!node->stopping || !all_gone(node)) {
+		struct epoll_event event;
+		struct watch *watch;
+		int timeout = -1, n;
+
+		if (node->stopping) {
+			int64_t left = (node->stop_at - clock_mono()) / NS_PER_MS;
+
+			timeout = left > 0 ? (int)left + 1 : 1000;
+		}
+		/* one at a time: a handler may end whatever else is ready */
+		n = epoll_wait(node->epoll, &event, 1, timeout);
+		if (n == 0 && node->stopping && clock_mono() >= node->stop_at) {
+			MAP_EACH (&node->containers, it)
+				container_signal(it->value, SIGKILL, true);
+		}
+		if (n != 1)
+			continue;
+		watch = event.data.ptr;
+		watch->ready(watch, event.events);
+	}
+}
+
+/* --- start --- */
+
+static struct error *bind_at(const char *path, int *out)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	mode_t old;
+	int rc;
+
+	if (fd < 0)
+		return error_errno(errno, "make a socket");
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return error_new(ERR_INVALID, "the socket path %s is longer than %zu characters", path,
+				 sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	unlink(path);
+	old = umask(0177);
+	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
+	umask(old);
+	if (rc != 0)
+		return error_errno(errno, "listen at %s", path);
+	*out = fd_take(&fd);
+	return NULL;
+}
+
+/* One node process per socket; the lock goes with the process. */
+static struct error *lock_socket(const char *path)
+{
+	AUTO_FREE char *name = xasprintf("%s.lock", path);
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_errno(errno, "open %s", name);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		close(fd);
+		return error_advise(error_new(ERR_BUSY, "a node already listens at %s", path), "Stop that one first.");
+	}
+	return NULL; /* held until the process ends */
+}
+
+static struct error *watch_signals(struct node *node)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return error_errno(errno, "signalfd");
+	return watch_start(node, &node->signals, fd, EPOLLIN);
+}
+
+static struct error *open_own_namespaces(struct node *node)
+{
+	const struct {
+		const char *path;
+		int *fd;
+	} all[] = { { "/proc/self/ns/pid", &node->ns_pid },
+		    { "/proc/self/ns/net", &node->ns_net },
+		    { "/proc/self/ns/ipc", &node->ns_ipc },
+		    { "/proc/self/ns/uts", &node->ns_uts } };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		*all[i].fd = open(all[i].path, O_RDONLY | O_CLOEXEC);
+		if (*all[i].fd < 0)
+			return error_errno(errno, "open %s", all[i].path);
+	}
+	return NULL;
+}
+
+static struct error *become(struct node *node, int listener)
+{
+	struct error *err = NULL;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	rand_uuid(node->instance);
+	node->started_at = clock_now();
+	node->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (node->epoll < 0)
+		return error_errno(errno, "epoll");
+	err = node->options.hub ? node_loopback_up() : node_root_enter(node);
+	if (err == NULL)
+		err = open_own_namespaces(node);
+	if (err == NULL)
+		err = watch_signals(node);
+	if (err == NULL && !node->options.hub)
+		err = sandboxes_load(node);
+	if (err == NULL && !node->options.hub)
+		err = containers_load(node);
+	/* here and not by the command: SO_PEERCRED tells a client who listens, which is how it learns our pid */
+	if (err == NULL && listen(listener, 64) != 0)
+		err = error_errno(errno, "listen at %s", node->options.socket);
+	if (err == NULL)
+		err = watch_start(node, &node->listener, listener, EPOLLIN);
+	return err;
+}
+
+static void detach_stdio(const char *log)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), out = -1;
+
+	if (log != NULL)
+		out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(out >= 0 ? out : null, 2);
+	close(null);
+	if (out >= 0)
+		close(out);
+}
+
+static void node_fini(struct node *node)
+{
+	while (!list_empty(&node->execs))
+		exec_free(LIST_FIRST(&node->execs, struct exec, link));
+	MAP_EACH (&node->containers, it)
+		container_free(map_take(&node->containers, it->key));
+	MAP_EACH (&node->sandboxes, it)
+		sandbox_free(map_take(&node->sandboxes, it->key));
+	while (!list_empty(&node->conns))
+		conn_end(LIST_FIRST(&node->conns, struct node_conn, link));
+	LIST_EACH (&node->seccomp, struct node_seccomp, link, p) {
+		seccomp_program_fini(&p->program);
+		free(p);
+	}
+	MAP_EACH (&node->layers, it)
+		free(it->value);
+	map_fini(&node->layers);
+	map_fini(&node->containers);
+	map_fini(&node->sandboxes);
+	cgroup_root_free(node->cgroups);
+	free(node->options.mounts);
+}
+
+/* The new process: tells `report` "" or what went wrong, then serves. */
+static int serve(struct node *node, int listener, int report)
+{
+	struct error *err;
+
+	setsid();
+	detach_stdio(node->options.log);
+	err = become(node, listener);
+	if (err != NULL) {
+		error_free(file_write_all(report, str_from(err->text)));
+		log_consume(LOG_ERROR, err, "node cannot start");
+		return 1;
+	}
+	error_free(file_write_all(report, STR("\n")));
+	close(report);
+	log_info("node started", "name=%s instance=%s", node->options.name, node->instance);
+	run(node);
+	log_info("node ends", "name=%s", node->options.name);
+	node_fini(node);
+	return 0;
+}
+
+static struct error *await_report(int report, pid_t pid)
+{
+	AUTO_BUF struct buf text = { 0 };
+	ssize_t n;
+	int status;
+
+	do {
+		buf_reserve(&text, 4096);
+		n = read(report, text.ptr + text.len, text.cap - text.len);
+		text.len += n > 0 ? (size_t)n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	if (text.len != 0 && text.ptr[text.len - 1] == '\n')
+		return NULL;
+	waitpid(pid, &status, 0);
+	if (text.len == 0)
+		return error_new(ERR_INTERNAL, "the node process ended with status %#x before it listened", status);
+	return error_new(ERR_UNAVAILABLE, "%.*s", STR_ARG(buf_str(&text)));
+}
+
+static struct error *start(struct node *node)
+{
+	int report[2], listener = -1;
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	struct error *err = lock_socket(node->options.socket);
+	long pid;
+
+	if (err == NULL)
+		err = bind_at(node->options.socket, &listener);
+	if (err != NULL)
+		return err;
+	if (pipe2(report, O_CLOEXEC) != 0)
+		return error_errno(errno, "pipe");
+	args.flags = node->options.hub ? CLONE_NEWNET :
+					 CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC;
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0) {
+		close(report[0]);
+		exit(serve(node, listener, report[1]));
+	}
+	if (pid < 0)
+		return error_errno(errno, "make the node's namespaces");
+	close(report[1]);
+	close(listener);
+	err = await_report(report[0], (pid_t)pid);
+	close(report[0]);
+	return err;
+}
+
+/* --- command line --- */
+
+static const struct option long_options[] = {
+	{ "name", required_argument, NULL, 'n' },   { "root", required_argument, NULL, 'r' },
+	{ "socket", required_argument, NULL, 's' }, { "images", required_argument, NULL, 'i' },
+	{ "cgroup", required_argument, NULL, 'c' }, { "log", required_argument, NULL, 'l' },
+	{ "mount", required_argument, NULL, 'm' },  { "hub", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static struct error *parse(int argc, char **argv, struct node_options *out)
+{
+	int c;
+
+	optind = 1;
+	out->mounts = xcalloc((size_t)argc + 1, sizeof(*out->mounts));
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (c) {
+		case 'n': out->name = optarg; break;
+		case 'r': out->root = optarg; break;
+		case 's': out->socket = optarg; break;
+		case 'i': out->images = optarg; break;
+		case 'c': out->cgroup = optarg; break;
+		case 'l': out->log = optarg; break;
+		case 'm': out->mounts[out->n_mounts++] = optarg; break;
+		case 'h': out->hub = true; break;
+		default: return error_new(ERR_USAGE, "unknown option of node");
+		}
+	}
+	if (out->name == NULL || out->socket == NULL || (out->root == NULL && !out->hub))
+		return error_new(ERR_USAGE, "node needs --name, --socket and --root (or --hub)");
+	if (!node_id_valid(out->name))
+		return error_new(ERR_USAGE, "\"%s\" is not a name for a node", out->name);
+	return NULL;
+}
+
+int node_main(int argc, char **argv)
+{
+	struct node node = { .listener = { .fd = -1, .ready = listener_ready },
+			     .signals = { .fd = -1, .ready = signals_ready },
+			     .ns_pid = -1,
+			     .ns_net = -1,
+			     .ns_ipc = -1,
+			     .ns_uts = -1,
+			     .state_dir = -1 };
+	struct error *err = container_seal_program();
+	int code = 0;
+
+	list_init(&node.conns);
+	list_init(&node.execs);
+	list_init(&node.seccomp);
+	if (err == NULL)
+		err = parse(argc, argv, &node.options);
+	if (err == NULL)
+		err = start(&node);
+	if (err != NULL) {
+		fprintf(stderr, "node: %s\n%s\n", err->text, error_advice(err));
+		code = error_exit_code(err->kind);
+		error_free(err);
+	}
+	free(node.options.mounts);
+	return code;
+}

@@ -1,0 +1,14 @@
+/* A disk with faults: a SQLite VFS over the system's. */
+#ifndef TESTS_STORE_FAULT_VFS_H
+#define TESTS_STORE_FAULT_VFS_H
+
+#include <stdbool.h>
+
+void fault_vfs_install(void); /* as "fault" */
+
+extern _Atomic bool fault_full;  /* writes find no room */
+extern _Atomic bool fault_sync;  /* syncs fail */
+extern _Atomic bool fault_read_only; /* files cannot be opened for writing */
+extern _Atomic long fault_writes; /* how many there were */
+
+#endif
