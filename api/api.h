@@ -124,6 +124,9 @@ struct str resource_text(struct arena *arena, const struct kind *kind);
 struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree,
 				  const struct json *patch, const struct json **out) MUST_CHECK;
 
+/* A value as Go prints it with %v, for messages: map[spec:map[replicas:x]]. */
+struct str api_go_text(struct arena *arena, const struct json *value);
+
 /* ---- tables ---------------------------------------------------------------------------------------------------- */
 
 /* The cells of one row, in the order of the kind's columns, as JSON values. now: ns since 1970. */
@@ -143,8 +146,5 @@ void api_write_openapi_v2(struct buf *out);                                   /*
 void api_write_openapi_v2_proto(struct buf *out);                             /* com.github.proto-openapi.spec.v2.v1.0+protobuf */
 void api_write_openapi_v3_index(struct buf *out);
 bool api_write_openapi_v3(struct buf *out, struct str group, struct str version);
-
-const struct json *api_sorted(struct arena *arena, const struct json *map);
-void api_write_watch_event(struct buf *out, struct str type, struct str object);
 
 #endif

@@ -14,7 +14,7 @@
 typedef const struct json *defaults_hook(struct arena *arena, const struct type *type, const struct json *tree);
 /* Cross-field rules of one struct, wherever it stands; path names it. */
 typedef void validate_hook(struct api_findings *f, const struct type *type, const struct json *tree, const char *path);
-/* The cells of one row. */
+/* Adds the cells of those columns that name no path, in order (and what upstream sends behind the last column). */
 typedef void cells_hook(struct json_builder *row, const struct json *tree, int64_t now);
 
 #define X(name) defaults_hook name;

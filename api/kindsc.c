@@ -67,7 +67,7 @@ struct source_column {
 
 struct source_kind {
 	struct str name, group, version, api_version, resource, singular, hash, store_group, store_version;
-	struct strings short_names, categories;
+	struct strings short_names, categories, fields;
 	VEC(struct source_subresource) subresources;
 	VEC(struct source_column) columns;
 	uint32_t verbs, flags, cells, rank;
@@ -377,6 +377,8 @@ static void read_resource(struct source_kind *kind, struct line *line)
 			split(value, &kind->short_names);
 		else if (option(word, "categories", &value))
 			split(value, &kind->categories);
+		else if (option(word, "fields", &value))
+			split(value, &kind->fields);
 		else if (option(word, "verbs", &value))
 			kind->verbs = parse_verbs(value);
 		else if (option(word, "hash", &value))
@@ -828,6 +830,7 @@ static void put_kind(struct kind *to, const struct source_kind *from, size_t id)
 	put_text(&to->store_version, from->store_version.len != 0 ? from->store_version : from->version);
 	put_texts(&to->short_names, &from->short_names);
 	put_texts(&to->categories, &from->categories);
+	put_texts(&to->fields, &from->fields);
 	put_ref(&to->subresources, out.subresources + out.n_subresources * sizeof(struct subresource), from->subresources.len);
 	for (size_t i = 0; i < from->subresources.len; i++)
 		put_subresource((struct subresource *)(void *)(out.block + out.subresources) + out.n_subresources++,
@@ -856,7 +859,7 @@ static void count_records(void)
 		const struct source_kind *kind = &kinds.ptr[i];
 		out.n_subresources += kind->subresources.len;
 		out.n_columns += kind->columns.len;
-		out.n_texts += kind->short_names.len + kind->categories.len;
+		out.n_texts += kind->short_names.len + kind->categories.len + kind->fields.len;
 	}
 }
 

@@ -42,14 +42,20 @@ noinst_LIBRARIES += libapi.a
 nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
 	api/api.h api/hooks.h api/private.h api/walk.h \
+	api/convert.c api/convert.h \
 	api/decode.c \
 	api/defaults.c \
+	api/discovery.c \
 	api/leaf.c \
+	api/names.c api/names.h \
 	api/object.c api/object.h \
+	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
-	api/schema.c api/schema.h
-api/libapi_a-defaults.$(OBJEXT) api/defaults.$(OBJEXT): api/catalog_hooks.h
+	api/schema.c api/schema.h \
+	api/selector.c api/selector.h \
+	api/strategic.c
+api/defaults.$(OBJEXT) api/print.$(OBJEXT): api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 
 check_PROGRAMS += tests/unit/api/test_api
@@ -57,9 +63,13 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_catalog.c \
 	tests/unit/api/test_decode.c \
 	tests/unit/api/test_defaults.c \
+	tests/unit/api/test_discovery.c \
 	tests/unit/api/test_object.c \
+	tests/unit/api/test_print.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \
+	tests/unit/api/test_selector.c \
+	tests/unit/api/test_strategic.c \
 	tests/unit/api/vectors.c tests/unit/api/vectors.h \
 	$(STATIC_NSS)
 tests_unit_api_test_api_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"'

@@ -58,6 +58,4 @@ void object_write_json(struct buf *out, struct object *object);
 /* Protobuf as it is sent, with envelope; made once and kept. NULL for custom resources. */
 struct bytes *object_proto(struct object *object);
 
-struct object *object_convert(struct object *object, const struct kind *to);
-
 #endif

@@ -146,7 +146,7 @@ struct column {
 	struct catalog_text name;
 	struct catalog_text type;   /* "string", "integer", "date" */
 	struct catalog_text format; /* "name" or empty */
-	struct catalog_text path;   /* where a plain cell comes from; empty: the kind's cells function knows */
+	struct catalog_text path;   /* how a plain cell is made, see api/print.c; empty: the cells hook knows */
 	struct catalog_text doc;
 	uint32_t priority;
 };
@@ -168,6 +168,7 @@ struct kind {
 	struct catalog_text store_version;
 	struct catalog_ref short_names;  /* struct catalog_text */
 	struct catalog_ref categories;   /* struct catalog_text */
+	struct catalog_ref fields;       /* struct catalog_text: what a field selector may name, beside metadata */
 	struct catalog_ref subresources; /* struct subresource */
 	struct catalog_ref columns;      /* struct column */
 	struct catalog_ref type;         /* struct type */

@@ -3,6 +3,7 @@
 #define APISERVER_SERVER_H
 
 #include "api/api.h"
+#include "api/convert.h"
 #include "apiserver/apiserver.h"
 #include "apiserver/negotiate.h"
 #include "apiserver/route.h"

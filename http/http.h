@@ -7,9 +7,10 @@
  *
  * The server: handle() is called once per request, when its headers are complete. From then on the request belongs to
  * the handler until it ends it by exactly one of http_reply*(), http_reply_end(), http_reply_abort(),
- * http_upgrade(). When the client goes away closed() comes, once; what is written afterwards is dropped, and the handler
- * still has to end the request. Writing never fails and never waits: a handler that streams asks http_reply_full(),
- * stops, and goes on in drained(). So a slow reader costs LIMIT_STREAM_BUFFER and nobody else's time.
+ * http_upgrade(). When the client goes away closed() comes, once; what is written afterwards is dropped, and the
+ * handler still has to end the request. Writing never fails and never waits: a handler that streams asks
+ * http_reply_full(), stops, and goes on in drained(). So a slow reader costs LIMIT_STREAM_BUFFER and nobody else's
+ * time.
  *
  * Everything belongs to the loop thread; no callback comes from inside a call of the same request.
  *
@@ -44,16 +45,16 @@ struct str http_header(const struct http_headers *headers, const char *name);
 /* True when a comma-separated list in any header of that name holds the token, whatever its case. */
 bool http_header_has(const struct http_headers *headers, const char *name, const char *token);
 
-/* --- TLS ------------------------------------------------------------------------------------------------------------ */
+/* --- TLS ------------------------------------------------------------------------------------------------- */
 
 struct http_tls; /* refcounted; settings shared by connections */
 
 struct http_tls_options {
 	struct str cert;        /* PEM, own certificate and chain; required for servers */
 	struct str key;         /* PEM */
-	struct str ca;          /* PEM, several allowed: whom we trust. Server: client certificates are asked for, optionally */
+	struct str ca;          /* PEM, several allowed: whom we trust. A server then asks for client certificates */
 	bool insecure;          /* client: accept any server; probes do so, as the real kubelet */
-	bool no_http2;          /* offer HTTP/1.1 only */
+	bool no_http2;          /* server: offer HTTP/1.1 only */
 };
 
 struct error *http_tls_server(const struct http_tls_options *options, struct http_tls **out) MUST_CHECK;
@@ -73,7 +74,7 @@ struct http_peer {
 	int64_t not_after;            /* ns since 1970 */
 };
 
-/* --- server ----------------------------------------------------------------------------------------------------------- */
+/* --- server ---------------------------------------------------------------------------------------------- */
 
 struct http_server;
 struct http_request;
@@ -137,7 +138,8 @@ bool http_request_closed(const struct http_request *request);
 void http_body(struct http_request *request, size_t limit,
 	       void (*whole)(void *arg, struct error *err, struct str body), void *arg);
 /* …or as it comes. err NULL and data empty: the end. Takes err. */
-void http_body_stream(struct http_request *request, void (*data)(void *arg, struct error *err, struct str data), void *arg);
+void http_body_stream(struct http_request *request,
+		      void (*data)(void *arg, struct error *err, struct str data), void *arg);
 void http_body_pause(struct http_request *request);
 void http_body_resume(struct http_request *request);
 
@@ -169,9 +171,9 @@ struct http_stats {
 };
 struct http_stats http_server_stats(const struct http_server *server);
 
-/* --- client ----------------------------------------------------------------------------------------------------------- */
+/* --- client ---------------------------------------------------------------------------------------------- */
 
-/* Keeps idle connections to one place; as many connections as there are concurrent calls, or one with HTTP/2. */
+/* Calls to one place, by HTTP/1.1: as many connections as there are concurrent calls; idle ones are kept a while. */
 struct http_client;
 
 struct http_client_options {
@@ -181,14 +183,14 @@ struct http_client_options {
 	void *dial_arg;
 	struct http_tls *tls;           /* NULL: none */
 	const char *server_name;        /* Host header; name or address to verify. NULL: address.host */
-	bool http2;                     /* without TLS: HTTP/2 by prior knowledge. With TLS the handshake decides */
 	unsigned connections;           /* 0: no limit; more calls wait */
 	int64_t idle;                   /* 0: 60 s */
 	bool no_reuse;                  /* a connection per call */
 };
 
 struct http_client *http_client_new(const struct http_client_options *options);
-void http_client_free(struct http_client *client); /* cancels what runs: done comes with ERR_CANCELED, before it returns */
+/* Cancels what runs: done comes with ERR_CANCELED, before this returns. */
+void http_client_free(struct http_client *client);
 
 struct http_call;
 
@@ -235,7 +237,7 @@ struct http_fetch;
 struct http_fetch *http_fetch(struct http_client *client, const struct http_fetch_options *options);
 void http_fetch_cancel(struct http_fetch *fetch); /* fetched does not come */
 
-/* --- text ------------------------------------------------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------------------------------------------ */
 
 const char *http_status_text(int status);
 /* Percent-decoding; plus as space in queries. False on a broken escape. */

@@ -16,7 +16,8 @@ struct pki_cert;
 
 struct error *pki_key_new(struct pki_key **out) MUST_CHECK;
 struct error *pki_key_parse(struct str pem, struct pki_key **out) MUST_CHECK; /* private, or public */
-void pki_key_format(const struct pki_key *key, struct buf *pem);              /* SEC1 "EC PRIVATE KEY", as Go clients like it */
+/* SEC1, "EC PRIVATE KEY": what every client library reads. */
+void pki_key_format(const struct pki_key *key, struct buf *pem);
 void pki_key_format_public(const struct pki_key *key, struct buf *pem);
 void pki_key_free(struct pki_key *key); /* NULL is fine */
 /* Kubernetes' key id: base64url of the SHA-256 of the public key's DER. */

@@ -44,7 +44,7 @@ bool loop_is_sim(void);
 void loop_ref(void);
 void loop_unref(void);
 
-/* --- timers, on the mono clock ------------------------------------------------------------------------------- */
+/* --- timers, on the mono clock --------------------------------------------------------------------------- */
 
 struct loop_timer {
 	int64_t at;    /* mono, ns */
@@ -64,7 +64,7 @@ static inline bool loop_timer_running(const struct loop_timer *timer)
 	return timer->slot != 0;
 }
 
-/* --- deferred calls ------------------------------------------------------------------------------------------ */
+/* --- deferred calls -------------------------------------------------------------------------------------- */
 
 /* Runs soon on a fresh stack, within the same turn of the loop when possible. No order between calls is promised. */
 struct loop_call {
@@ -82,7 +82,7 @@ void loop_soon(void (*fn)(void *arg), void *arg); /* cannot be canceled */
 /* From any thread: fn(arg) runs on the loop. Posts of one thread stay in order. */
 void loop_post(void (*fn)(void *arg), void *arg);
 
-/* --- a turn has 2 ms (architecture.md §5) ---------------------------------------------------------------------- */
+/* --- a turn has 2 ms (architecture.md §5) ---------------------------------------------------------------- */
 
 /* True when the running callback has used its 2 ms: long pure work stores its cursor and goes on by loop_call_soon().
  * Always false in a simulation. */
@@ -96,7 +96,7 @@ struct loop_stats {
 };
 struct loop_stats loop_stats(void);
 
-/* --- jobs: what blocks or computes for long -------------------------------------------------------------------- */
+/* --- jobs: what blocks or computes for long -------------------------------------------------------------- */
 
 struct loop_job;
 
@@ -106,7 +106,7 @@ struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, b
 /* A job that has not begun never will; done still comes, later, with canceled set. One that runs goes on to its end. */
 void loop_job_cancel(struct loop_job *job);
 
-/* --- child processes --------------------------------------------------------------------------------------------- */
+/* --- child processes ------------------------------------------------------------------------------------- */
 
 struct loop_process;
 
@@ -115,7 +115,7 @@ struct loop_spawn {
 	const char *const *argv;   /* NULL-terminated */
 	const char *const *env;    /* NULL: ours */
 	const char *cwd;           /* NULL: ours */
-	const int *fds;            /* the child's 0, 1, 2 …: our descriptors, borrowed; -1 is /dev/null (0-2) or closed */
+	const int *fds;            /* the child's 0, 1, 2 …: ours, borrowed; -1 is /dev/null (0-2) or closed */
 	size_t n_fds;
 	bool detached;             /* a session of its own; it survives us */
 	void (*exited)(void *arg, int status, int signal); /* afterwards the handle is gone */
@@ -127,7 +127,7 @@ pid_t loop_process_pid(const struct loop_process *process);
 struct error *loop_process_kill(struct loop_process *process, int signal) MUST_CHECK;
 void loop_process_forget(struct loop_process *process); /* goes on without us; exited is not called */
 
-/* --- descriptors and signals ------------------------------------------------------------------------------------- */
+/* --- descriptors and signals ----------------------------------------------------------------------------- */
 
 #define LOOP_READ 1
 #define LOOP_WRITE 2
@@ -146,7 +146,7 @@ struct loop_signal;
 struct loop_signal *loop_signal(int signal, void (*fn)(void *arg, int signal), void *arg);
 void loop_signal_close(struct loop_signal *signal); /* NULL is fine */
 
-/* --- closing many things --------------------------------------------------------------------------------------- */
+/* --- closing many things --------------------------------------------------------------------------------- */
 
 /* Counts what is still open; the last one out calls back (on a fresh stack; at once when nothing is open). */
 struct closegroup {

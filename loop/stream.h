@@ -65,7 +65,8 @@ struct stream_address {
 struct stream_connect;
 /* connected(arg, err, stream) comes later, once, unless canceled: then never. Timeout 0 is 10 s. */
 struct stream_connect *stream_connect(const struct stream_address *address, int64_t timeout,
-				      void (*connected)(void *arg, struct error *err, struct stream *stream), void *arg);
+				      void (*connected)(void *arg, struct error *err, struct stream *stream),
+				      void *arg);
 void stream_connect_cancel(struct stream_connect *connect);
 
 struct stream_listener;
@@ -75,7 +76,7 @@ struct error *stream_listen(const struct stream_address *address, void (*accepte
 uint16_t stream_listener_port(const struct stream_listener *listener); /* what the kernel chose for port 0 */
 void stream_listener_close(struct stream_listener *listener);          /* NULL is fine */
 
-/* --- for implementers --------------------------------------------------------------------------------------------- */
+/* --- for implementers ------------------------------------------------------------------------------------ */
 
 struct stream_ops {
 	void (*reading)(struct stream *stream, bool on);

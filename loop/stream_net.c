@@ -186,7 +186,8 @@ static void consume(struct net *net, size_t len)
 		vec_clear(&net->queue);
 		net->sent = 0;
 	} else if (net->sent > 64 && net->sent > net->queue.len / 2) {
-		memmove(net->queue.ptr, net->queue.ptr + net->sent, sizeof(struct chunk) * (net->queue.len - net->sent));
+		memmove(net->queue.ptr, net->queue.ptr + net->sent,
+			sizeof(struct chunk) * (net->queue.len - net->sent));
 		net->queue.len -= net->sent;
 		net->sent = 0;
 	}
@@ -269,8 +270,8 @@ static void on_shutdown(uv_shutdown_t *request, int status)
 		destroy(net);
 		return;
 	}
-	/* Closing now, with data of the peer unread, would make the kernel send a reset that can overtake our last words.
-	 * So read on, and throw away, until the peer closes too. */
+	/* Closing now, with data of the peer unread, would make the kernel send a reset that can overtake our last
+	 * words. So read on, and throw away, until the peer closes too. */
 	uv_read_start(&net->uv.stream, on_alloc, on_read);
 	loop_timer_start(&net->finish, LINGER, on_finish_late, net);
 }
@@ -519,8 +520,8 @@ struct stream_connect *stream_connect(const struct stream_address *address, int6
 	if (address->path != NULL)
 		snprintf(connect->where, sizeof(connect->where), "%s", address->path);
 	else
-		snprintf(connect->where, sizeof(connect->where), "%s port %u", address->has_fd ? "descriptor" : address->host,
-			 address->port);
+		snprintf(connect->where, sizeof(connect->where), "%s port %u",
+			 address->has_fd ? "descriptor" : address->host, address->port);
 	loop_timer_start(&connect->timeout, timeout > 0 ? timeout : CONNECT_WITHIN, on_connect_late, connect);
 	connect->err = begin_connect(connect, address);
 	if (connect->err != NULL)
@@ -636,7 +637,8 @@ struct error *stream_listen(const struct stream_address *address, void (*accepte
 		/* With TCP an address in use is only told of here. */
 		if (status != 0)
 			err = uv_failure(status, "listen on %s port %u",
-					 address->has_fd || address->path != NULL ? "socket" : address->host, address->port);
+					 address->has_fd || address->path != NULL ? "socket" : address->host,
+					 address->port);
 	}
 	if (err != NULL) {
 		stream_listener_close(listener);

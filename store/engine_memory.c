@@ -45,7 +45,8 @@ static void remember(struct memory *memory, const struct batch *batch)
 
 	LIST_EACH (&batch->commits, struct commit, link, commit) {
 		for (size_t i = 0; i < commit->n && !commit->renewal; i++) {
-			struct record record = { store_value_ref(commit->changes[i].record), commit->changes[i].deleted };
+			struct record record = { store_value_ref(commit->changes[i].record),
+						 commit->changes[i].deleted };
 
 			vec_push(&memory->history, record);
 			memory->history_bytes += weight(record.value);

@@ -30,25 +30,38 @@ static const char *const migrations[] = {
 	" key BLOB NOT NULL,"
 	" created INTEGER NOT NULL," /* revision at which the key came to be */
 	" deleted INTEGER NOT NULL,"
-	" time INTEGER NOT NULL,"    /* ns since 1970 */
+	" time INTEGER NOT NULL," /* ns since 1970 */
 	" actor BLOB NOT NULL,"
 	" cause INTEGER NOT NULL,"
 	" data BLOB NOT NULL);"
 	"CREATE INDEX log_key ON log (key, revision);"
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	/* reserved: volatile revisions may have been given up to here. compacted: superseding rows up to here had theirs
-	 * removed. */
+	/* reserved: volatile revisions may have been given up to here. compacted: superseding rows up to here had
+	 * theirs removed. */
 	"INSERT INTO meta VALUES ('reserved', 0), ('compacted', 0);",
 };
 #define SCHEMA ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
-enum statement { BEGIN, COMMIT, ROLLBACK, INSERT, RESERVE, COMPACTED, SUPERSEDING, WEIGH, DROP_BEFORE, DROP_ONE, STATEMENTS };
+enum statement {
+	BEGIN,
+	COMMIT,
+	ROLLBACK,
+	INSERT,
+	RESERVE,
+	COMPACTED,
+	SUPERSEDING,
+	WEIGH,
+	DROP_BEFORE,
+	DROP_ONE,
+	STATEMENTS
+};
 
 static const char *const statement_text[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[INSERT] = "INSERT INTO log (revision, key, created, deleted, time, actor, cause, data) VALUES (?,?,?,?,?,?,?,?)",
+	[INSERT] =
+		"INSERT INTO log (revision, key, created, deleted, time, actor, cause, data) VALUES (?,?,?,?,?,?,?,?)",
 	[RESERVE] = "UPDATE meta SET value = ? WHERE name = 'reserved'",
 	[COMPACTED] = "UPDATE meta SET value = ? WHERE name = 'compacted'",
 	[SUPERSEDING] = "SELECT revision, key, deleted, time FROM log WHERE revision > ? ORDER BY revision LIMIT ?",
@@ -261,13 +274,13 @@ static struct error *migrate(struct sqlite *engine)
 	if (tables > 0 && id != APPLICATION_ID)
 		return error_new(ERR_CORRUPT, "open store: %s is a database of something else", engine->path);
 	if (version > SCHEMA)
-		return error_new(ERR_NEWER, "open store: %s has schema version %llu, this monokube knows %d", engine->path,
-				 (unsigned long long)version, SCHEMA);
+		return error_new(ERR_NEWER, "open store: %s has schema version %llu, this monokube knows %d",
+				 engine->path, (unsigned long long)version, SCHEMA);
 	for (int i = (int)version; i < SCHEMA && err == NULL; i++) {
 		char tail[128];
 
-		snprintf(tail, sizeof(tail), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID,
-			 i + 1);
+		snprintf(tail, sizeof(tail), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+			 APPLICATION_ID, i + 1);
 		err = execute(engine, "BEGIN IMMEDIATE");
 		if (err == NULL)
 			err = execute(engine, migrations[i]);
@@ -284,15 +297,16 @@ static struct error *open_database(struct sqlite *engine, const char *vfs)
 
 	if (err != NULL)
 		return err;
-	status = sqlite3_open_v2(engine->path, &engine->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-				 vfs);
+	status = sqlite3_open_v2(engine->path, &engine->db,
+				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 	if (status != SQLITE_OK)
 		return failure(engine, status, "open store");
 	if (sqlite3_db_readonly(engine->db, "main") == 1)
 		return error_new(ERR_READ_ONLY, "open store: %s cannot be written", engine->path);
 	/* Exclusive before WAL: then its index is on the heap, not in a shared file. */
-	err = execute(engine, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-			      "PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 8388608");
+	err = execute(engine,
+		      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		      "PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 8388608");
 	/* Takes the lock, also when there is nothing to do. */
 	if (err == NULL)
 		err = execute(engine, "BEGIN IMMEDIATE; COMMIT");
@@ -363,7 +377,8 @@ static struct error *load_old(struct sqlite *engine, sqlite3_stmt *before, const
 }
 
 /* Newest first, until the window is full; then pushed in their order. */
-static struct error *load_window_rows(struct sqlite *engine, struct store *store, sqlite3_stmt *rows, sqlite3_stmt *before)
+static struct error *load_window_rows(struct sqlite *engine, struct store *store, sqlite3_stmt *rows,
+				      sqlite3_stmt *before)
 {
 	int64_t now = clock_now(), mono = clock_mono();
 	VEC(struct change) changes = { 0 };
@@ -377,7 +392,8 @@ static struct error *load_window_rows(struct sqlite *engine, struct store *store
 		struct change *change;
 		struct store_value *live;
 
-		if (sqlite3_column_int64(rows, 3) < now - LIMIT_HISTORY_SECONDS * NS_PER_S || bytes > LIMIT_WINDOW_BYTES) {
+		if (sqlite3_column_int64(rows, 3) < now - LIMIT_HISTORY_SECONDS * NS_PER_S ||
+		    bytes > LIMIT_WINDOW_BYTES) {
 			store->window.floor = column_u64(rows, 0);
 			break;
 		}
@@ -418,7 +434,8 @@ static struct error *load_window(struct sqlite *engine, struct store *store)
 
 	if (err == NULL)
 		err = prepare(engine,
-			      "SELECT " COLUMNS " FROM log WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT 1",
+			      "SELECT " COLUMNS
+			      " FROM log WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT 1",
 			      &before);
 	if (err == NULL)
 		err = load_window_rows(engine, store, rows, before);
@@ -659,7 +676,8 @@ static void answer_query(struct sqlite *engine, struct query *query)
 static struct error *copy_failure(const struct sqlite *engine, int status)
 {
 	return error_make(__FILE__, __LINE__, kind_of(engine->copy, status), status, "write snapshot %s: %s",
-			  engine->copying->path, engine->copy != NULL ? sqlite3_errmsg(engine->copy) : sqlite3_errstr(status));
+			  engine->copying->path,
+			  engine->copy != NULL ? sqlite3_errmsg(engine->copy) : sqlite3_errstr(status));
 }
 
 static void end_snapshot(struct sqlite *engine, struct error *err)
@@ -748,7 +766,8 @@ static void write_renewals(struct sqlite *engine)
 		status = run(engine, COMMIT);
 	if (status == SQLITE_OK)
 		return;
-	log_consume(LOG_WARN, failure(engine, status, "write renewals"), "store: some leases are as of their last change");
+	log_consume(LOG_WARN, failure(engine, status, "write renewals"),
+		    "store: some leases are as of their last change");
 	if (!sqlite3_get_autocommit(engine->db))
 		run(engine, ROLLBACK);
 }

@@ -67,7 +67,7 @@ struct query {
 struct engine;
 
 struct engine_ops {
-	void (*write)(struct engine *engine, struct batch *batch);    /* then store_batch_written() on the loop, in order */
+	void (*write)(struct engine *engine, struct batch *batch);    /* then store_batch_written(), in order */
 	void (*query)(struct engine *engine, struct query *query);    /* then store_query_done() */
 	void (*snapshot)(struct engine *engine, struct snapshot *it); /* then store_snapshot_done() */
 	/* Last: writes these renewals down, then store_engine_closed(); the engine is gone. */
@@ -81,7 +81,8 @@ struct engine {
 };
 
 /* Fills the store (index, window, revision, reserved) through the loaded_ functions. */
-struct error *engine_sqlite_open(struct store *store, const struct store_options *options, struct engine **out) MUST_CHECK;
+struct error *engine_sqlite_open(struct store *store, const struct store_options *options,
+				 struct engine **out) MUST_CHECK;
 struct engine *engine_memory_open(struct store *store, const struct store_options *options);
 
 void store_batch_written(void *batch);

@@ -11,7 +11,7 @@
  *
  *	store_open(&(struct store_options){ .path = "…/state.db" }, &store);
  *	struct store_op op = { .key = STR("/pods/default/web"), .data = json, .expect = 0 };
- *	err = store_commit(store, &(struct store_commit){ .ops = &op, .n_ops = 1, .actor = STR("kubectl"), .done = put });
+ *	err = store_commit(store, &(struct store_commit){ .ops = &op, .n_ops = 1, .actor = who, .done = put });
  *	struct store_value *value = store_find(store, STR("/pods/default/web"));
  */
 #ifndef STORE_STORE_H
@@ -21,7 +21,7 @@
 
 struct store;
 
-/* --- values ------------------------------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------------------- */
 
 /* One state of one key. Immutable but for the attachment. */
 struct store_value {
@@ -44,7 +44,7 @@ void store_value_attach(struct store_value *value, void *attachment, void (*rele
 /* arena_defer(arena, store_value_release, value): ties a reference to an arena. */
 void store_value_release(void *value);
 
-/* --- open and close ------------------------------------------------------------------------------------------------- */
+/* --- open and close -------------------------------------------------------------------------------------- */
 
 struct store_options {
 	const char *path;            /* NULL: in memory */
@@ -56,12 +56,12 @@ struct store_options {
 	void *memory_arg;
 };
 
-/* ERR_BUSY: another server has it. ERR_NEWER, ERR_CORRUPT, ERR_READ_ONLY, ERR_NO_SPACE, ERR_IO. Blocks while it loads. */
+/* ERR_BUSY: another server has it. ERR_NEWER, ERR_CORRUPT, ERR_READ_ONLY, ERR_NO_SPACE, ERR_IO. Blocks to load. */
 struct error *store_open(const struct store_options *options, struct store **out) MUST_CHECK;
 /* Finishes what is pending, writes renewals down, then closed(arg). Watches and versions must be gone by then. */
 void store_close(struct store *store, void (*closed)(void *arg), void *arg);
 
-/* --- writes --------------------------------------------------------------------------------------------------------- */
+/* --- writes ---------------------------------------------------------------------------------------------- */
 
 #define STORE_ANY UINT64_MAX
 
@@ -71,7 +71,7 @@ struct store_op {
 	enum store_op_kind kind;
 	struct str key;
 	struct str data;             /* STORE_PUT */
-	uint64_t expect;             /* revision of the state this replaces; 0: there must be none; STORE_ANY: whatever */
+	uint64_t expect;             /* revision of the state this replaces; 0: there must be none; or STORE_ANY */
 	struct str actor;            /* empty: the commit's */
 	uint64_t cause;              /* 0: the commit's */
 	void *attachment;            /* STORE_PUT: for the new value; taken when the commit was accepted */
@@ -89,7 +89,7 @@ struct store_commit {
 	size_t n_ops;                /* at least 1 */
 	struct str actor;
 	uint64_t cause;
-	bool renewal;                /* may be lost in a crash: puts of existing keys only, published without a disk write */
+	bool renewal;                /* puts of existing keys only; no disk write, so a crash may lose it */
 	/* Later, once. Takes err; ERR_NO_SPACE and the like: nothing of it happened. May be NULL. */
 	void (*done)(void *arg, struct error *err, const struct store_result *result);
 	void *arg;
@@ -102,7 +102,7 @@ struct error *store_commit(struct store *store, const struct store_commit *commi
 /* The state of a key including what is pending: what a read-modify-write must start from. NULL: absent. */
 struct store_value *store_latest(struct store *store, struct str key);
 
-/* --- reads ---------------------------------------------------------------------------------------------------------- */
+/* --- reads ----------------------------------------------------------------------------------------------- */
 
 uint64_t store_revision(const struct store *store); /* of the published state */
 uint64_t store_oldest(const struct store *store);   /* the oldest revision that can still be asked for */
@@ -131,7 +131,7 @@ bool store_seek(struct store_iter *it, const struct store_version *version, stru
 bool store_next(struct store_iter *it);
 size_t store_count(const struct store_version *version, struct str prefix, struct str from);
 
-/* --- watch ---------------------------------------------------------------------------------------------------------- */
+/* --- watch ----------------------------------------------------------------------------------------------- */
 
 struct store_event {
 	uint64_t revision;
@@ -164,7 +164,7 @@ enum store_watch_state store_watch_pull(struct store_watch *watch, struct store_
 uint64_t store_watch_revision(const struct store_watch *watch);
 void store_watch_close(struct store_watch *watch); /* NULL is fine */
 
-/* --- history, snapshot ------------------------------------------------------------------------------------------------ */
+/* --- history, snapshot ----------------------------------------------------------------------------------- */
 
 struct store_record {
 	uint64_t revision;
@@ -186,7 +186,8 @@ struct store_query {
 	size_t limit;         /* 0: 1000 */
 	bool newest;          /* when there are more than limit, the newest ones */
 	bool data;
-	void (*done)(void *arg, struct error *err, const struct store_record *records, size_t n); /* borrowed; takes err */
+	/* Takes err; the records are borrowed. */
+	void (*done)(void *arg, struct error *err, const struct store_record *records, size_t n);
 	void *arg;
 };
 void store_history(struct store *store, const struct store_query *query);

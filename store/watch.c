@@ -35,8 +35,8 @@ struct error *store_watch(struct store *store, const struct store_watch_options 
 
 	ASSERT_ON_LOOP();
 	if (options->after < store->window.floor)
-		return error_new(ERR_EXPIRED, "too old resource version: %llu (%llu)", (unsigned long long)options->after,
-				 (unsigned long long)store->window.floor);
+		return error_new(ERR_EXPIRED, "too old resource version: %llu (%llu)",
+				 (unsigned long long)options->after, (unsigned long long)store->window.floor);
 	watch = xcalloc(1, sizeof(*watch));
 	watch->store = store;
 	watch->prefix_text = xmemdup(options->prefix.ptr, options->prefix.len);

@@ -4,6 +4,17 @@
  */
 #include "apiserver/verbs/verbs.h"
 
+/* Maps of the normal form are in key order. */
+static const struct json *sorted(struct arena *arena, const struct json *map)
+{
+	struct json_builder out = { .arena = arena };
+
+	JSON_EACH (map, it)
+		json_builder_member(&out, it.key, it.value);
+	json_builder_sort(&out);
+	return json_builder_object(&out);
+}
+
 /* The status an object starts with: nothing, in normal form. */
 static struct error *clear_status(struct request *req)
 {
@@ -101,7 +112,7 @@ static struct error *namespace_label(struct request *req)
 
 	labels = json_with(req->arena, labels, "kubernetes.io/metadata.name",
 			   json_string(req->arena, meta_str(req->tree, "name")));
-	req->tree = with(req, req->tree, "metadata.labels", api_sorted(req->arena, labels));
+	req->tree = with(req, req->tree, "metadata.labels", sorted(req->arena, labels));
 	return NULL;
 }
 
@@ -133,7 +144,7 @@ static struct error *secret_fold(struct request *req)
 	}
 	req->tree = with(req, req->tree, "stringData", NULL);
 	if (data != NULL)
-		req->tree = with(req, req->tree, "data", api_sorted(req->arena, data));
+		req->tree = with(req, req->tree, "data", sorted(req->arena, data));
 	return NULL;
 }
 

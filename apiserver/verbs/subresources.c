@@ -38,16 +38,18 @@ static const struct type *scale_type(void)
 }
 
 /* A label selector as the text that Scale.status.selector holds. */
-static const struct json *selector_text(struct request *req, const struct json *tree)
+static const struct json *scale_selector(struct request *req, const struct json *tree)
 {
 	const struct json *selector = json_path(tree, "spec.selector");
+	struct selector parsed;
 	struct str text;
 
 	if (selector == NULL)
 		return NULL;
 	if (str_is(req->route.resource, "replicationcontrollers"))
 		selector = JSON_OBJECT_OF(req->arena, { "matchLabels", selector });
-	text = selector_format_object(req->arena, selector);
+	error_free(selector_from_object(req->arena, selector, &parsed));
+	text = selector_text(req->arena, &parsed);
 	return text.len != 0 ? json_string(req->arena, text) : NULL;
 }
 
@@ -66,7 +68,7 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 					  &json_empty_object },
 		{ "status", JSON_OBJECT_OF(arena,
 			{ "replicas", json_number(arena, json_int(json_path(tree, "status.replicas"), 0)) },
-			{ "selector", selector_text(req, tree) }) });
+			{ "selector", scale_selector(req, tree) }) });
 }
 
 static struct error *patched_scale(struct request *req, const struct json **out)

@@ -63,6 +63,31 @@ static const char *const type_names[] = { [API_ADDED] = "ADDED", [API_MODIFIED] 
 					  [API_DELETED] = "DELETED", [API_BOOKMARK] = "BOOKMARK",
 					  [API_SYNCED] = "BOOKMARK" };
 
+static void put_varint(struct buf *out, uint64_t n)
+{
+	for (; n >= 0x80; n >>= 7)
+		buf_putc(out, (char)(n | 0x80));
+	buf_putc(out, (char)n);
+}
+
+static void put_bytes(struct buf *out, char tag, struct str bytes)
+{
+	buf_putc(out, tag);
+	put_varint(out, bytes.len);
+	buf_add(out, bytes);
+}
+
+/* WatchEvent { type = 1; object = 2: RawExtension { raw = 1 } } inside the envelope every protobuf answer has. */
+static void write_watch_event(struct buf *out, struct str type, struct str object)
+{
+	AUTO_BUF struct buf raw = { 0 }, event = { 0 };
+
+	put_bytes(&raw, 0x0a, object);
+	put_bytes(&event, 0x0a, type);
+	put_bytes(&event, 0x12, buf_str(&raw));
+	api_write_envelope(out, STR("v1"), STR("WatchEvent"), buf_str(&event));
+}
+
 /* Protobuf watches are frames: a length of four bytes, then a WatchEvent whose object is a whole encoded object. */
 static void write_frame(struct buf *out, const char *type, struct str object)
 {
@@ -70,7 +95,7 @@ static void write_frame(struct buf *out, const char *type, struct str object)
 	uint8_t head[4];
 	uint32_t len;
 
-	api_write_watch_event(&event, str_from(type), object);
+	write_watch_event(&event, str_from(type), object);
 	len = (uint32_t)event.len;
 	head[0] = (uint8_t)(len >> 24);
 	head[1] = (uint8_t)(len >> 16);

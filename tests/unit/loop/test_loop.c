@@ -220,8 +220,13 @@ TEST(process_gets_descriptors_and_tells_its_end)
 
 	CHECK(pipe2(out, O_CLOEXEC) == 0 && pipe2(third, O_CLOEXEC) == 0);
 	loop_init();
-	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "sh", .argv = argv, .fds = (int[]){ -1, out[1], -1, third[1] },
-						  .n_fds = 4, .exited = on_exited, .arg = &end }, &process));
+	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "sh",
+						  .argv = argv,
+						  .fds = (int[]){ -1, out[1], -1, third[1] },
+						  .n_fds = 4,
+						  .exited = on_exited,
+						  .arg = &end },
+			    &process));
 	CHECK(loop_process_pid(process) > 0);
 	close(out[1]);
 	close(third[1]);

@@ -214,8 +214,9 @@ static struct error *child_forgiven(void *arg, struct error *err)
 
 static void with_child(struct task *task, const struct task_step *steps, struct error *(*done)(void *, struct error *))
 {
-	task_start_child(task, &(struct task_child_options){ .task = { .name = "child", .steps = steps, .arg = &child_world },
-							     .done = done });
+	task_start_child(task,
+			 &(struct task_child_options){ .task = { .name = "child", .steps = steps, .arg = &child_world },
+						       .done = done });
 }
 
 STEP(runs_child, with_child(task, child_steps, child_ended); return TASK_WAIT;)
@@ -253,7 +254,9 @@ STEP(runs_endless_child, with_child(task, waiting_steps, endless_ended); return 
 
 TEST(child_wakes_its_parent)
 {
-	static const struct task_step steps[] = { { "child", runs_child, NULL }, { "one", one, NULL }, { NULL, NULL, NULL } };
+	static const struct task_step steps[] = { { "child", runs_child, NULL },
+						  { "one", one, NULL },
+						  { NULL, NULL, NULL } };
 	struct world world = { .rounds = 0 };
 
 	memset(&child_world, 0, sizeof(child_world));
@@ -309,8 +312,9 @@ static void count_task(void *arg, const struct task_info *info)
 
 TEST(boundaries_are_observed_and_tasks_listed)
 {
-	static const struct task_step steps[] = { { "one", one, un_one }, { "slow", slow, NULL }, { "bad", fails, NULL },
-						  { NULL, NULL, NULL } };
+	static const struct task_step steps[] = {
+		{ "one", one, un_one }, { "slow", slow, NULL }, { "bad", fails, NULL }, { NULL, NULL, NULL }
+	};
 	struct world world = { .rounds = 0 };
 	struct buf boundaries = { 0 };
 	int n = 0;

@@ -106,11 +106,19 @@ void fault_vfs_install(void)
 	fault_writes = 0;
 	if (sqlite3_vfs_find("fault") != NULL)
 		return;
-	fault_methods = (sqlite3_io_methods){ .iVersion = 1, .xClose = fault_close, .xRead = fault_read,
-					      .xWrite = fault_write, .xTruncate = fault_truncate, .xSync = fault_sync_file,
-					      .xFileSize = fault_size, .xLock = fault_lock, .xUnlock = fault_unlock,
-					      .xCheckReservedLock = fault_check, .xFileControl = fault_control,
-					      .xSectorSize = fault_sector, .xDeviceCharacteristics = fault_traits };
+	fault_methods = (sqlite3_io_methods){ .iVersion = 1,
+					      .xClose = fault_close,
+					      .xRead = fault_read,
+					      .xWrite = fault_write,
+					      .xTruncate = fault_truncate,
+					      .xSync = fault_sync_file,
+					      .xFileSize = fault_size,
+					      .xLock = fault_lock,
+					      .xUnlock = fault_unlock,
+					      .xCheckReservedLock = fault_check,
+					      .xFileControl = fault_control,
+					      .xSectorSize = fault_sector,
+					      .xDeviceCharacteristics = fault_traits };
 	fault_vfs = *real;
 	fault_vfs.pNext = NULL;
 	fault_vfs.zName = "fault";

@@ -55,10 +55,10 @@ BOTH(compare_and_swap_is_judged_at_once)
 	CHECK_ERR(world_put_later(world, "/a", "x", 0, &answer), ERR_EXISTS);
 	CHECK_ERR(world_put_later(world, "/a", "x", 7, &answer), ERR_CONFLICT);
 	CHECK_ERR(world_put_later(world, "/b", "x", 7, &answer), ERR_CONFLICT);
-	CHECK_ERR(store_commit(world->store,
-			       &(struct store_commit){ .ops = &(struct store_op){ .kind = STORE_DELETE, .key = STR("/b"),
-										  .expect = STORE_ANY },
-						       .n_ops = 1 }),
+	CHECK_ERR(store_commit(world->store, &(struct store_commit){ .ops = &(struct store_op){ .kind = STORE_DELETE,
+												.key = STR("/b"),
+												.expect = STORE_ANY },
+								     .n_ops = 1 }),
 		  ERR_NOT_FOUND);
 	CHECK_EQ(world_put(world, "/a", "two", STORE_ANY), 2);
 	CHECK_EQ(store_stats(world->store).conflicts, 4);
@@ -91,9 +91,11 @@ BOTH(writes_build_on_what_is_pending)
 
 BOTH(commit_of_many_is_all_or_none)
 {
-	struct store_op ops[] = { { .key = STR("/a"), .data = STR("1"), .expect = 0 },
-				  { .key = STR("/b"), .data = STR("2"), .expect = 0, .actor = STR("other"), .cause = 9 },
-				  { .kind = STORE_DELETE, .key = STR("/old"), .expect = STORE_ANY } };
+	struct store_op ops[] = {
+		{ .key = STR("/a"), .data = STR("1"), .expect = 0 },
+		{ .key = STR("/b"), .data = STR("2"), .expect = 0, .actor = STR("other"), .cause = 9 },
+		{ .kind = STORE_DELETE, .key = STR("/old"), .expect = STORE_ANY }
+	};
 	struct store_commit commit = { .ops = ops, .n_ops = 3, .actor = STR("tester"), .done = world_answered };
 	struct answer answer = { 0 };
 
@@ -445,7 +447,8 @@ TEST(window_ends_after_five_minutes)
 	world_put(&world, "/a", "3", 2);
 	loop_run_for(NS_PER_S);
 	CHECK_EQ(store_oldest(store), 2);
-	CHECK_ERR(store_watch(store, &(struct store_watch_options){ .after = 1, .ready = on_ready }, &watch), ERR_EXPIRED);
+	CHECK_ERR(store_watch(store, &(struct store_watch_options){ .after = 1, .ready = on_ready }, &watch),
+		  ERR_EXPIRED);
 	CHECK_ERR(store_hold_at(store, 1, &version), ERR_EXPIRED);
 	CHECK_OK(store_hold_at(store, 2, &version));
 	CHECK_STR(store_version_find(version, STR("/a"))->data, "2");

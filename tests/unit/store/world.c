@@ -94,7 +94,8 @@ static uint64_t commit_one(struct world *world, struct store_op op, bool renewal
 
 uint64_t world_put(struct world *world, const char *key, const char *data, uint64_t expect)
 {
-	return commit_one(world, (struct store_op){ .key = str_from(key), .data = str_from(data), .expect = expect }, false);
+	return commit_one(world, (struct store_op){ .key = str_from(key), .data = str_from(data), .expect = expect },
+			  false);
 }
 
 uint64_t world_renew(struct world *world, const char *key, const char *data)
@@ -105,7 +106,8 @@ uint64_t world_renew(struct world *world, const char *key, const char *data)
 
 uint64_t world_delete(struct world *world, const char *key, uint64_t expect)
 {
-	return commit_one(world, (struct store_op){ .kind = STORE_DELETE, .key = str_from(key), .expect = expect }, false);
+	return commit_one(world, (struct store_op){ .kind = STORE_DELETE, .key = str_from(key), .expect = expect },
+			  false);
 }
 
 struct error *world_put_later(struct world *world, const char *key, const char *data, uint64_t expect,

@@ -1,0 +1,11 @@
+noinst_LIBRARIES += libcontrollers.a
+libcontrollers_a_SOURCES = \
+	controllers/controllers.c controllers/controllers.h controllers/private.h \
+	controllers/deployment.c \
+	controllers/endpoints.c \
+	controllers/garbage.c \
+	controllers/load_balancer.c \
+	controllers/namespace.c \
+	controllers/nodes.c \
+	controllers/replicaset.c
+controllers_LIBS = libcontrollers.a $(client_LIBS)

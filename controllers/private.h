@@ -1,0 +1,33 @@
+/* What the controllers share: the registry's row and small reads that several need. */
+#ifndef CONTROLLERS_PRIVATE_H
+#define CONTROLLERS_PRIVATE_H
+
+#include "api/selector.h"
+#include "controllers/controllers.h"
+
+struct controller {
+	const char *name;                                          /* as in its events: "deployment-controller" */
+	void *(*start)(const struct controllers_options *options, struct client *client); /* client acts in its name */
+	void (*stop)(void *self);
+};
+
+extern const struct controller deployment_controller, replicaset_controller, replication_controller, namespace_controller,
+	service_account_controller, root_ca_controller, endpoints_controller, endpointslice_controller, garbage_controller,
+	node_lifecycle_controller, node_ipam_controller, load_balancer_controller;
+
+const struct kind *pod_kind(void);
+
+/* A queue that is fed with the names of the objects of one kind. */
+struct informer_events queue_changes(void); /* arg: struct workqueue * */
+
+/* Puts the controlling owner of an object into a queue, when it is of that kind. */
+void queue_owner(struct workqueue *queue, const char *kind, struct object *object, uint64_t cause);
+
+/* labels of a tree, or NULL. */
+const struct json *labels_of(const struct json *tree);
+/* Age of a time field, or -1 when it is absent. */
+int64_t age_of(const struct json *time);
+/* Ready for at least that many seconds; *wait gets how long until it is (ns), when it will be. */
+bool pod_available(const struct json *pod, int64_t min_ready_seconds, int64_t *wait);
+
+#endif

@@ -1,0 +1,27 @@
+# Public headers: http.h, and pki.h which it includes.
+noinst_LIBRARIES += libhttp.a
+libhttp_a_SOURCES = \
+	http/client.c \
+	http/gzip.c \
+	http/h1.c \
+	http/h2.c \
+	http/http.h \
+	http/pki.c http/pki.h \
+	http/private.h \
+	http/request.c \
+	http/server.c \
+	http/text.c \
+	http/tls.c
+http_LIBS = libhttp.a $(loop_LIBS)
+
+check_PROGRAMS += tests/unit/http/test_http
+tests_unit_http_test_http_SOURCES = \
+	tests/unit/http/test_attack.c \
+	tests/unit/http/test_client.c \
+	tests/unit/http/test_curl.c \
+	tests/unit/http/test_pki.c \
+	tests/unit/http/test_server.c \
+	tests/unit/http/test_text.c \
+	tests/unit/http/world.c tests/unit/http/world.h \
+	$(STATIC_NSS)
+tests_unit_http_test_http_LDADD = libtap.a $(http_LIBS)

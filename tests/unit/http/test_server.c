@@ -1,0 +1,386 @@
+/* Both ends of ours, over every transport. */
+#include <stdlib.h>
+
+#include "tests/unit/http/world.h"
+
+#define EVERY(name)                                    \
+	static void check_##name(struct world *world); \
+	TEST(memory_##name)                            \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, MEMORY);            \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	TEST(memory_tls_##name)                        \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, MEMORY_TLS);        \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	TEST(tcp_##name)                               \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, TCP);               \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	TEST(tcp_tls_##name)                           \
+	{                                              \
+		struct world world;                    \
+		world_open(&world, TCP_TLS);           \
+		check_##name(&world);                  \
+		world_close(&world);                   \
+	}                                              \
+	static void check_##name(struct world *world)
+
+EVERY(requests_share_a_connection)
+{
+	struct got got;
+
+	for (int i = 0; i < 5; i++) {
+		world_get(world, i == 3 ? "/nothing" : "/hello", &got);
+		CHECK_OK(got.err);
+		CHECK_EQ(got.status, i == 3 ? 404 : 200);
+		CHECK_STR(buf_str(&got.body), i == 3 ? "404 page not found\n" : "hello\n");
+		CHECK(str_contains(buf_str(&got.headers), STR("content-type: text/plain; charset=utf-8\n")));
+		CHECK(str_contains(buf_str(&got.headers), STR("date: ")));
+		got_fini(&got);
+	}
+	CHECK_EQ(http_server_stats(world->server).connections, 1);
+	CHECK_EQ(world->handled, 5);
+}
+
+EVERY(bodies_and_identity_come_through)
+{
+	static const struct http_header headers[] = { { STR_INIT("X-Some"), STR_INIT("thing") } };
+	struct got got;
+	char *big = xcalloc(1, 500001);
+
+	memset(big, 'b', 500000);
+	world_fetch(world, (struct http_call_options){ .method = "POST", .target = STR("/e%63ho?q=a%20b+c&q=2"),
+						       .headers = { headers, 1 }, .body = str_from(big) }, &got);
+	CHECK_OK(got.err);
+	CHECK_EQ(got.status, 200);
+	CHECK_STR(buf_str(&got.body), big);
+	CHECK(str_contains(buf_str(&got.headers), STR("x-method: POST\n")));
+	CHECK(str_contains(buf_str(&got.headers), STR("x-path: /echo\n")));
+	CHECK(str_contains(buf_str(&got.headers), STR("x-query: a b c\n")));
+	if (world->client_tls != NULL) {
+		CHECK(str_contains(buf_str(&got.headers), STR("x-user: jane\n")));
+		CHECK(str_contains(buf_str(&got.headers), STR("x-group: system:masters\n")));
+	} else {
+		CHECK(str_contains(buf_str(&got.headers), STR("x-user: nobody\n")));
+	}
+	got_fini(&got);
+	world_fetch(world,
+		    (struct http_call_options){ .method = "PUT", .target = STR("/small"), .body = str_from(big) },
+		    &got);
+	CHECK_EQ(got.status, 413);
+	got_fini(&got);
+	free(big);
+	world_fetch(world, (struct http_call_options){ .method = "HEAD", .target = STR("/hello") }, &got);
+	CHECK_EQ(got.status, 200);
+	CHECK_EQ(got.body.len, 0);
+	CHECK(str_contains(buf_str(&got.headers), STR("content-length: 6\n")));
+	got_fini(&got);
+	world_get(world, "/hello", &got);
+	CHECK_EQ(got.status, 200);
+	got_fini(&got);
+}
+
+EVERY(gzip_bodies_are_unpacked)
+{
+	static const struct http_header headers[] = { { STR_INIT("content-encoding"), STR_INIT("gzip") } };
+	AUTO_BUF struct buf packed = { 0 }, bomb = { 0 };
+	char *zeros = xcalloc(1, 2000000);
+	struct got got;
+
+	gzip_pack(&packed, STR("unpacked"));
+	world_fetch(
+		world,
+		(struct http_call_options){
+			.method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&packed) },
+		&got);
+	CHECK_STR(buf_str(&got.body), "unpacked");
+	got_fini(&got);
+	gzip_pack(&bomb, str_of(zeros, 2000000));
+	CHECK(bomb.len < 100000);
+	world_fetch(
+		world,
+		(struct http_call_options){
+			.method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&bomb) },
+		&got);
+	CHECK_EQ(got.status, 413);
+	got_fini(&got);
+	free(zeros);
+}
+
+EVERY(streamed_answer_is_whole)
+{
+	struct got got;
+
+	world_get(world, "/produce?n=5000000", &got);
+	CHECK_OK(got.err);
+	CHECK_EQ(got.body.len, 5000000);
+	CHECK(str_contains(buf_str(&got.headers), STR("transfer-encoding: chunked\n")));
+	CHECK(world->most_pending < 2 * LIMIT_STREAM_BUFFER);
+	got_fini(&got);
+	world_get(world, "/produce?n=0", &got);
+	CHECK_EQ(got.status, 200);
+	CHECK_EQ(got.body.len, 0);
+	got_fini(&got);
+	CHECK_EQ(http_server_stats(world->server).connections, 1);
+}
+
+EVERY(broken_off_answer_is_seen_as_such)
+{
+	struct got got;
+
+	world_get(world, "/abort", &got);
+	CHECK(got.err != NULL);
+	CHECK_EQ(got.err->kind, ERR_UNAVAILABLE);
+	got_fini(&got);
+	world_get(world, "/hello", &got);
+	CHECK_EQ(got.status, 200);
+	got_fini(&got);
+}
+
+/* --- a slow reader --- */
+
+struct reader {
+	struct http_call *call;
+	size_t got;
+	bool done;
+	bool pause;
+	int status;
+	struct error *err;
+};
+
+static void reader_responded(void *arg, struct http_call *call, const struct http_response *response)
+{
+	struct reader *reader = arg;
+
+	reader->status = response->status;
+	if (reader->pause)
+		http_call_pause(call);
+}
+
+static void reader_data(void *arg, struct str data)
+{
+	struct reader *reader = arg;
+
+	reader->got += data.len;
+	if (reader->pause)
+		http_call_pause(reader->call);
+}
+
+static void reader_done(void *arg, struct error *err)
+{
+	struct reader *reader = arg;
+
+	reader->done = true;
+	reader->err = err;
+}
+
+static bool reader_is_done(void *arg)
+{
+	return ((struct reader *)arg)->done;
+}
+
+static void start_reader(struct world *world, struct reader *reader, const char *target)
+{
+	reader->call = http_call(world->client, &(struct http_call_options){ .target = str_from(target),
+									     .responded = reader_responded,
+									     .data = reader_data, .done = reader_done,
+									     .arg = reader });
+}
+
+EVERY(slow_reader_costs_a_bounded_buffer)
+{
+	struct reader slow = { .pause = true }, fast = { 0 };
+
+	start_reader(world, &slow, "/produce?n=50000000");
+	loop_run_for(200 * NS_PER_MS);
+	CHECK_EQ(slow.status, 200);
+	CHECK(slow.got < 200000);
+	CHECK(world->produced < 8000000); /* our buffer and the kernel's */
+	CHECK(world->most_pending < LIMIT_STREAM_BUFFER + 100000);
+	/* Others are not held up. */
+	world->produced = 0;
+	start_reader(world, &fast, "/produce?n=3000000");
+	CHECK(loop_run_until(reader_is_done, &fast, 10 * NS_PER_S));
+	CHECK_EQ(fast.got, 3000000);
+	slow.pause = false;
+	http_call_resume(slow.call);
+	CHECK(loop_run_until(reader_is_done, &slow, 30 * NS_PER_S));
+	CHECK_OK(slow.err);
+	CHECK_EQ(slow.got, 50000000);
+}
+
+/* --- the client goes away --- */
+
+static bool one_waits(void *arg)
+{
+	return ((struct world *)arg)->waiting == 1;
+}
+
+static bool one_is_gone(void *arg)
+{
+	return ((struct world *)arg)->gone == 1;
+}
+
+EVERY(handler_hears_that_its_client_left)
+{
+	struct reader reader = { 0 };
+
+	start_reader(world, &reader, "/wait");
+	CHECK(loop_run_until(one_waits, world, NS_PER_S));
+	http_call_cancel(reader.call);
+	CHECK(loop_run_until(one_is_gone, world, NS_PER_S));
+	CHECK(!reader.done);
+	loop_run_for(NS_PER_MS);
+	CHECK_EQ(http_server_stats(world->server).open_requests, 0);
+}
+
+EVERY(server_ends_with_requests_running)
+{
+	struct reader reader = { 0 };
+	struct got got;
+
+	world_get(world, "/hello", &got);
+	got_fini(&got);
+	start_reader(world, &reader, "/wait");
+	CHECK(loop_run_until(one_waits, world, NS_PER_S));
+	/* world_close() frees the client, closes the server with a grace of 1 s and waits for everything. */
+	http_call_cancel(reader.call);
+}
+
+/* --- uploads --- */
+
+struct uploader {
+	struct http_call *call;
+	size_t left;
+	struct reader reader;
+	struct buf body;
+};
+
+static void upload_more(void *arg)
+{
+	struct uploader *uploader = arg;
+	char block[10000];
+
+	memset(block, 'u', sizeof(block));
+	while (uploader->left > 0 && http_call_pending(uploader->call) < STREAM_HIGH) {
+		size_t n = uploader->left < sizeof(block) ? uploader->left : sizeof(block);
+
+		http_call_write(uploader->call, str_of(block, n));
+		uploader->left -= n;
+		if (uploader->left == 0)
+			http_call_end(uploader->call);
+	}
+}
+
+static void upload_data(void *arg, struct str data)
+{
+	buf_add(&((struct uploader *)arg)->body, data);
+}
+
+static void upload_done(void *arg, struct error *err)
+{
+	reader_done(&((struct uploader *)arg)->reader, err);
+}
+
+EVERY(streamed_upload)
+{
+	struct uploader uploader = { .left = 3000000 };
+
+	uploader.call = http_call(world->client, &(struct http_call_options){ .method = "POST",
+									      .target = STR("/upload"),
+									      .streams = true,
+									      .data = upload_data,
+									      .drained = upload_more,
+									      .done = upload_done,
+									      .arg = &uploader });
+	upload_more(&uploader);
+	CHECK(loop_run_until(reader_is_done, &uploader.reader, 10 * NS_PER_S));
+	CHECK_OK(uploader.reader.err);
+	CHECK_STR(buf_str(&uploader.body), "3000000");
+	buf_fini(&uploader.body);
+}
+
+/* --- upgrade --- */
+
+struct upgrader {
+	struct stream *stream;
+	struct buf in;
+	bool ended;
+	struct reader reader;
+};
+
+static void upgrade_read(void *arg, struct str data)
+{
+	buf_add(&((struct upgrader *)arg)->in, data);
+}
+
+static void upgrade_ended(void *arg)
+{
+	((struct upgrader *)arg)->ended = true;
+}
+
+static void upgrade_failed(void *arg, struct error *err)
+{
+	error_free(err);
+	((struct upgrader *)arg)->ended = true;
+}
+
+static const struct stream_events upgrade_events = { upgrade_read, upgrade_ended, upgrade_failed, NULL };
+
+static void on_upgraded(void *arg, const struct http_response *response, struct stream *stream, struct str leftover)
+{
+	struct upgrader *upgrader = arg;
+
+	CHECK_EQ(response->status, 101);
+	CHECK_STR(http_header(&response->headers, "upgrade"), "echo");
+	upgrader->stream = stream;
+	buf_add(&upgrader->in, leftover);
+	stream_hand_over(stream, &upgrade_events, upgrader);
+	stream_resume(stream);
+	stream_write(stream, STR("raw bytes"));
+	stream_end(stream);
+}
+
+static void upgrade_done(void *arg, struct error *err)
+{
+	reader_done(&((struct upgrader *)arg)->reader, err);
+}
+
+static bool upgrade_over(void *arg)
+{
+	return ((struct upgrader *)arg)->ended;
+}
+
+EVERY(upgrade_gives_the_stream_away)
+{
+	static const struct http_header headers[] = { { STR_INIT("connection"), STR_INIT("Upgrade") },
+						      { STR_INIT("upgrade"), STR_INIT("echo") } };
+	struct upgrader upgrader = { 0 };
+	struct got got;
+
+	http_call(world->client, &(struct http_call_options){ .target = STR("/upgrade"), .headers = { headers, 2 },
+							      .upgraded = on_upgraded, .done = upgrade_done,
+							      .arg = &upgrader });
+	CHECK(loop_run_until(upgrade_over, &upgrader, 2 * NS_PER_S));
+	CHECK_STR(buf_str(&upgrader.in), "raw bytes");
+	CHECK(!upgrader.reader.done);
+	stream_close(upgrader.stream);
+	buf_fini(&upgrader.in);
+	/* A server that does not want to answers as to any request. */
+	world_fetch(world, (struct http_call_options){ .target = STR("/hello"), .headers = { headers, 2 } }, &got);
+	CHECK_EQ(got.status, 200);
+	got_fini(&got);
+	world_get(world, "/upgrade", &got);
+	CHECK_EQ(got.status, 400);
+	got_fini(&got);
+}
