@@ -72,6 +72,8 @@ static struct error *save(struct container *c)
 
 	container_describe(c, &status);
 	c->record.status = status;
+	if (c->state.state == C_CREATED) /* never ran: a node that starts forgets it anyway */
+		return record_note(c->dir, "state", &wire_node_container_record, &c->record);
 	return record_write(c->dir, "state", &wire_node_container_record, &c->record);
 }
 
