@@ -475,11 +475,7 @@ TEST(hub_is_only_a_network)
 	struct error *err = NULL;
 	int fd = -1;
 
-	fixture_need_root();
-	memset(&f, 0, sizeof(f));
-	f.arena = arena_new();
-	snprintf(f.dir, sizeof(f.dir), "/tmp/monokube-test-XXXXXX");
-	CHECK(mkdtemp(f.dir) != NULL);
+	fixture_begin_directory(&f);
 	snprintf(f.name, sizeof(f.name), "hub");
 	snprintf(f.socket, sizeof(f.socket), "%s/hub.sock", f.dir);
 	CHECK_EQ(fixture_command("%s node --hub --name hub --socket %s --log %s/node.log", fixture_driver(), f.socket, f.dir), 0);
