@@ -37,6 +37,10 @@ TEST(container_exit_codes_and_logs)
 	CHECK(f.exited.started_at != 0 && f.exited.finished_at >= f.exited.started_at);
 	CHECK_EQ(run("seven", "echo out; echo err >&2; exit 7"), 7);
 	CHECK_EQ(run("immune", "kill -9 $$"), 0); /* pid 1 does not kill itself */
+	spec = fixture_spec(&f, "path", "echo $PATH");
+	spec.n_env = 0;
+	CHECK_EQ(fixture_run(&f, &spec), 0);
+	CHECK_LOG("path", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
 	spec = fixture_spec(&f, "pid", "echo $$; hostname; cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l");
 	CHECK_EQ(fixture_run(&f, &spec), 0);
 	CHECK_LOG("pid", "1\npod-host\nsh\n3\n");
@@ -682,6 +686,12 @@ TEST(volumes_of_the_node)
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(fd >= 0);
 	close(fd);
+	/* a layer in use is locked against removal */
+	CHECK_EQ(fixture_command("flock -xn %s/images/busybox true", f.dir), 1);
+	node_unmount(f.client, &(struct node_ref){ .id = "/var/lib/kubelet/image" }, no_reply, &err);
+	CHECK_OK(node_client_drain(f.client, 5000));
+	CHECK_OK(err);
+	CHECK_EQ(fixture_command("flock -xn %s/images/busybox true", f.dir), 0);
 	node_unmount(f.client, &(struct node_ref){ .id = "/var/lib/kubelet/secret" }, no_reply, &err);
 	node_unmount(f.client, &(struct node_ref){ .id = "/var/lib/kubelet/secret" }, no_reply, &bad);
 	CHECK_OK(node_client_drain(f.client, 5000));
