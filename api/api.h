@@ -87,9 +87,9 @@ struct error *api_validate(struct arena *arena, const struct kind *kind, const s
 /* … and with the change from old to tree (which is not looked at alone again unless the kind asks for it). */
 struct error *api_validate_update(struct arena *arena, const struct kind *kind, const struct json *tree,
 				  const struct json *old) MUST_CHECK;
+/* … when the change came through /status. */
 struct error *api_validate_status_update(struct arena *arena, const struct kind *kind, const struct json *tree,
 					 const struct json *old) MUST_CHECK;
-
 /* A growing ERR_INVALID; the API server adds its own findings with it. */
 struct api_findings {
 	struct arena *arena;
@@ -104,12 +104,18 @@ void finding_required(struct api_findings *f, const char *field, const char *det
 void finding_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail);
 void finding_unsupported(struct api_findings *f, const char *field, struct str value, const char *const *supported,
-			 size_t n);                                                             /* sorted here */
+			 size_t n);                                                             /* in this order */
 void finding_forbidden(struct api_findings *f, const char *field, const char *detail);
 void finding_duplicate(struct api_findings *f, const char *field, const struct json *value);
 void finding_not_found(struct api_findings *f, const char *field, const struct json *value);
 void finding_too_long(struct api_findings *f, const char *field, int64_t max);
 void finding_too_many(struct api_findings *f, const char *field, size_t is, size_t max);
+/* … of a pod that is being made: what only later requests may set. Part of api_validate(). */
+void api_find_invalid_pod_create(struct api_findings *f, const struct json *tree);
+/* The same findings without the error around them, for callers that add their own. */
+void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree);
+void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree,
+			     const struct json *old);
 /* NULL when there are none. kind_text: "Deployment.apps"; name may be empty. */
 struct error *api_invalid(const struct api_findings *f, struct str kind_text, struct str name) MUST_CHECK;
 /* "Deployment.apps" or "Pod": as in messages. */

@@ -669,7 +669,8 @@ static struct str internal_package(const struct api_body *body)
 }
 
 /* What the body says it is must be what the path asks for; what it leaves out the path supplies. */
-static struct error *check_kind(const struct api_body *body, struct str api_version, struct str kind)
+static struct error *check_kind(struct arena *arena, const struct api_body *body, struct str api_version, struct str kind,
+				const struct json *raw)
 {
 	const struct type *type = body->type != NULL ? body->type : kind_type(body->kind);
 	struct str rest = api_version, group = { 0 };
@@ -689,7 +690,7 @@ static struct error *check_kind(const struct api_body *body, struct str api_vers
 	if (said == NULL)
 		cause = error_new(ERR_BAD_REQUEST, "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
 						   "\"pkg/runtime/scheme.go:111\"", STR_ARG(kind), STR_ARG(api_version));
-	else
+	else if ((cause = raw == NULL ? NULL : api_normalize(arena, said, raw, NULL, &raw)) == NULL) /* it is decoded first */
 		cause = error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest),
 				  STR_ARG(kind), STR_ARG(internal_package(body)), STR_ARG(body_kind(body)));
 	return not_handled(body, wanted_version(body), kind, cause);
@@ -703,7 +704,7 @@ static struct error *decode_proto(struct arena *arena, const struct api_body *bo
 
 	if (err != NULL)
 		return unrecognized(body, err, "");
-	err = check_kind(body, envelope.api_version, envelope.kind);
+	err = check_kind(arena, body, envelope.api_version, envelope.kind, NULL);
 	if (err != NULL)
 		return err;
 	err = api_read_proto(arena, type, envelope.raw, out);
@@ -728,7 +729,7 @@ struct error *api_decode(struct arena *arena, const struct api_body *body, struc
 		if (err != NULL)
 			return err;
 		struct str kind = json_get_str(raw, "kind");
-		err = check_kind(body, json_get_str(raw, "apiVersion"), kind);
+		err = check_kind(arena, body, json_get_str(raw, "apiVersion"), kind, raw);
 		if (err != NULL)
 			return err;
 		err = api_normalize(arena, type, raw, notes, out);

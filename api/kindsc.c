@@ -42,7 +42,7 @@ struct strings {
 };
 
 struct source_field {
-	struct str name, wire, type, patch_key, declared, sets, rule, doc, package;
+	struct str name, wire, type, patch_key, declared, sets, doc, package;
 	struct strings list_keys, one_of;
 	uint32_t shape, list_type, flags;
 	int line;
@@ -66,7 +66,7 @@ struct source_column {
 };
 
 struct source_kind {
-	struct str name, group, version, api_version, resource, singular, hash, store_group, store_version;
+	struct str name, group, version, api_version, resource, singular, hash, names, store_group, store_version;
 	struct strings short_names, categories, fields;
 	VEC(struct source_subresource) subresources;
 	VEC(struct source_column) columns;
@@ -317,8 +317,7 @@ static void read_rules(struct source_field *field, struct line *line)
 		else if (option(word, "one-of", &value))
 			split(value, &field->one_of);
 		else
-			field->rule = field->rule.len == 0 ? word
-							   : str_format(arena, "%.*s %.*s", STR_ARG(field->rule), STR_ARG(word));
+			fail("unknown word", word);
 	}
 	if (field->one_of.len > 1)
 		qsort(field->one_of.ptr, field->one_of.len, sizeof(struct str), by_text);
@@ -383,6 +382,8 @@ static void read_resource(struct source_kind *kind, struct line *line)
 			kind->verbs = parse_verbs(value);
 		else if (option(word, "hash", &value))
 			kind->hash = value;
+		else if (option(word, "names", &value))
+			kind->names = value;
 		else if (option(word, "cells", &value))
 			kind->cells = hook(HOOK_CELLS, value);
 		else if (option(word, "stored-as", &value)) {
@@ -695,7 +696,7 @@ static bool mark_owner(struct source_type *type)
 		if (field->sets.len != 0 || field->declared.len != 0 ||
 		    (field->shape == SHAPE_MAP && types.ptr[below - 1].form == FORM_QUANTITY))
 			type->flags |= TYPE_HAS_DEFAULTS;
-		if (field->rule.len != 0)
+		if (field->one_of.len != 0 || (field->flags & FIELD_REQUIRED) != 0)
 			type->flags |= TYPE_HAS_RULES;
 		type->flags |= types.ptr[below - 1].flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES);
 	}
@@ -769,7 +770,6 @@ static void put_field(struct field *to, const struct source_field *from, const s
 	put_text(&to->patch_key, from->patch_key);
 	put_text(&to->declared, from->declared);
 	put_text(&to->sets, from->sets);
-	put_text(&to->rule, from->rule);
 	put_text(&to->doc, from->doc);
 	put_texts(&to->list_keys, &from->list_keys);
 	put_texts(&to->one_of, &from->one_of);
@@ -826,6 +826,7 @@ static void put_kind(struct kind *to, const struct source_kind *from, size_t id)
 	put_text(&to->resource, from->resource);
 	put_text(&to->singular, from->singular);
 	put_text(&to->hash, from->hash);
+	put_text(&to->names, from->names);
 	put_text(&to->store_group, from->store_version.len != 0 ? from->store_group : from->group);
 	put_text(&to->store_version, from->store_version.len != 0 ? from->store_version : from->version);
 	put_texts(&to->short_names, &from->short_names);

@@ -41,11 +41,13 @@ CLEANFILES += api/catalog.c api/catalog_hooks.h
 noinst_LIBRARIES += libapi.a
 nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
-	api/api.h api/hooks.h api/private.h api/walk.h \
+	api/api.h api/check.h api/check_pod.h api/hooks.h api/private.h api/walk.h \
+	api/check.c \
 	api/convert.c api/convert.h \
 	api/decode.c \
 	api/defaults.c \
 	api/discovery.c \
+	api/findings.c \
 	api/leaf.c \
 	api/names.c api/names.h \
 	api/object.c api/object.h \
@@ -54,8 +56,14 @@ libapi_a_SOURCES = \
 	api/quantity.c api/quantity.h \
 	api/schema.c api/schema.h \
 	api/selector.c api/selector.h \
-	api/strategic.c
-api/defaults.$(OBJEXT) api/print.$(OBJEXT): api/catalog_hooks.h
+	api/strategic.c \
+	api/validate.c \
+	api/validate_container.c \
+	api/validate_core.c \
+	api/validate_pod.c \
+	api/validate_volume.c
+api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_pod.$(OBJEXT): \
+	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 
 check_PROGRAMS += tests/unit/api/test_api
@@ -70,6 +78,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_roundtrip.c \
 	tests/unit/api/test_selector.c \
 	tests/unit/api/test_strategic.c \
+	tests/unit/api/test_validate.c \
 	tests/unit/api/vectors.c tests/unit/api/vectors.h \
 	$(STATIC_NSS)
 tests_unit_api_test_api_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"'

@@ -125,14 +125,14 @@ static struct complaints key(struct str s, bool caseless)
 		complain(&c, "prefix part must be non-empty");
 	} else if (slash > 0) {
 		if (prefix.len > 253)
-			complain(&c, "prefix part must be no more than 253 characters");
+			complain(&c, "prefix part must be no more than 253 bytes");
 		if (!is_subdomain(prefix, caseless ? alphanumeric : lower_or_digit))
 			complain(&c, caseless ? prefix_not_caseless_subdomain : prefix_not_subdomain);
 	}
 	if (name.len == 0)
 		complain(&c, "name part must be non-empty");
 	else if (name.len > 63)
-		complain(&c, "name part must be no more than 63 characters");
+		complain(&c, "name part must be no more than 63 bytes");
 	if (!shaped(name, alphanumeric, "-_."))
 		complain(&c, "name part " KEY_RULE);
 	return c;
@@ -158,7 +158,7 @@ struct complaints name_label_value(struct str s)
 	struct complaints c = { 0 };
 
 	if (s.len > 63)
-		complain(&c, "must be no more than 63 characters");
+		complain(&c, "must be no more than 63 bytes");
 	if (s.len != 0 && !shaped(s, alphanumeric, "-_."))
 		complain(&c, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
 			     "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "

@@ -106,7 +106,6 @@ struct field {
 	struct catalog_text patch_key;  /* merge key of strategic patches */
 	struct catalog_text declared;   /* default that OpenAPI publishes, as JSON */
 	struct catalog_text sets;       /* default that only the server knows, as JSON */
-	struct catalog_text rule;       /* words for the validator */
 	struct catalog_text doc;
 	struct catalog_ref list_keys;   /* struct catalog_text */
 	struct catalog_ref one_of;      /* struct catalog_text, sorted */
@@ -166,6 +165,7 @@ struct kind {
 	struct catalog_text hash;        /* storageVersionHash, empty for what is not stored */
 	struct catalog_text store_group; /* "core" kind that stores it, when it is another: Event of events.k8s.io → "" */
 	struct catalog_text store_version;
+	struct catalog_text names;       /* what its names must be: "label", "path", or empty: a subdomain */
 	struct catalog_ref short_names;  /* struct catalog_text */
 	struct catalog_ref categories;   /* struct catalog_text */
 	struct catalog_ref fields;       /* struct catalog_text: what a field selector may name, beside metadata */
@@ -214,7 +214,6 @@ CATALOG_NAME(field, wire)
 CATALOG_NAME(field, patch_key)
 CATALOG_NAME(field, declared)
 CATALOG_NAME(field, sets)
-CATALOG_NAME(field, rule)
 CATALOG_NAME(field, doc)
 CATALOG_NAME(kind, name)
 CATALOG_NAME(kind, group)
@@ -223,6 +222,7 @@ CATALOG_NAME(kind, api_version)
 CATALOG_NAME(kind, resource)
 CATALOG_NAME(kind, singular)
 CATALOG_NAME(kind, hash)
+CATALOG_NAME(kind, names)
 CATALOG_NAME(subresource, name)
 CATALOG_NAME(subresource, kind)
 CATALOG_NAME(subresource, group)

@@ -175,8 +175,8 @@ static void close_fd(int *fd)
 /* What a process needed: when it has ended, or never came to be. */
 static void release(struct container *c)
 {
-	watch_stop(c->node, &c->sync);
-	stream_finish(c);
+	poll_watch_stop(c->node, &c->sync);
+	stdio_finish(c);
 	container_child_fini(&c->child);
 	unlock_layers(c);
 	if (c->record.cgroup != NULL && c->node->cgroups != NULL)
@@ -185,7 +185,7 @@ static void release(struct container *c)
 
 void container_free(struct container *c)
 {
-	stream_finish(c);
+	stdio_finish(c);
 	container_child_fini(&c->child);
 	unlock_layers(c);
 	close_fd(&c->dir);
@@ -423,10 +423,10 @@ static struct error *spawn(struct container *c, int pid_ns, struct cgroup_join *
 	for (int i = 0; i < 3; i++)
 		close_fd(&child[i]);
 	if (err == NULL && !c->spec.terminal)
-		err = stream_start(c, fd_take(&out), fd_take(&err_out));
+		err = stdio_start(c, fd_take(&out), fd_take(&err_out));
 	if (err == NULL) {
 		c->sync.ready = sync_ready;
-		err = watch_start(c->node, &c->sync, c->child.sync, EPOLLIN);
+		err = poll_watch_start(c->node, &c->sync, c->child.sync, EPOLLIN);
 	}
 	return err;
 }
@@ -499,7 +499,7 @@ void op_container_create(struct node *node, struct node_call *call, const struct
 		err = complete_spec(c, &pid_ns);
 	}
 	if (err == NULL)
-		err = stream_open_log(c);
+		err = stdio_open_log(c);
 	if (err == NULL)
 		err = spawn(c, pid_ns, &join);
 	cgroup_close_join(&join);
@@ -516,7 +516,7 @@ static void take_console(struct container *c)
 
 	c->input = c->child.console;
 	c->child.console = -1;
-	err = out >= 0 ? stream_start(c, out, -1) : error_errno(errno, "terminal");
+	err = out >= 0 ? stdio_start(c, out, -1) : error_errno(errno, "terminal");
 	log_consume(LOG_WARN, err, "container's terminal");
 }
 
@@ -586,7 +586,7 @@ static bool hear(struct container *c)
 	struct error *err;
 
 	if (c->child.done)
-		watch_stop(c->node, &c->sync);
+		poll_watch_stop(c->node, &c->sync);
 	switch (message) {
 	case CONTAINER_NOTHING: return false;
 	case CONTAINER_CONSOLE: take_console(c); return true;

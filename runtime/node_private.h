@@ -34,9 +34,9 @@ struct watch {
 	void (*ready)(struct watch *watch, uint32_t events);
 };
 
-struct error *watch_start(struct node *node, struct watch *watch, int fd, uint32_t events) MUST_CHECK;
-void watch_events(struct node *node, struct watch *watch, uint32_t events);
-void watch_stop(struct node *node, struct watch *watch); /* does not close */
+struct error *poll_watch_start(struct node *node, struct watch *watch, int fd, uint32_t events) MUST_CHECK;
+void poll_watch_events(struct node *node, struct watch *watch, uint32_t events);
+void poll_watch_stop(struct node *node, struct watch *watch); /* does not close */
 
 /* --- who asks --- */
 
@@ -215,10 +215,10 @@ void op_pause(struct node *node, struct node_call *call, const struct node_pause
 
 /* --- node_stream.c: logs, terminals, attach --- */
 
-struct error *stream_open_log(struct container *container) MUST_CHECK;
+struct error *stdio_open_log(struct container *container) MUST_CHECK;
 /* Starts pumping: pipes, or the terminal as out. Takes the descriptors. */
-struct error *stream_start(struct container *container, int out, int err) MUST_CHECK;
-void stream_finish(struct container *container); /* takes what is still in the pipes, then closes */
+struct error *stdio_start(struct container *container, int out, int err) MUST_CHECK;
+void stdio_finish(struct container *container); /* takes what is still in the pipes, then closes */
 void op_reopen_log(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_resize(struct node *node, struct node_call *call, const struct node_resize *request);
 void op_attach(struct node *node, struct node_call *call, const struct node_attach *request);

@@ -1,0 +1,19 @@
+/* What the files that judge pods share: spec, containers, volumes. Private to api. */
+#ifndef API_CHECK_POD_H
+#define API_CHECK_POD_H
+
+#include "api/check.h"
+
+/* The volumes without a fault, by name: what mounts may refer to. */
+const struct json *check_volumes(struct api_findings *f, const char *path, const struct json *volumes);
+void check_mounts(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes);
+void check_descending_path(struct api_findings *f, const char *path, struct str value);
+void check_field_ref(struct api_findings *f, const char *path, const struct json *ref, bool volume);
+void check_seccomp(struct api_findings *f, const char *path, const struct json *profile);
+void check_id(struct api_findings *f, const char *path, const struct json *id);
+
+/* All of the spec's containers, of the three lists. */
+void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes,
+		      bool template);
+
+#endif

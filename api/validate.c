@@ -1,0 +1,152 @@
+/*
+ * Validation: the walker, and which rules an update has beside them.
+ *
+ * A type with a hook is judged by it, with all that is below; the others by what the catalogue says of their fields: a
+ * required text must not be empty, a value must be one of its list.
+ */
+#include <string.h>
+
+#include "api/check.h"
+#include "api/hooks.h"
+
+static validate_hook *const hooks[] = {
+	NULL,
+#define X(name) name,
+	CATALOG_VALIDATE(X)
+#undef X
+};
+
+static void walk_type(struct api_findings *f, const struct type *type, const struct json *tree, const char *path);
+
+static const char *below(struct api_findings *f, const char *path, struct str name)
+{
+	return path[0] == 0 ? str_cstr(f->arena, name) : AT(f, "%s.%.*s", path, STR_ARG(name));
+}
+
+static void check_listed(struct api_findings *f, const struct field *field, struct str value, const char *path)
+{
+	const char **list = ARENA_ARRAY(f->arena, const char *, field->one_of.n);
+	size_t n = 0;
+
+	for (size_t i = 0; i < field->one_of.n; i++) {
+		struct str one = catalog_text_at(&field->one_of, i);
+		if (one.len != 0)
+			list[n++] = one.ptr;
+	}
+	check_one_of(f, path, value, false, list, n);
+}
+
+static void walk_value(struct api_findings *f, const struct field *field, const struct json *value, const char *path)
+{
+	const struct type *type = field_type(field);
+
+	if (field->one_of.n != 0 && type->form == FORM_STRING)
+		check_listed(f, field, json_str(value), path);
+	if (type->form == FORM_STRUCT && (type->flags & TYPE_HAS_RULES) != 0)
+		walk_type(f, type, value, path);
+}
+
+static void walk_field(struct api_findings *f, const struct field *field, const struct json *value, const char *path)
+{
+	bool required = (field->flags & FIELD_REQUIRED) != 0 && (field->flags & FIELD_POINTER) == 0;
+
+	if (required && field->shape == SHAPE_ONE && field_type(field)->form == FORM_STRING && json_str(value).len == 0)
+		finding_required(f, path, "");
+	if (json_absent(value))
+		return;
+	if (field->shape == SHAPE_ONE) {
+		walk_value(f, field, value, path);
+	} else if (field->shape != SHAPE_MAP_OF_LISTS) {
+		JSON_EACH (value, it)
+			walk_value(f, field, it.value,
+				   it.key.ptr != NULL ? AT(f, "%s[%.*s]", path, STR_ARG(it.key)) : AT(f, "%s[%zu]", path, it.index));
+	}
+}
+
+static void walk_type(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	if (type->validate != 0) {
+		hooks[type->validate](f, type, tree, path);
+		return;
+	}
+	for (size_t i = 0; i < type_len(type); i++) {
+		const struct field *field = type_at(type, i);
+		/* The status of an object is judged when it comes through /status. */
+		if (path[0] == 0 && str_is(field_name(field), "status"))
+			continue;
+		if ((field->flags & FIELD_TYPE_META) == 0 && !str_is(type_name(field_type(field)), "ObjectMeta"))
+			walk_field(f, field, json_find(tree, field_name(field)), below(f, path, field_name(field)));
+	}
+}
+
+void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree)
+{
+	check_metadata(f, kind, json_get(tree, "metadata"));
+	walk_type(f, kind_type(kind), tree, "");
+}
+
+static const struct {
+	const char *group, *kind;
+	void (*check)(struct api_findings *f, const struct json *tree, const struct json *old);
+} updates[] = {
+	{ "", "Pod", update_pod },
+	{ "", "Service", update_service },
+	{ "", "ConfigMap", update_config_map },
+	{ "", "Secret", update_secret },
+	{ "apps", "Deployment", update_selector },
+	{ "apps", "ReplicaSet", update_selector },
+	{ "apps", "DaemonSet", update_selector },
+	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice },
+	{ "storage.k8s.io", "StorageClass", update_storage_class },
+	{ "scheduling.k8s.io", "PriorityClass", update_priority_class },
+};
+
+/* Metadata is judged twice upstream, by the registry and by the kind, and both causes are sent. */
+void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
+{
+	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	for (size_t i = 0; i < N_OF(updates); i++)
+		if (str_is(kind_group(kind), updates[i].group) && str_is(kind_name(kind), updates[i].kind))
+			updates[i].check(f, tree, old);
+	api_find_invalid(f, kind, tree);
+}
+
+static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind,
+			     const struct json *tree)
+{
+	return api_invalid(f, kind_text(arena, kind), json_path_str(tree, "metadata.name"));
+}
+
+struct error *api_validate(struct arena *arena, const struct kind *kind, const struct json *tree)
+{
+	struct api_findings f = { .arena = arena };
+
+	api_find_invalid(&f, kind, tree);
+	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0)
+		api_find_invalid_pod_create(&f, tree);
+	return verdict(arena, &f, kind, tree);
+}
+
+struct error *api_validate_update(struct arena *arena, const struct kind *kind, const struct json *tree,
+				  const struct json *old)
+{
+	struct api_findings f = { .arena = arena };
+
+	api_find_invalid_update(&f, kind, tree, old);
+	return verdict(arena, &f, kind, tree);
+}
+
+struct error *api_validate_status_update(struct arena *arena, const struct kind *kind, const struct json *tree,
+					 const struct json *old)
+{
+	struct api_findings f = { .arena = arena };
+	const struct field *status = type_find(kind_type(kind), STR("status"));
+
+	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	JSON_EACH (json_path(tree, "status.podIPs"), it)
+		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
+	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)
+		walk_type(&f, field_type(status), json_get(tree, "status"), "status");
+	return verdict(arena, &f, kind, tree);
+}

@@ -1,0 +1,643 @@
+/* Services, endpoints, configuration, nodes, events and the workloads around pods. Rules: pkg/apis/<group>/validation. */
+#include <string.h>
+
+#include "api/check.h"
+#include "api/hooks.h"
+#include "api/selector.h"
+#include "base/auto.h"
+#include "base/codec.h"
+#include "base/ip.h"
+
+#define MAX_DATA (1024 * 1024) /* of a Secret or ConfigMap */
+
+static const char *const protocols[] = { "SCTP", "TCP", "UDP" };
+
+static const char *join(struct api_findings *f, const char *path, const char *name)
+{
+	return path[0] == 0 ? name : AT(f, "%s.%s", path, name);
+}
+
+/* ---- Namespace, ConfigMap, Secret ---- */
+
+void validate_namespace(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	(void)type;
+	(void)path;
+	JSON_EACH (json_path(tree, "spec.finalizers"), it) {
+		struct str name = json_str(it.value);
+		check_complaints(f, "spec.finalizers", name, name_label_key(name));
+		if (str_find(name, '/') < 0 && !str_is(name, "kubernetes") && !str_is(name, "orphan") && !str_is(name, "foregroundDeletion"))
+			finding_invalid_text(f, "spec.finalizers", name, "name is neither a standard finalizer name nor is it fully qualified");
+	}
+}
+
+static size_t decoded_len(const struct json *value)
+{
+	struct str text = json_str(value);
+	size_t padding = 0;
+
+	while (padding < 2 && padding < text.len && text.ptr[text.len - 1 - padding] == '=')
+		padding++;
+	return text.len / 4 * 3 - (text.len >= 4 ? padding : 0);
+}
+
+void validate_config_map(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	const struct json *binary = json_get(tree, "binaryData");
+	size_t size = 0;
+
+	(void)type;
+	(void)path;
+	JSON_EACH (json_get(tree, "data"), it) {
+		const char *at = AT(f, "data[%.*s]", STR_ARG(it.key));
+		check_complaints(f, at, it.key, name_config_key(it.key));
+		if (json_find(binary, it.key) != NULL)
+			finding_invalid_text(f, at, it.key, "duplicate of key present in binaryData");
+		size += json_str(it.value).len;
+	}
+	JSON_EACH (binary, it) {
+		check_complaints(f, AT(f, "binaryData[%.*s]", STR_ARG(it.key)), it.key, name_config_key(it.key));
+		size += decoded_len(it.value);
+	}
+	if (size > MAX_DATA)
+		finding_too_long(f, "[]", MAX_DATA);
+}
+
+static void must_have(struct api_findings *f, const struct json *data, const char *key)
+{
+	if (json_get(data, key) == NULL)
+		finding_required(f, AT(f, "data[%s]", key), "");
+}
+
+static void must_be_json(struct api_findings *f, const struct json *data, const char *key)
+{
+	AUTO_BUF struct buf text = { 0 };
+	const struct json *value = json_get(data, key), *ignored;
+
+	must_have(f, data, key);
+	if (value == NULL || !base64_decode(&text, json_str(value)))
+		return;
+	AUTO_ERROR err = json_read(f->arena, buf_str(&text), NULL, &ignored);
+	if (err != NULL)
+		finding_invalid_text(f, AT(f, "data[%s]", key), STR("<secret contents redacted>"), arena_strdup(f->arena, err->text));
+	else if (!json_is(ignored, JSON_OBJECT) && !json_is(ignored, JSON_NULL))
+		finding_invalid_text(f, AT(f, "data[%s]", key), STR("<secret contents redacted>"),
+				     AT(f, "json: cannot unmarshal %s into Go value of type map[string]interface {}", json_type_name(ignored)));
+}
+
+static void check_secret_type(struct api_findings *f, const struct json *tree)
+{
+	struct str kind = json_get_str(tree, "type");
+	const struct json *data = json_get(tree, "data");
+
+	if (str_is(kind, "kubernetes.io/service-account-token")) {
+		if (json_get_str(json_path(tree, "metadata.annotations"), "kubernetes.io/service-account.name").len == 0)
+			finding_required(f, "metadata.annotations[kubernetes.io/service-account.name]", "");
+	} else if (str_is(kind, "kubernetes.io/dockercfg")) {
+		must_be_json(f, data, ".dockercfg");
+	} else if (str_is(kind, "kubernetes.io/dockerconfigjson")) {
+		must_be_json(f, data, ".dockerconfigjson");
+	} else if (str_is(kind, "kubernetes.io/basic-auth")) {
+		if (json_get(data, "username") == NULL && json_get(data, "password") == NULL) {
+			must_have(f, data, "username");
+			must_have(f, data, "password");
+		}
+	} else if (str_is(kind, "kubernetes.io/ssh-auth")) {
+		if (json_get_str(data, "ssh-privatekey").len == 0)
+			finding_required(f, "data[ssh-privatekey]", "");
+	} else if (str_is(kind, "kubernetes.io/tls")) {
+		must_have(f, data, "tls.crt");
+		must_have(f, data, "tls.key");
+	}
+}
+
+void validate_secret(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	size_t size = 0;
+
+	(void)type;
+	(void)path;
+	JSON_EACH (json_get(tree, "data"), it) {
+		check_complaints(f, AT(f, "data[%.*s]", STR_ARG(it.key)), it.key, name_config_key(it.key));
+		size += decoded_len(it.value);
+	}
+	if (size > MAX_DATA)
+		finding_too_long(f, "data", MAX_DATA);
+	check_secret_type(f, tree);
+}
+
+static void check_frozen(struct api_findings *f, const struct json *tree, const struct json *old, const char *field)
+{
+	if (!json_equal(json_get(tree, field), json_get(old, field)))
+		finding_forbidden(f, field, "field is immutable when `immutable` is set");
+}
+
+void update_config_map(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	if (!json_bool(json_get(old, "immutable")))
+		return;
+	if (!json_bool(json_get(tree, "immutable")))
+		finding_forbidden(f, "immutable", "field is immutable when `immutable` is set");
+	check_frozen(f, tree, old, "data");
+	check_frozen(f, tree, old, "binaryData");
+}
+
+void update_secret(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	check_immutable(f, "type", json_get(tree, "type"), json_get(old, "type"));
+	update_config_map(f, tree, old);
+}
+
+/* ---- Service ---- */
+
+static bool headless(const struct json *spec)
+{
+	return str_is(json_str(json_at(json_get(spec, "clusterIPs"), 0)), "None");
+}
+
+static bool reachable_from_outside(const struct json *spec)
+{
+	struct str kind = json_get_str(spec, "type");
+
+	return str_is(kind, "LoadBalancer") || str_is(kind, "NodePort") ||
+	       (str_is(kind, "ClusterIP") && json_len(json_get(spec, "externalIPs")) != 0);
+}
+
+static void check_service_port(struct api_findings *f, const char *path, const struct json *port, bool named)
+{
+	struct str name = json_get_str(port, "name");
+	const struct json *protocol = json_get(port, "appProtocol");
+
+	if (name.len != 0)
+		check_complaints(f, AT(f, "%s.name", path), name, name_dns_label(name));
+	else if (named)
+		finding_required(f, AT(f, "%s.name", path), "");
+	check_number(f, AT(f, "%s.port", path), json_get(port, "port"), name_port_number(json_int(json_get(port, "port"), 0)));
+	check_one_of(f, AT(f, "%s.protocol", path), json_get_str(port, "protocol"), true, protocols, N_OF(protocols));
+	check_port_number_or_name(f, AT(f, "%s.targetPort", path), json_get(port, "targetPort"));
+	if (protocol != NULL)
+		check_complaints(f, AT(f, "%s.appProtocol", path), json_str(protocol), name_label_key(json_str(protocol)));
+}
+
+/* Names, (protocol, port) and (protocol, node port) must each be unique. */
+static void check_service_port_pair(struct api_findings *f, const char *path, const struct json *port, const struct json *before)
+{
+	const struct json *node_port = json_get(port, "nodePort");
+	struct str name = json_get_str(port, "name"), protocol = json_get_str(port, "protocol");
+
+	if (name.len != 0 && str_eq(name, json_get_str(before, "name")))
+		finding_duplicate(f, AT(f, "%s.name", path), json_get(port, "name"));
+	if (!str_eq(protocol, json_get_str(before, "protocol")))
+		return;
+	if (node_port != NULL && json_equal(node_port, json_get(before, "nodePort")))
+		finding_duplicate(f, AT(f, "%s.nodePort", path), node_port);
+	if (json_equal(json_get(port, "port"), json_get(before, "port")))
+		finding_duplicate(f, path, JSON_OBJECT_OF(f->arena, { "Name", &json_empty_string }, { "Protocol", json_string(f->arena, protocol) },
+							  { "AppProtocol", &json_null }, { "Port", json_get(port, "port") },
+							  { "TargetPort", json_number(f->arena, 0) }, { "NodePort", json_number(f->arena, 0) }));
+}
+
+static void check_service_ports(struct api_findings *f, const struct json *spec)
+{
+	const struct json *ports = json_get(spec, "ports");
+	bool plain = str_is(json_get_str(spec, "type"), "ClusterIP");
+
+	if (json_len(ports) == 0 && !headless(spec) && !str_is(json_get_str(spec, "type"), "ExternalName"))
+		finding_required(f, "spec.ports", "");
+	JSON_EACH (ports, it) {
+		const char *path = AT(f, "spec.ports[%zu]", it.index);
+		check_service_port(f, path, it.value, json_len(ports) > 1);
+		if (plain && json_get(it.value, "nodePort") != NULL)
+			finding_forbidden(f, AT(f, "%s.nodePort", path), "may not be used when `type` is 'ClusterIP'");
+		for (size_t i = 0; i < it.index; i++)
+			check_service_port_pair(f, path, it.value, json_at(ports, i));
+	}
+}
+
+static void check_service_affinity(struct api_findings *f, const struct json *spec)
+{
+	static const char *const affinities[] = { "ClientIP", "None" };
+	const struct json *timeout = json_path(spec, "sessionAffinityConfig.clientIP.timeoutSeconds");
+	int64_t seconds = json_int(timeout, 1);
+
+	check_one_of(f, "spec.sessionAffinity", json_get_str(spec, "sessionAffinity"), true, affinities, 2);
+	if (str_is(json_get_str(spec, "sessionAffinity"), "ClientIP") && (seconds <= 0 || seconds > 86400))
+		finding_invalid(f, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout, "must be greater than 0 and less than 86400");
+	if (str_is(json_get_str(spec, "sessionAffinity"), "None") && json_get(spec, "sessionAffinityConfig") != NULL)
+		finding_forbidden(f, "spec.sessionAffinityConfig", "must not be set when session affinity is None");
+}
+
+static void check_cluster_ips(struct api_findings *f, const struct json *spec)
+{
+	static const char *const families[] = { "IPv4", "IPv6" };
+	static const char *const policies[] = { "PreferDualStack", "RequireDualStack", "SingleStack" };
+	const struct json *ips = json_get(spec, "clusterIPs"), *said = json_get(spec, "ipFamilies");
+	struct str first = json_get_str(spec, "clusterIP");
+
+	if (first.len != 0 && json_len(ips) == 0)
+		finding_required(f, "spec.clusterIPs", "");
+	else if (first.len != 0 && !str_eq(json_str(json_at(ips, 0)), first))
+		finding_invalid(f, "spec.clusterIPs", ips, "first value must match `clusterIP`");
+	else if (first.len == 0 && json_len(ips) != 0)
+		finding_invalid(f, "spec.clusterIPs", ips, "must be empty when `clusterIP` is not specified");
+	JSON_EACH (said, it) {
+		const char *path = AT(f, "spec.ipFamilies[%zu]", it.index);
+		check_one_of(f, path, json_str(it.value), true, families, 2);
+		if (it.index == 1 && json_equal(json_at(said, 0), it.value))
+			finding_duplicate(f, path, it.value);
+	}
+	check_one_of(f, "spec.ipFamilyPolicy", json_get_str(spec, "ipFamilyPolicy"), false, policies, 3);
+	JSON_EACH (ips, it) {
+		struct ip ip;
+		struct str family = json_str(json_at(said, it.index));
+		const char *path = AT(f, "spec.clusterIPs[%zu]", it.index);
+		if (it.index == 0 && str_is(json_str(it.value), "None"))
+			continue;
+		check_ip(f, path, json_str(it.value));
+		if (!ip_parse(json_str(it.value), &ip))
+			continue;
+		if (str_is(family, "IPv4") && ip.family == 6)
+			finding_invalid(f, path, it.value, AT(f, "expected an IPv4 value as indicated by `ipFamilies[%zu]`", it.index));
+		if (str_is(family, "IPv6") && ip.family == 4)
+			finding_invalid(f, path, it.value, AT(f, "expected an IPv6 value as indicated by `ipFamilies[%zu]`", it.index));
+	}
+	if (json_len(ips) > 2)
+		finding_invalid(f, "spec.clusterIPs", ips, "may only hold up to 2 values");
+}
+
+static void check_traffic(struct api_findings *f, const struct json *spec)
+{
+	static const char *const policies[] = { "Cluster", "Local" };
+	static const char *const distributions[] = { "PreferClose", "PreferSameZone", "PreferSameNode" };
+	struct str outside = json_get_str(spec, "externalTrafficPolicy"), kind = json_get_str(spec, "type");
+	const struct json *health = json_get(spec, "healthCheckNodePort");
+	bool checked = str_is(kind, "LoadBalancer") && str_is(outside, "Local");
+
+	if (reachable_from_outside(spec))
+		check_one_of(f, "spec.externalTrafficPolicy", outside, true, policies, 2);
+	else if (outside.len != 0)
+		finding_invalid_text(f, "spec.externalTrafficPolicy", outside, "may only be set for externally-accessible services");
+	if (!checked && health != NULL)
+		finding_invalid(f, "spec.healthCheckNodePort", health,
+				"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
+	else if (health != NULL)
+		check_number(f, "spec.healthCheckNodePort", health, name_port_number(json_int(health, 0)));
+	check_one_of(f, "spec.internalTrafficPolicy", json_get_str(spec, "internalTrafficPolicy"),
+		     str_is(kind, "ClusterIP") || str_is(kind, "NodePort") || str_is(kind, "LoadBalancer"), policies, 2);
+	check_one_of(f, "spec.trafficDistribution", json_get_str(spec, "trafficDistribution"), false, distributions, 3);
+}
+
+static void check_balancer(struct api_findings *f, const struct json *spec)
+{
+	static const char only[] = "may only be used when `type` is 'LoadBalancer'";
+	const struct json *ranges = json_get(spec, "loadBalancerSourceRanges"), *class = json_get(spec, "loadBalancerClass");
+	bool balancer = str_is(json_get_str(spec, "type"), "LoadBalancer");
+
+	if (json_len(ranges) != 0 && !balancer)
+		finding_forbidden(f, "spec.LoadBalancerSourceRanges", only);
+	JSON_EACH (ranges, it)
+		check_cidr(f, AT(f, "spec.LoadBalancerSourceRanges[%zu]", it.index), str_trim(json_str(it.value)));
+	if (!balancer && json_get(spec, "allocateLoadBalancerNodePorts") != NULL)
+		finding_forbidden(f, "spec.allocateLoadBalancerNodePorts", only);
+	if (!balancer && class != NULL)
+		finding_forbidden(f, "spec.loadBalancerClass", only);
+	else if (class != NULL)
+		check_complaints(f, "spec.loadBalancerClass", json_str(class), name_label_key(json_str(class)));
+}
+
+static void check_external_name(struct api_findings *f, const struct json *spec)
+{
+	static const char never[] = "may not be set when `type` is 'ExternalName'";
+	static const char *const fields[] = { "clusterIPs", "ipFamilies", "ipFamilyPolicy" };
+	struct str name = json_get_str(spec, "externalName");
+
+	for (size_t i = 0; i < N_OF(fields); i++)
+		if (json_get(spec, fields[i]) != NULL)
+			finding_forbidden(f, AT(f, "spec.%s", fields[i]), never);
+	if (str_has_suffix(name, STR(".")))
+		name.len--;
+	if (name.len == 0)
+		finding_required(f, "spec.externalName", "");
+	else
+		check_complaints(f, "spec.externalName", name, name_dns_subdomain(name));
+}
+
+void validate_service(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	static const char *const kinds[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort" };
+	const struct json *spec = json_get(tree, "spec");
+	struct str kind = json_get_str(spec, "type");
+
+	(void)type;
+	(void)path;
+	check_service_ports(f, spec);
+	check_one_of(f, "spec.type", kind, true, kinds, N_OF(kinds));
+	if ((str_is(kind, "NodePort") || str_is(kind, "LoadBalancer")) && headless(spec))
+		finding_invalid_text(f, "spec.clusterIPs[0]", STR("None"),
+				     AT(f, "may not be set to 'None' for %.*s services", STR_ARG(kind)));
+	if (str_is(kind, "ExternalName"))
+		check_external_name(f, spec);
+	else
+		check_cluster_ips(f, spec);
+	check_labels(f, "spec.selector", json_get(spec, "selector"));
+	check_service_affinity(f, spec);
+	JSON_EACH (json_get(spec, "externalIPs"), it) {
+		check_ip(f, AT(f, "spec.externalIPs[%zu]", it.index), json_str(it.value));
+		check_reachable_ip(f, AT(f, "spec.externalIPs[%zu]", it.index), json_str(it.value));
+	}
+	check_balancer(f, spec);
+	check_traffic(f, spec);
+}
+
+void update_service(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
+	const struct json *ips = json_get(spec, "clusterIPs"), *before = json_get(was, "clusterIPs");
+
+	if (str_is(json_get_str(spec, "type"), "ExternalName") || str_is(json_get_str(was, "type"), "ExternalName"))
+		return;
+	if (headless(spec) && headless(was))
+		return;
+	if (json_len(before) != 0 && json_len(ips) == 0)
+		finding_invalid(f, "spec.clusterIPs[0]", ips == NULL ? &json_null : ips, "primary clusterIP can not be unset");
+	JSON_EACH (before, it)
+		if (it.index < json_len(ips) && (it.index == 0 || json_len(ips) == json_len(before)) &&
+		    !json_equal(it.value, json_at(ips, it.index)))
+			finding_invalid(f, AT(f, "spec.clusterIPs[%zu]", it.index), ips, "may not change once set");
+}
+
+/* ---- Endpoints, EndpointSlice ---- */
+
+static void check_endpoint_address(struct api_findings *f, const char *path, const struct json *address)
+{
+	struct str ip = json_get_str(address, "ip"), name = json_get_str(address, "hostname");
+	struct ip parsed;
+
+	check_ip(f, AT(f, "%s.ip", path), ip);
+	if (name.len != 0)
+		check_complaints(f, AT(f, "%s.hostname", path), name, name_dns_label(name));
+	if (!ip_parse(ip, &parsed))
+		finding_invalid_text(f, AT(f, "%s.ip", path), ip, "must be a valid IP address");
+	check_reachable_ip(f, AT(f, "%s.ip", path), ip);
+}
+
+static void check_endpoint_port(struct api_findings *f, const char *path, const struct json *port, bool named)
+{
+	struct str name = json_get_str(port, "name");
+
+	if (name.len != 0)
+		check_complaints(f, AT(f, "%s.name", path), name, name_dns_label(name));
+	else if (named)
+		finding_required(f, AT(f, "%s.name", path), "");
+	check_number(f, AT(f, "%s.port", path), json_get(port, "port"), name_port_number(json_int(json_get(port, "port"), 0)));
+	check_one_of(f, AT(f, "%s.protocol", path), json_get_str(port, "protocol"), true, protocols, N_OF(protocols));
+}
+
+void validate_endpoints(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	static const char *const lists[] = { "addresses", "notReadyAddresses" };
+
+	(void)type;
+	(void)path;
+	JSON_EACH (json_get(tree, "subsets"), it) {
+		const char *at = AT(f, "subsets[%zu]", it.index);
+		const struct json *ports = json_get(it.value, "ports");
+		if (json_len(json_get(it.value, lists[0])) + json_len(json_get(it.value, lists[1])) == 0)
+			finding_required(f, at, "must specify `addresses` or `notReadyAddresses`");
+		for (int i = 0; i < 2; i++)
+			JSON_EACH (json_get(it.value, lists[i]), a)
+				check_endpoint_address(f, AT(f, "%s.%s[%zu]", at, lists[i], a.index), a.value);
+		JSON_EACH (ports, p)
+			check_endpoint_port(f, AT(f, "%s.ports[%zu]", at, p.index), p.value, json_len(ports) > 1);
+	}
+}
+
+static void check_slice_address(struct api_findings *f, const char *path, size_t i, const struct json *address, struct str kind)
+{
+	const char *at = AT(f, "%s[%zu]", path, i);
+	struct ip ip;
+
+	if (!str_is(kind, "IPv4") && !str_is(kind, "IPv6")) {
+		if (str_is(kind, "FQDN"))
+			check_complaints(f, at, json_str(address), name_dns_subdomain(json_str(address)));
+		return;
+	}
+	check_ip(f, at, json_str(address));
+	if (!ip_parse(json_str(address), &ip))
+		return;
+	if ((ip.family == 4) != str_is(kind, "IPv4"))
+		finding_invalid(f, path, address, AT(f, "must be an %.*s address", STR_ARG(kind)));
+	check_reachable_ip(f, at, json_str(address));
+}
+
+void validate_endpoint_slice(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	static const char *const kinds[] = { "FQDN", "IPv4", "IPv6" };
+	struct str kind = json_get_str(tree, "addressType");
+	const struct json *ports = json_get(tree, "ports"), *endpoints = json_get(tree, "endpoints");
+
+	(void)type;
+	(void)path;
+	check_one_of(f, "addressType", kind, true, kinds, N_OF(kinds));
+	if (json_len(ports) > 20000)
+		finding_too_many(f, "ports", json_len(ports), 20000);
+	JSON_EACH (ports, it) {
+		const char *at = AT(f, "ports[%zu]", it.index);
+		struct str name = json_get_str(it.value, "name");
+		if (name.len != 0)
+			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
+		for (size_t i = 0; i < it.index; i++)
+			if (str_eq(json_get_str(json_at(ports, i), "name"), name)) {
+				finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
+				break;
+			}
+		check_one_of(f, AT(f, "%s.protocol", at), json_get_str(it.value, "protocol"), true, protocols, N_OF(protocols));
+	}
+	if (json_len(endpoints) > 1000)
+		finding_too_many(f, "endpoints", json_len(endpoints), 1000);
+	JSON_EACH (endpoints, it) {
+		const struct json *addresses = json_get(it.value, "addresses"), *name = json_get(it.value, "hostname");
+		const char *at = AT(f, "endpoints[%zu].addresses", it.index);
+		if (json_len(addresses) == 0)
+			finding_required(f, at, "must contain at least 1 address");
+		else if (json_len(addresses) > 100)
+			finding_too_many(f, at, json_len(addresses), 100);
+		JSON_EACH (addresses, a)
+			check_slice_address(f, at, a.index, a.value, kind);
+		if (name != NULL)
+			check_complaints(f, AT(f, "endpoints[%zu].hostname", it.index), json_str(name), name_dns_label(json_str(name)));
+	}
+}
+
+void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	check_immutable(f, "addressType", json_get(tree, "addressType"), json_get(old, "addressType"));
+}
+
+/* ---- Node, Event, Lease ---- */
+
+void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
+	static const struct shown_field taint[] = { { "Key", "key", "\"\"" }, { "Value", "value", "\"\"" }, { "Effect", "effect", "\"\"" },
+						    { "TimeAdded", "timeAdded", "null" } };
+	const struct json *taints = json_path(tree, "spec.taints");
+
+	(void)type;
+	(void)path;
+	JSON_EACH (taints, it) {
+		const char *at = AT(f, "metadata.taints[%zu]", it.index);
+		struct str key = json_get_str(it.value, "key"), value = json_get_str(it.value, "value");
+		check_complaints(f, AT(f, "%s.key", at), key, name_label_key(key));
+		check_complaints(f, AT(f, "%s.value", at), value, name_label_value(value));
+		check_one_of(f, AT(f, "%s.effect", at), json_get_str(it.value, "effect"), true, effects, N_OF(effects));
+		for (size_t i = 0; i < it.index; i++)
+			if (str_eq(json_get_str(json_at(taints, i), "key"), key) &&
+			    str_eq(json_get_str(json_at(taints, i), "effect"), json_get_str(it.value, "effect")))
+				finding_duplicate_of(f, at, shown_struct(f->arena, it.value, taint, N_OF(taint)),
+						     "taints must be unique by key and effect pair");
+	}
+	JSON_EACH (json_path(tree, "spec.podCIDRs"), it)
+		check_cidr(f, AT(f, "spec.podCIDRs[%zu]", it.index), json_str(it.value));
+}
+
+void validate_event(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	bool core = json_get(tree, "involvedObject") != NULL;
+	struct str about = json_path_str(tree, core ? "involvedObject.namespace" : "regarding.namespace");
+	struct str own = json_path_str(tree, "metadata.namespace");
+
+	(void)type;
+	(void)path;
+	if (about.len == 0 ? own.len != 0 && !str_is(own, "default") : !str_eq(about, own))
+		finding_invalid_text(f, core ? "involvedObject.namespace" : "regarding.namespace", about, "does not match event.namespace");
+}
+
+void validate_lease_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	const struct json *seconds = json_get(tree, "leaseDurationSeconds");
+
+	(void)type;
+	if (json_int(seconds, 1) <= 0)
+		finding_invalid(f, AT(f, "%s.leaseDurationSeconds", path), seconds, "must be greater than 0");
+	check_not_negative(f, AT(f, "%s.leaseTransitions", path), json_get(tree, "leaseTransitions"));
+}
+
+/* ---- Deployment, ReplicaSet and what else has a template and a selector ---- */
+
+static void check_template_of_set(struct api_findings *f, const char *path, const struct json *template,
+				  const struct selector *selector)
+{
+	static const char *const always[] = { "Always" };
+	const struct json *labels = json_path(template, "metadata.labels");
+	struct str restart = json_path_str(template, "spec.restartPolicy");
+
+	if (!selector_everything(selector) && !selector_matches(selector, labels))
+		finding_invalid(f, AT(f, "%s.metadata.labels", path), labels == NULL ? &json_null : labels,
+				"`selector` does not match template `labels`");
+	check_pod_template(f, path, template);
+	if (!str_is(restart, "Always"))
+		finding_unsupported(f, AT(f, "%s.spec.restartPolicy", path), restart, always, 1);
+	if (json_path(template, "spec.activeDeadlineSeconds") != NULL)
+		finding_forbidden(f, AT(f, "%s.spec.activeDeadlineSeconds", path), "activeDeadlineSeconds in ReplicaSet is not Supported");
+}
+
+static void check_selector_and_template(struct api_findings *f, const struct json *spec, const char *path, const char *empty)
+{
+	const struct json *said = json_get(spec, "selector");
+	struct selector selector;
+
+	if (json_absent(said)) {
+		finding_required(f, AT(f, "%s.selector", path), "");
+	} else {
+		check_label_selector(f, AT(f, "%s.selector", path), said);
+		if (json_len(json_get(said, "matchLabels")) + json_len(json_get(said, "matchExpressions")) == 0)
+			finding_invalid(f, AT(f, "%s.selector", path), said, empty);
+	}
+	AUTO_ERROR err = selector_from_object(f->arena, said, &selector);
+	if (err != NULL)
+		finding_invalid(f, AT(f, "%s.selector", path), said, "invalid label selector");
+	else
+		check_template_of_set(f, AT(f, "%s.template", path), json_get(spec, "template"), &selector);
+}
+
+static bool is_zero(const struct json *value)
+{
+	int64_t n;
+
+	return intstr_scaled(value, 100, false, &n) && n == 0;
+}
+
+static void check_strategy(struct api_findings *f, const struct json *strategy, const char *path)
+{
+	static const char *const kinds[] = { "Recreate", "RollingUpdate" };
+	static const struct shown_field fields[] = { { "Type", "type", "\"\"" }, { "RollingUpdate", "rollingUpdate", "null" } };
+	struct str kind = json_get_str(strategy, "type");
+	const struct json *rolling = json_get(strategy, "rollingUpdate"), *down = json_get(rolling, "maxUnavailable");
+	int64_t percent;
+
+	if (str_is(kind, "Recreate")) {
+		if (rolling != NULL)
+			finding_forbidden(f, AT(f, "%s.rollingUpdate", path), "may not be specified when strategy `type` is 'Recreate'");
+	} else if (str_is(kind, "RollingUpdate")) {
+		check_int_or_percent(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down);
+		check_int_or_percent(f, AT(f, "%s.rollingUpdate.maxSurge", path), json_get(rolling, "maxSurge"));
+		if (is_zero(down) && is_zero(json_get(rolling, "maxSurge")))
+			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down, "may not be 0 when `maxSurge` is 0");
+		if (json_is(down, JSON_STRING) && intstr_scaled(down, 100, false, &percent) && percent > 100)
+			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down, "must not be greater than 100%");
+	} else {
+		finding_unsupported_value(f, path, shown_struct(f->arena, strategy, fields, N_OF(fields)), kinds, N_OF(kinds));
+	}
+}
+
+void validate_deployment_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	const struct json *deadline = json_get(tree, "progressDeadlineSeconds");
+
+	(void)type;
+	check_not_negative(f, AT(f, "%s.replicas", path), json_get(tree, "replicas"));
+	check_selector_and_template(f, tree, path, "empty selector is invalid for deployment");
+	check_strategy(f, json_get(tree, "strategy"), AT(f, "%s.strategy", path));
+	check_not_negative(f, AT(f, "%s.minReadySeconds", path), json_get(tree, "minReadySeconds"));
+	check_not_negative(f, AT(f, "%s.revisionHistoryLimit", path), json_get(tree, "revisionHistoryLimit"));
+	check_not_negative(f, AT(f, "%s.progressDeadlineSeconds", path), deadline);
+	if (deadline != NULL && json_int(deadline, 0) <= json_int(json_get(tree, "minReadySeconds"), 0))
+		finding_invalid(f, AT(f, "%s.progressDeadlineSeconds", path), deadline, "must be greater than minReadySeconds");
+}
+
+void validate_replica_set_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	(void)type;
+	check_not_negative(f, AT(f, "%s.replicas", path), json_get(tree, "replicas"));
+	check_not_negative(f, AT(f, "%s.minReadySeconds", path), json_get(tree, "minReadySeconds"));
+	check_selector_and_template(f, tree, path, "invalid empty selector");
+}
+
+void update_selector(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	check_immutable(f, "spec.selector", json_path(tree, "spec.selector"), json_path(old, "spec.selector"));
+}
+
+void validate_scale(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	(void)type;
+	check_not_negative(f, join(f, path, "spec.replicas"), json_path(tree, "spec.replicas"));
+}
+
+/* ---- kinds whose updates only are special ---- */
+
+void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode" };
+
+	for (size_t i = 0; i < N_OF(fixed); i++)
+		check_immutable(f, fixed[i], json_get(tree, fixed[i]), json_get(old, fixed[i]));
+}
+
+void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	if (!json_equal(json_get(tree, "value"), json_get(old, "value")))
+		finding_forbidden(f, "value", "may not be changed in an update.");
+	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
+}

@@ -1,0 +1,483 @@
+/* Pods and their templates: everything but containers and volumes. Rules: pkg/apis/core/validation, ValidatePodSpec. */
+#include <string.h>
+
+#include "api/check_pod.h"
+#include "api/hooks.h"
+
+void check_id(struct api_findings *f, const char *path, const struct json *id)
+{
+	if (id != NULL && (json_int(id, -1) < 0 || json_int(id, -1) > INT32_MAX))
+		finding_invalid(f, path, id, "must be between 0 and 2147483647, inclusive");
+}
+
+void check_seccomp(struct api_findings *f, const char *path, const struct json *profile)
+{
+	static const char *const types[] = { "Localhost", "RuntimeDefault", "Unconfined" };
+	struct str type = json_get_str(profile, "type");
+	const struct json *local = json_get(profile, "localhostProfile");
+
+	if (profile == NULL)
+		return;
+	check_one_of(f, AT(f, "%s.type", path), type, true, types, N_OF(types));
+	if (str_is(type, "Localhost") && local == NULL)
+		finding_required(f, AT(f, "%s.localhostProfile", path), "must be set when seccomp type is Localhost");
+	else if (str_is(type, "Localhost"))
+		check_descending_path(f, AT(f, "%s.localhostProfile", path), json_str(local));
+}
+
+/* ---- security ---- */
+
+/* ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$ */
+static bool is_sysctl(struct str name)
+{
+	bool edge = true;
+
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'), separator = c == '.' || c == '/';
+		bool last = i + 1 == name.len || name.ptr[i + 1] == '.' || name.ptr[i + 1] == '/';
+		if (separator ? edge : !letter && (edge || last || (c != '-' && c != '_')))
+			return false;
+		edge = separator;
+	}
+	return !edge && name.len <= 253;
+}
+
+static void check_pod_security(struct api_findings *f, const char *path, const struct json *spec)
+{
+	const struct json *sc = json_get(spec, "securityContext"), *share = json_get(spec, "shareProcessNamespace");
+
+	path = AT(f, "%s.securityContext", path);
+	check_id(f, AT(f, "%s.fsGroup", path), json_get(sc, "fsGroup"));
+	check_id(f, AT(f, "%s.runAsUser", path), json_get(sc, "runAsUser"));
+	check_id(f, AT(f, "%s.runAsGroup", path), json_get(sc, "runAsGroup"));
+	JSON_EACH (json_get(sc, "supplementalGroups"), it)
+		check_id(f, AT(f, "%s.supplementalGroups[%zu]", path, it.index), it.value);
+	if (json_bool(share) && json_bool(json_get(spec, "hostPID")))
+		finding_invalid(f, AT(f, "%s.shareProcessNamespace", path), share, "ShareProcessNamespace and HostPID cannot both be enabled");
+	JSON_EACH (json_get(sc, "sysctls"), it) {
+		struct str name = json_get_str(it.value, "name");
+		const char *at = AT(f, "%s.sysctls[%zu].name", path, it.index);
+		if (name.len == 0)
+			finding_required(f, at, "");
+		else if (!is_sysctl(name))
+			finding_invalid_text(f, at, name, "must have at most 253 characters and match regex "
+							  "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
+	}
+	check_seccomp(f, AT(f, "%s.seccompProfile", path), json_get(sc, "seccompProfile"));
+}
+
+static void check_host_users(struct api_findings *f, const char *path, const struct json *spec)
+{
+	static const char *const flags[][2] = { { "hostNetwork", "hostNetwork" }, { "hostPID", "HostPID" }, { "hostIPC", "HostIPC" } };
+	const struct json *users = json_get(spec, "hostUsers");
+
+	if (users == NULL || json_bool(users))
+		return;
+	for (size_t i = 0; i < N_OF(flags); i++)
+		if (json_bool(json_get(spec, flags[i][0])))
+			finding_forbidden(f, AT(f, "%s.%s", path, flags[i][1]), "when `hostUsers` is false");
+}
+
+/* Fields of Linux that a Windows pod must not have; those of the pod itself are marked. */
+static void check_windows(struct api_findings *f, const char *path, const struct json *spec)
+{
+	static const char never[] = "cannot be set for a windows pod";
+	static const char *const own[] = { "hostUsers", "hostPID", "hostIPC", "shareProcessNamespace" };
+	static const char *const context[] = { "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy",
+					       "sysctls", "runAsUser", "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy",
+					       "seLinuxChangePolicy" };
+	static const char *const container[] = { "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities",
+						 "readOnlyRootFilesystem", "privileged", "allowPrivilegeEscalation", "procMount",
+						 "runAsUser", "runAsGroup" };
+
+	for (size_t i = 0; i < N_OF(own); i++)
+		if (json_get(spec, own[i]) != NULL)
+			finding_forbidden(f, AT(f, "%s.%s", path, own[i]), never);
+	for (size_t i = 0; i < N_OF(context); i++)
+		if (json_get(json_get(spec, "securityContext"), context[i]) != NULL)
+			finding_forbidden(f, AT(f, "%s.securityContext.%s", path, context[i]), never);
+	JSON_EACH (json_get(spec, "containers"), it)
+		for (size_t i = 0; i < N_OF(container); i++)
+			if (json_get(json_get(it.value, "securityContext"), container[i]) != NULL)
+				finding_forbidden(f, AT(f, "%s.containers[%zu].securityContext.%s", path, it.index, container[i]), never);
+}
+
+static void check_os(struct api_findings *f, const char *path, const struct json *spec)
+{
+	static const char *const systems[] = { "linux", "windows" };
+	const struct json *os = json_get(spec, "os");
+	struct str name = json_get_str(os, "name");
+
+	if (os == NULL)
+		return;
+	if (name.len == 0)
+		finding_required(f, AT(f, "%s.os.name", path), "cannot be empty");
+	else
+		check_one_of(f, AT(f, "%s.os", path), name, true, systems, N_OF(systems));
+	if (str_is(name, "windows"))
+		check_windows(f, path, spec);
+}
+
+/* ---- scheduling ---- */
+
+static void check_requirement(struct api_findings *f, const char *path, const struct json *r, bool values_too)
+{
+	struct str op = json_get_str(r, "operator"), key = json_get_str(r, "key");
+	const struct json *values = json_get(r, "values");
+
+	if (str_is(op, "In") || str_is(op, "NotIn")) {
+		if (json_len(values) == 0)
+			finding_required(f, AT(f, "%s.values", path), "must be specified when `operator` is 'In' or 'NotIn'");
+	} else if (str_is(op, "Exists") || str_is(op, "DoesNotExist")) {
+		if (json_len(values) != 0)
+			finding_forbidden(f, AT(f, "%s.values", path), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+	} else if (str_is(op, "Gt") || str_is(op, "Lt")) {
+		if (json_len(values) != 1)
+			finding_required(f, AT(f, "%s.values", path), "must be specified single value when `operator` is 'Lt' or 'Gt'");
+	} else {
+		finding_invalid_text(f, AT(f, "%s.operator", path), op, "not a valid selector operator");
+	}
+	check_complaints(f, AT(f, "%s.key", path), key, name_label_key(key));
+	JSON_EACH (values_too ? values : NULL, it)
+		check_complaints(f, AT(f, "%s.values[%zu]", path, it.index), json_str(it.value), name_label_value(json_str(it.value)));
+}
+
+static void check_node_term(struct api_findings *f, const char *path, const struct json *term, bool values_too)
+{
+	JSON_EACH (json_get(term, "matchExpressions"), it)
+		check_requirement(f, AT(f, "%s.matchExpressions[%zu]", path, it.index), it.value, values_too);
+	JSON_EACH (json_get(term, "matchFields"), it) {
+		const char *at = AT(f, "%s.matchFields[%zu]", path, it.index);
+		struct str key = json_get_str(it.value, "key");
+		if (json_len(json_get(it.value, "values")) != 1)
+			finding_required(f, AT(f, "%s.values", at), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+		if (!str_is(key, "metadata.name"))
+			finding_invalid_text(f, AT(f, "%s.key", at), key, "not a valid field selector key");
+	}
+}
+
+static void check_weight(struct api_findings *f, const char *path, const struct json *term)
+{
+	const struct json *weight = json_get(term, "weight");
+
+	if (json_int(weight, 0) < 1 || json_int(weight, 0) > 100)
+		finding_invalid(f, AT(f, "%s.weight", path), weight, "must be in the range 1-100");
+}
+
+static void check_pod_term(struct api_findings *f, const char *path, const struct json *term)
+{
+	struct str key = json_get_str(term, "topologyKey");
+
+	check_label_selector(f, AT(f, "%s.labelSelector", path), json_get(term, "labelSelector"));
+	check_label_selector(f, AT(f, "%s.namespaceSelector", path), json_get(term, "namespaceSelector"));
+	JSON_EACH (json_get(term, "namespaces"), it)
+		check_complaints(f, AT(f, "%s.namespace", path), json_str(it.value), name_dns_label(json_str(it.value)));
+	if (key.len == 0)
+		finding_required(f, AT(f, "%s.topologyKey", path), "can not be empty");
+	check_complaints(f, AT(f, "%s.topologyKey", path), key, name_label_key(key));
+}
+
+static void check_affinity(struct api_findings *f, const char *path, const struct json *affinity)
+{
+	static const char must[] = "requiredDuringSchedulingIgnoredDuringExecution";
+	static const char may[] = "preferredDuringSchedulingIgnoredDuringExecution";
+	static const char *const pods[] = { "podAffinity", "podAntiAffinity" };
+	const struct json *node = json_get(affinity, "nodeAffinity"), *required = json_get(node, must);
+
+	if (required != NULL && json_len(json_get(required, "nodeSelectorTerms")) == 0)
+		finding_required(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms", path, must), "must have at least one node selector term");
+	JSON_EACH (json_get(required, "nodeSelectorTerms"), it)
+		check_node_term(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms[%zu]", path, must, it.index), it.value, true);
+	JSON_EACH (json_get(node, may), it) {
+		const char *at = AT(f, "%s.nodeAffinity.%s[%zu]", path, may, it.index);
+		check_weight(f, at, it.value);
+		check_node_term(f, AT(f, "%s.preference", at), json_get(it.value, "preference"), false);
+	}
+	for (int i = 0; i < 2; i++) {
+		const struct json *one = json_get(affinity, pods[i]);
+		JSON_EACH (json_get(one, must), it)
+			check_pod_term(f, AT(f, "%s.%s.%s[%zu]", path, pods[i], must, it.index), it.value);
+		JSON_EACH (json_get(one, may), it) {
+			const char *at = AT(f, "%s.%s.%s[%zu]", path, pods[i], may, it.index);
+			check_weight(f, at, it.value);
+			check_pod_term(f, AT(f, "%s.podAffinityTerm", at), json_get(it.value, "podAffinityTerm"));
+		}
+	}
+}
+
+static void check_toleration(struct api_findings *f, const char *path, const struct json *t)
+{
+	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
+	static const char *const operators[] = { "Equal", "Exists" };
+	static const char *const all_operators[] = { "Equal", "Exists", "Lt", "Gt" };
+	struct str key = json_get_str(t, "key"), op = json_get_str(t, "operator"), value = json_get_str(t, "value");
+	struct str effect = json_get_str(t, "effect");
+
+	if (key.len != 0)
+		check_complaints(f, AT(f, "%s.key", path), key, name_label_key(key));
+	else if (!str_is(op, "Exists"))
+		finding_invalid_text(f, AT(f, "%s.operator", path), op,
+				     "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
+	if (json_get(t, "tolerationSeconds") != NULL && !str_is(effect, "NoExecute"))
+		finding_invalid_text(f, AT(f, "%s.effect", path), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
+	if (op.len == 0 || str_is(op, "Equal"))
+		check_complaints(f, AT(f, "%s.operator", path), value, name_label_value(value));
+	else if (str_is(op, "Exists") && value.len != 0)
+		finding_invalid_text(f, AT(f, "%s.operator", path), value, "value must be empty when `operator` is 'Exists'");
+	else if (str_is(op, "Lt") || str_is(op, "Gt"))
+		finding_unsupported(f, AT(f, "%s.operator", path), op, all_operators, N_OF(all_operators));
+	else
+		check_one_of(f, AT(f, "%s.operator", path), op, false, operators, N_OF(operators));
+	check_one_of(f, AT(f, "%s.effect", path), effect, false, effects, N_OF(effects));
+}
+
+static void check_spread(struct api_findings *f, const char *path, const struct json *constraints)
+{
+	static const char *const actions[] = { "DoNotSchedule", "ScheduleAnyway" };
+
+	JSON_EACH (constraints, it) {
+		const char *at = AT(f, "%s[%zu]", path, it.index);
+		const struct json *skew = json_get(it.value, "maxSkew");
+		struct str key = json_get_str(it.value, "topologyKey"), action = json_get_str(it.value, "whenUnsatisfiable");
+		if (json_int(skew, 0) <= 0)
+			finding_invalid(f, AT(f, "%s.maxSkew", at), skew, "must be greater than zero");
+		if (key.len == 0)
+			finding_required(f, AT(f, "%s.topologyKey", at), "can not be empty");
+		check_one_of(f, AT(f, "%s.whenUnsatisfiable", at), action, true, actions, N_OF(actions));
+		for (size_t i = it.index + 1; i < json_len(constraints); i++)
+			if (str_eq(json_get_str(json_at(constraints, i), "topologyKey"), key) &&
+			    str_eq(json_get_str(json_at(constraints, i), "whenUnsatisfiable"), action))
+				finding_duplicate(f, AT(f, "%s.{topologyKey, whenUnsatisfiable}", at),
+						  json_printf(f->arena, "{%.*s, %.*s}", STR_ARG(key), STR_ARG(action)));
+		check_label_selector(f, AT(f, "%s.labelSelector", at), json_get(it.value, "labelSelector"));
+	}
+}
+
+static void check_gates(struct api_findings *f, const char *path, const struct json *gates)
+{
+	JSON_EACH (gates, it) {
+		struct str name = json_get_str(it.value, "name");
+		const char *at = AT(f, "%s[%zu]", path, it.index);
+		check_complaints(f, at, name, name_label_key(name));
+		for (size_t i = 0; i < it.index; i++)
+			if (str_eq(json_get_str(json_at(gates, i), "name"), name)) {
+				finding_duplicate(f, at, json_string(f->arena, name));
+				break;
+			}
+	}
+}
+
+static void check_claims(struct api_findings *f, const char *path, const struct json *claims)
+{
+	static const struct shown_field fields[] = { { "Name", "name", "\"\"" }, { "ResourceClaimName", "resourceClaimName", "null" },
+						     { "ResourceClaimTemplateName", "resourceClaimTemplateName", "null" } };
+
+	JSON_EACH (claims, it) {
+		const char *at = AT(f, "%s[%zu]", path, it.index);
+		struct str name = json_get_str(it.value, "name");
+		bool named = json_get(it.value, "resourceClaimName") != NULL, made = json_get(it.value, "resourceClaimTemplateName") != NULL;
+		if (name.len == 0)
+			finding_required(f, AT(f, "%s.name", at), "");
+		else
+			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
+		if (named == made)
+			finding_invalid(f, at, shown_struct(f->arena, it.value, fields, N_OF(fields)),
+					named ? "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+					      : "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+	}
+}
+
+/* ---- names and addresses ---- */
+
+static void check_dns(struct api_findings *f, const char *path, const struct json *spec)
+{
+	static const char *const policies[] = { "ClusterFirstWithHostNet", "ClusterFirst", "Default", "None" };
+	const struct json *config = json_get(spec, "dnsConfig"), *servers = json_get(config, "nameservers");
+	struct str policy = json_get_str(spec, "dnsPolicy");
+
+	check_one_of(f, AT(f, "%s.dnsPolicy", path), policy, true, policies, N_OF(policies));
+	if (str_is(policy, "None") && config == NULL)
+		finding_required(f, AT(f, "%s.dnsConfig", path), "must provide `dnsConfig` when `dnsPolicy` is None");
+	else if (str_is(policy, "None") && json_len(servers) == 0)
+		finding_required(f, AT(f, "%s.dnsConfig.nameservers", path),
+				 "must provide at least one DNS nameserver when `dnsPolicy` is None");
+	if (json_len(servers) > 3)
+		finding_invalid(f, AT(f, "%s.dnsConfig.nameservers", path), servers, "must not have more than 3 nameservers");
+	JSON_EACH (servers, it)
+		check_ip(f, AT(f, "%s.dnsConfig.nameservers[%zu]", path, it.index), json_str(it.value));
+	JSON_EACH (json_get(config, "options"), it)
+		if (json_get_str(it.value, "name").len == 0)
+			finding_required(f, AT(f, "%s.dnsConfig.options[%zu]", path, it.index), "must not be empty");
+}
+
+static void check_text(struct api_findings *f, const char *path, const struct json *spec, const char *field,
+		       struct complaints (*rule)(struct str))
+{
+	struct str value = json_get_str(spec, field);
+
+	if (value.len != 0)
+		check_complaints(f, AT(f, "%s.%s", path, field), value, rule(value));
+}
+
+static void check_names(struct api_findings *f, const char *path, const struct json *spec)
+{
+	check_text(f, path, spec, "serviceAccountName", name_dns_subdomain);
+	check_text(f, path, spec, "nodeName", name_dns_subdomain);
+	check_text(f, path, spec, "hostname", name_dns_label);
+	check_text(f, path, spec, "subdomain", name_dns_label);
+	check_text(f, path, spec, "priorityClassName", name_dns_subdomain);
+	check_text(f, path, spec, "runtimeClassName", name_dns_subdomain);
+	JSON_EACH (json_get(spec, "hostAliases"), it) {
+		check_ip(f, AT(f, "%s.hostAliases[%zu].ip", path, it.index), json_get_str(it.value, "ip"));
+		JSON_EACH (json_get(it.value, "hostnames"), h)
+			check_complaints(f, AT(f, "%s.hostAliases[%zu].hostnames[%zu]", path, it.index, h.index), json_str(h.value),
+					 name_dns_subdomain(json_str(h.value)));
+	}
+	JSON_EACH (json_get(spec, "readinessGates"), it) {
+		struct str type = json_get_str(it.value, "conditionType");
+		check_complaints(f, AT(f, "%s.readinessGates[%zu].conditionType", path, it.index), type, name_label_key(type));
+	}
+}
+
+static void check_host_network(struct api_findings *f, const char *path, const struct json *spec, bool template)
+{
+	if (!json_bool(json_get(spec, "hostNetwork")))
+		return;
+	JSON_EACH (json_get(spec, "containers"), c) {
+		JSON_EACH (json_get(c.value, "ports"), it) {
+			const struct json *host = json_get(it.value, "hostPort");
+			if ((!template || host != NULL) && !json_equal(host, json_get(it.value, "containerPort")))
+				finding_invalid(f, AT(f, "%s.containers[%zu].ports[%zu].hostPort", path, c.index, it.index),
+						host != NULL ? host : json_number(f->arena, 0),
+						"must match `containerPort` when `hostNetwork` is true");
+		}
+	}
+}
+
+/* ---- the whole ---- */
+
+void check_pod_spec(struct api_findings *f, const char *path, const struct json *spec, const struct pod_rules *rules)
+{
+	static const char *const restarts[] = { "Always", "OnFailure", "Never" };
+	static const char *const preemptions[] = { "Never", "PreemptLowerPriority" };
+	const struct json *deadline = json_get(spec, "activeDeadlineSeconds");
+	const struct json *volumes = check_volumes(f, AT(f, "%s.volumes", path), json_get(spec, "volumes"));
+
+	check_claims(f, AT(f, "%s.resourceClaims", path), json_get(spec, "resourceClaims"));
+	check_containers(f, path, spec, volumes, rules->template);
+	check_host_network(f, path, spec, rules->template);
+	check_one_of(f, AT(f, "%s.restartPolicy", path), json_get_str(spec, "restartPolicy"), true, restarts, N_OF(restarts));
+	check_labels(f, AT(f, "%s.nodeSelector", path), json_get(spec, "nodeSelector"));
+	check_pod_security(f, path, spec);
+	check_affinity(f, AT(f, "%s.affinity", path), json_get(spec, "affinity"));
+	check_dns(f, path, spec);
+	check_gates(f, AT(f, "%s.schedulingGates", path), json_get(spec, "schedulingGates"));
+	check_spread(f, AT(f, "%s.topologySpreadConstraints", path), json_get(spec, "topologySpreadConstraints"));
+	check_host_users(f, path, spec);
+	check_names(f, path, spec);
+	if (deadline != NULL && (json_int(deadline, 0) < 1 || json_int(deadline, 0) > INT32_MAX))
+		finding_invalid(f, AT(f, "%s.activeDeadlineSeconds", path), deadline, "must be between 1 and 2147483647, inclusive");
+	JSON_EACH (json_get(spec, "tolerations"), it)
+		check_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
+	check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), false, preemptions, N_OF(preemptions));
+	check_os(f, path, spec);
+}
+
+void check_pod_template(struct api_findings *f, const char *path, const struct json *template)
+{
+	struct pod_rules rules = { .template = true };
+
+	check_labels(f, AT(f, "%s.labels", path), json_path(template, "metadata.labels"));
+	check_annotations(f, AT(f, "%s.annotations", path), json_path(template, "metadata.annotations"));
+	check_pod_spec(f, AT(f, "%s.spec", path), json_get(template, "spec"), &rules);
+	if (json_len(json_path(template, "spec.ephemeralContainers")) != 0)
+		finding_forbidden(f, AT(f, "%s.spec.ephemeralContainers", path), "ephemeral containers not allowed in pod template");
+}
+
+void validate_pod_template(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	(void)type;
+	check_pod_template(f, path, tree);
+}
+
+void validate_pod(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	struct pod_rules rules = { .meta = json_get(tree, "metadata") };
+
+	(void)type;
+	(void)path;
+	check_pod_spec(f, "spec", json_get(tree, "spec"), &rules);
+}
+
+void api_find_invalid_pod_create(struct api_findings *f, const struct json *tree)
+{
+	const struct json *spec = json_get(tree, "spec");
+
+	if (json_len(json_get(spec, "ephemeralContainers")) != 0)
+		finding_forbidden(f, "spec.ephemeralContainers", "cannot be set on create");
+	if (json_get(spec, "nodeName") != NULL && json_len(json_get(spec, "schedulingGates")) != 0)
+		finding_forbidden(f, "spec.nodeName", "cannot be set until all schedulingGates have been cleared");
+}
+
+/* ---- updates ---- */
+
+/* The spec without what an update may change; what may only grow is judged on its own. */
+static const struct json *frozen_part(struct arena *arena, const struct json *spec)
+{
+	static const char *const lists[] = { "containers", "initContainers" };
+
+	for (int i = 0; i < 2; i++)
+		JSON_EACH (json_get(spec, lists[i]), it)
+			spec = json_with_path(arena, spec, arena_printf(arena, "%s.%zu.image", lists[i], it.index), NULL);
+	spec = json_with(arena, spec, "activeDeadlineSeconds", NULL);
+	return json_with(arena, json_with(arena, spec, "tolerations", NULL), "schedulingGates", NULL);
+}
+
+static void check_tolerations_kept(struct api_findings *f, const struct json *new, const struct json *old)
+{
+	JSON_EACH (old, it) {
+		bool kept = false;
+		JSON_EACH (new, n)
+			kept = kept || json_equal(json_with(f->arena, n.value, "tolerationSeconds", NULL),
+						  json_with(f->arena, it.value, "tolerationSeconds", NULL));
+		if (kept)
+			continue;
+		finding_forbidden(f, "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
+		return;
+	}
+}
+
+static void check_deadline_shrinks(struct api_findings *f, const struct json *new, const struct json *old)
+{
+	if (old == NULL)
+		return;
+	if (new == NULL)
+		finding_invalid(f, "spec.activeDeadlineSeconds", &json_null, "must not update from a positive integer to nil value");
+	else if (json_int(new, 0) > json_int(old, 0))
+		finding_invalid(f, "spec.activeDeadlineSeconds", new, "must be less than or equal to previous value");
+}
+
+void update_pod(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
+	int64_t grace = json_int(json_get(was, "terminationGracePeriodSeconds"), 0);
+
+	check_deadline_shrinks(f, json_get(spec, "activeDeadlineSeconds"), json_get(was, "activeDeadlineSeconds"));
+	check_tolerations_kept(f, json_get(spec, "tolerations"), json_get(was, "tolerations"));
+	JSON_EACH (json_get(spec, "schedulingGates"), it) {
+		bool known = false;
+		JSON_EACH (json_get(was, "schedulingGates"), o)
+			known = known || json_equal(o.value, it.value);
+		if (!known)
+			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu]", it.index), "only deletion is allowed, but found new scheduling gate");
+	}
+	if (grace < 0 && json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) == 1)
+		was = json_with(f->arena, was, "terminationGracePeriodSeconds", json_get(spec, "terminationGracePeriodSeconds"));
+	/* What upstream prints behind this text is a diff of its own structs. */
+	if (!json_equal(frozen_part(f->arena, spec), frozen_part(f->arena, was)))
+		finding_forbidden(f, "spec", "pod updates may not change fields other than `spec.containers[*].image`,"
+					     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
+					     "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+					     "previously negative)");
+}

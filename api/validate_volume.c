@@ -1,0 +1,290 @@
+/* Volumes of a pod and where containers mount them. Rules: pkg/apis/core/validation, ValidateVolumes and below. */
+#include <string.h>
+
+#include "api/check.h"
+#include "api/check_pod.h"
+#include "api/quantity.h"
+
+/* ---- paths ---- */
+
+static void check_no_backsteps(struct api_findings *f, const char *path, struct str value)
+{
+	struct str rest = value, piece;
+
+	while (str_cut(&rest, '/', &piece)) {
+		if (!str_is(piece, ".."))
+			continue;
+		finding_invalid_text(f, path, value, "must not contain '..'");
+		return;
+	}
+}
+
+void check_descending_path(struct api_findings *f, const char *path, struct str value)
+{
+	if (value.len != 0 && value.ptr[0] == '/')
+		finding_invalid_text(f, path, value, "must be a relative path");
+	check_no_backsteps(f, path, value);
+}
+
+static void check_local_path(struct api_findings *f, const char *path, struct str value)
+{
+	check_descending_path(f, path, value);
+	if (str_has_prefix(value, STR("..")) && !str_has_prefix(value, STR("../")) && value.len > 2)
+		finding_invalid_text(f, path, value, "must not start with '..'");
+}
+
+static void check_mode(struct api_findings *f, const char *path, const struct json *mode)
+{
+	if (json_int(mode, 0) < 0 || json_int(mode, 0) > 0777)
+		finding_invalid(f, path, mode, "must be a number between 0 and 0777 (octal), both inclusive");
+}
+
+static void check_items(struct api_findings *f, const char *path, const struct json *items)
+{
+	JSON_EACH (items, it) {
+		const char *at = AT(f, "%s.items[%zu]", path, it.index);
+		struct str file = json_get_str(it.value, "path");
+		if (json_get_str(it.value, "key").len == 0)
+			finding_required(f, AT(f, "%s.key", at), "");
+		if (file.len == 0)
+			finding_required(f, AT(f, "%s.path", at), "");
+		check_local_path(f, AT(f, "%s.path", at), file);
+		check_mode(f, AT(f, "%s.mode", at), json_get(it.value, "mode"));
+	}
+}
+
+static void require(struct api_findings *f, const char *path, const struct json *value, const char *field)
+{
+	if (json_get_str(value, field).len == 0)
+		finding_required(f, AT(f, "%s.%s", path, field), "");
+}
+
+/* ---- sources ---- */
+
+static void check_empty_dir(struct api_findings *f, const char *path, const struct json *source)
+{
+	struct quantity limit = quantity_of(json_get(source, "sizeLimit"));
+
+	if (quantity_sign(&limit) < 0)
+		finding_forbidden(f, AT(f, "%s.sizeLimit", path), "SizeLimit field must be a valid resource quantity");
+}
+
+static void check_host_path(struct api_findings *f, const char *path, const struct json *source)
+{
+	static const char *const types[] = { "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate",
+					     "Socket" };
+	struct str where = json_get_str(source, "path");
+
+	if (where.len == 0) {
+		finding_required(f, AT(f, "%s.path", path), "");
+		return;
+	}
+	check_no_backsteps(f, AT(f, "%s.path", path), where);
+	check_one_of(f, AT(f, "%s.type", path), json_get_str(source, "type"), false, types, N_OF(types));
+}
+
+static void check_secret(struct api_findings *f, const char *path, const struct json *source)
+{
+	require(f, path, source, "secretName");
+	check_mode(f, AT(f, "%s.defaultMode", path), json_get(source, "defaultMode"));
+	check_items(f, path, json_get(source, "items"));
+}
+
+static void check_config_map(struct api_findings *f, const char *path, const struct json *source)
+{
+	require(f, path, source, "name");
+	check_mode(f, AT(f, "%s.defaultMode", path), json_get(source, "defaultMode"));
+	check_items(f, path, json_get(source, "items"));
+}
+
+static void check_claim(struct api_findings *f, const char *path, const struct json *source)
+{
+	require(f, path, source, "claimName");
+}
+
+static void check_nfs(struct api_findings *f, const char *path, const struct json *source)
+{
+	struct str where = json_get_str(source, "path");
+
+	require(f, path, source, "server");
+	require(f, path, source, "path");
+	if (where.len == 0 || where.ptr[0] != '/')
+		finding_invalid_text(f, AT(f, "%s.path", path), where, "must be an absolute path");
+}
+
+static void check_downward_items(struct api_findings *f, const char *path, const struct json *items)
+{
+	JSON_EACH (items, it) {
+		struct str file = json_get_str(it.value, "path");
+		if (file.len == 0)
+			finding_required(f, AT(f, "%s.path", path), "");
+		check_local_path(f, AT(f, "%s.path", path), file);
+		if (json_get(it.value, "fieldRef") != NULL)
+			check_field_ref(f, AT(f, "%s.fieldRef", path), json_get(it.value, "fieldRef"), true);
+		else if (json_get(it.value, "resourceFieldRef") == NULL)
+			finding_required(f, path, "one of fieldRef and resourceFieldRef is required");
+		check_mode(f, AT(f, "%s.mode", path), json_get(it.value, "mode"));
+	}
+}
+
+static void check_downward(struct api_findings *f, const char *path, const struct json *source)
+{
+	check_mode(f, AT(f, "%s.defaultMode", path), json_get(source, "defaultMode"));
+	check_downward_items(f, path, json_get(source, "items"));
+}
+
+/* Files that several sources of a projected volume would write. */
+struct taken {
+	struct api_findings *f;
+	const char *path;
+	const struct json *files;
+};
+
+static void take_file(struct taken *taken, struct str file, struct str who)
+{
+	if (file.len == 0)
+		return;
+	if (json_find(taken->files, file) != NULL)
+		finding_invalid_text(taken->f, taken->path, who, "conflicting duplicate paths");
+	taken->files = json_with_key(taken->f->arena, taken->files, file, &json_true);
+}
+
+static void check_token(struct api_findings *f, const char *path, const char *volume, const struct json *token)
+{
+	const struct json *seconds = json_get(token, "expirationSeconds");
+
+	if (json_int(seconds, 3600) < 600)
+		finding_invalid(f, AT(f, "%s.expirationSeconds", path), seconds, "may not specify a duration less than 10 minutes");
+	if (json_int(seconds, 0) > INT64_C(1) << 32)
+		finding_invalid(f, AT(f, "%s.expirationSeconds", path), seconds, "may not specify a duration larger than 2^32 seconds");
+	if (json_get_str(token, "path").len == 0)
+		finding_required(f, AT(f, "%s.path", volume), "");
+	else
+		check_local_path(f, AT(f, "%s.path", volume), json_get_str(token, "path"));
+}
+
+static void check_projected(struct api_findings *f, const char *path, const struct json *source)
+{
+	static const char *const named[] = { "secret", "configMap" };
+	struct taken taken = { f, path, &json_empty_object };
+
+	check_mode(f, AT(f, "%s.defaultMode", path), json_get(source, "defaultMode"));
+	JSON_EACH (json_get(source, "sources"), it) {
+		const char *at = AT(f, "%s.sources[%zu]", path, it.index);
+		const struct json *down = json_get(it.value, "downwardAPI"), *token = json_get(it.value, "serviceAccountToken");
+		for (int i = 0; i < 2; i++) {
+			const struct json *one = json_get(it.value, named[i]);
+			if (one == NULL)
+				continue;
+			require(f, AT(f, "%s.%s", at, named[i]), one, "name");
+			check_items(f, AT(f, "%s.%s", at, named[i]), json_get(one, "items"));
+			JSON_EACH (json_get(one, "items"), item)
+				take_file(&taken, json_get_str(item.value, "path"), json_get_str(one, "name"));
+		}
+		if (down != NULL)
+			check_downward_items(f, AT(f, "%s.downwardAPI", at), json_get(down, "items"));
+		JSON_EACH (json_get(down, "items"), item)
+			take_file(&taken, json_get_str(item.value, "path"), json_get_str(item.value, "path"));
+		if (token != NULL)
+			check_token(f, AT(f, "%s.serviceAccountToken", at), path, token);
+		if (json_len(it.value) > 1)
+			finding_forbidden(f, at, "may not specify more than 1 volume type per source");
+	}
+}
+
+/* In upstream's order, which says which of two sources is one too many. */
+static const struct {
+	const char *name;
+	void (*check)(struct api_findings *f, const char *path, const struct json *source);
+} sources[] = {
+	{ "emptyDir", check_empty_dir }, { "hostPath", check_host_path }, { "gitRepo", NULL },
+	{ "gcePersistentDisk", NULL },   { "awsElasticBlockStore", NULL }, { "secret", check_secret },
+	{ "nfs", check_nfs },            { "iscsi", NULL },               { "glusterfs", NULL },
+	{ "flocker", NULL },             { "persistentVolumeClaim", check_claim }, { "rbd", NULL },
+	{ "cinder", NULL },              { "cephfs", NULL },              { "quobyte", NULL },
+	{ "downwardAPI", check_downward }, { "fc", NULL },                { "flexVolume", NULL },
+	{ "configMap", check_config_map }, { "azureFile", NULL },         { "vsphereVolume", NULL },
+	{ "photonPersistentDisk", NULL }, { "portworxVolume", NULL },     { "azureDisk", NULL },
+	{ "storageos", NULL },           { "projected", check_projected }, { "scaleIO", NULL },
+	{ "csi", NULL },                 { "ephemeral", NULL },           { "image", NULL },
+};
+
+static void check_source(struct api_findings *f, const char *path, const struct json *volume)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_OF(sources); i++) {
+		const struct json *source = json_get(volume, sources[i].name);
+		const char *at = AT(f, "%s.%s", path, sources[i].name);
+		if (source == NULL)
+			continue;
+		if (n++ != 0)
+			finding_forbidden(f, at, "may not specify more than 1 volume type");
+		else if (sources[i].check != NULL)
+			sources[i].check(f, at, source);
+	}
+	if (n == 0)
+		finding_required(f, path, "must specify a volume type");
+}
+
+const struct json *check_volumes(struct api_findings *f, const char *path, const struct json *volumes)
+{
+	struct json_builder good = { .arena = f->arena };
+
+	JSON_EACH (volumes, it) {
+		const char *at = AT(f, "%s[%zu]", path, it.index);
+		struct str name = json_get_str(it.value, "name");
+		size_t before = f->len;
+		check_source(f, at, it.value);
+		if (name.len == 0)
+			finding_required(f, AT(f, "%s.name", at), "");
+		else
+			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
+		if (json_find(json_builder_object(&good), name) != NULL)
+			finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
+		if (f->len == before)
+			json_builder_member(&good, name, it.value);
+	}
+	return json_builder_object(&good);
+}
+
+/* ---- mounts ---- */
+
+static void check_propagation(struct api_findings *f, const char *path, const struct json *mount, const struct json *container)
+{
+	static const char *const modes[] = { "Bidirectional", "HostToContainer", "None" };
+	struct str mode = json_get_str(mount, "mountPropagation");
+
+	check_one_of(f, path, mode, false, modes, N_OF(modes));
+	if (str_is(mode, "Bidirectional") && !json_bool(json_path(container, "securityContext.privileged")))
+		finding_forbidden(f, path, "Bidirectional mount propagation is available only to privileged containers");
+}
+
+void check_mounts(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes)
+{
+	const struct json *mounts = json_get(container, "volumeMounts");
+
+	JSON_EACH (mounts, it) {
+		const char *at = AT(f, "%s[%zu]", path, it.index);
+		struct str name = json_get_str(it.value, "name"), where = json_get_str(it.value, "mountPath");
+		struct str sub = json_get_str(it.value, "subPath"), expression = json_get_str(it.value, "subPathExpr");
+		if (name.len == 0)
+			finding_required(f, AT(f, "%s.name", at), "");
+		if (json_find(volumes, name) == NULL)
+			finding_not_found(f, AT(f, "%s.name", at), json_string(f->arena, name));
+		if (where.len == 0)
+			finding_required(f, AT(f, "%s.mountPath", at), "");
+		for (size_t i = 0; i < it.index; i++)
+			if (str_eq(json_get_str(json_at(mounts, i), "mountPath"), where)) {
+				finding_invalid_text(f, AT(f, "%s.mountPath", at), where, "must be unique");
+				break;
+			}
+		/* Upstream names the list, not the mount, for these. */
+		check_descending_path(f, AT(f, "%s.subPath", path), sub);
+		if (expression.len != 0 && sub.len != 0)
+			finding_invalid_text(f, AT(f, "%s.subPathExpr", at), expression, "subPathExpr and subPath are mutually exclusive");
+		check_descending_path(f, AT(f, "%s.subPathExpr", path), expression);
+		if (json_get(it.value, "mountPropagation") != NULL)
+			check_propagation(f, AT(f, "%s.mountPropagation", path), it.value, container);
+	}
+}

@@ -1,0 +1,16 @@
+bin_PROGRAMS += monokube
+monokube_SOURCES = \
+	cmd/cluster.c cmd/cluster.h \
+	cmd/cmd.h \
+	cmd/files.c cmd/files.h \
+	cmd/kubeconfig.c cmd/kubeconfig.h \
+	cmd/main.c \
+	cmd/nodes.c cmd/nodes.h \
+	cmd/pki.c cmd/pki.h \
+	cmd/profile.c cmd/profile.h \
+	cmd/raw.c \
+	cmd/server.c \
+	cmd/ui.c cmd/ui.h \
+	cmd/version.c \
+	$(STATIC_NSS)
+monokube_LDADD = $(controllers_LIBS) $(scheduler_LIBS) $(apiserver_LIBS) $(client_LIBS) $(runtime_LIBS) $(netns_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS) $(base_LIBS)
