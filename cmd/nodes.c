@@ -128,7 +128,7 @@ static enum task_result find_processes(struct task *task, void *arg)
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
 	EACH_MACHINE (nodes, m) {
-		struct error *err = disk_mkdir(m->dir, 0700);
+		struct error *err = files_mkdir(m->dir, 0700);
 
 		if (err == NULL)
 			err = node_conn_open(m->socket, &m->conn);
@@ -170,7 +170,7 @@ static struct error *start_process(struct task *task, struct machine *m)
 		argv[n++] = "--images";
 		argv[n++] = nodes->image_dir;
 		argv[n++] = "--cgroup";
-		argv[n++] = arena_printf(arena, "monokube-%s", m->name);
+		argv[n++] = arena_printf(arena, "monokube/%s/%s", nodes->cluster->options.name, m->name);
 	}
 	argv[n] = NULL;
 	task_hold(task);
