@@ -300,6 +300,7 @@ static void write_item(struct buf *out, struct request *req, struct store_value 
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		object = value_served(req->arena, req->route.kind, value);
 	object_json_item_parts(object, parts);
+	buf_putc(out, '{');
 	for (int i = 0; i < 3; i++)
 		buf_add(out, parts[i]);
 }

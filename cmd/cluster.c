@@ -77,7 +77,7 @@ static enum task_result lock_data(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	char path[4096], text[32];
-	struct error *err = dir_make(cluster->options.dir, 0700);
+	struct error *err = disk_mkdir(cluster->options.dir, 0700);
 
 	snprintf(path, sizeof(path), "%s/server.pid", cluster->options.dir);
 	if (err != NULL)
@@ -350,9 +350,9 @@ static enum task_result start_announcing(struct task *task, void *arg)
 				    strcmp(options->listen, "0.0.0.0") == 0 ? "127.0.0.1" : options->listen, cluster->port);
 
 	kubeconfig_format(cluster->arena, options->name, server, &cluster->pki, &text);
-	err = file_write(arena_printf(cluster->arena, "%s/admin.conf", options->dir), buf_str(&text), 0600);
+	err = disk_write(arena_printf(cluster->arena, "%s/admin.conf", options->dir), buf_str(&text), 0600);
 	if (err == NULL && options->write_kubeconfig != NULL)
-		err = file_write(options->write_kubeconfig, buf_str(&text), 0600);
+		err = disk_write(options->write_kubeconfig, buf_str(&text), 0600);
 	if (err != NULL)
 		return task_fail(task, err);
 	log_info("cluster answers", "profile=%s server=%s", options->name, server);

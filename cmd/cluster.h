@@ -23,6 +23,7 @@ struct cluster_options {
 	int slot;                     /* network of the profile: 192.168.(49+slot).0/24 */
 	const char *write_kubeconfig; /* or NULL */
 	int ready_fd;                 /* gets a line when the cluster answers; -1: none */
+	const char *image_dir;        /* content store, shared by all profiles */
 	const char *program;          /* path of this program, to start node processes */
 };
 

@@ -9,8 +9,8 @@
 
 extern const struct command start_command, stop_command, delete_command, status_command, profile_list_command,
 	profile_command, node_list_command, node_start_command, node_stop_command, image_load_command, image_ls_command,
-	image_rm_command, logs_command, kubeconfig_command, doctor_command, version_command, completion_command,
-	server_command, node_command, oci_command, hello_command, help_command;
+	image_rm_command, logs_command, kubeconfig_command, doctor_command, version_command, completion_command, server_command,
+	node_command, oci_command, hello_command, help_command;
 
 const struct command *const commands[] = {
 	&start_command, &stop_command, &delete_command, &status_command, &profile_list_command, &profile_command,
@@ -95,9 +95,9 @@ struct parse {
 	bool help;
 };
 
-static struct error *usage(const struct command *command, const char *format, const char *word)
+static struct error *usage(const struct command *command, const char *what, const char *word, const char *how)
 {
-	struct error *err = error_new(ERR_USAGE, format, word);
+	struct error *err = error_new(ERR_USAGE, "%s%s%s", what, word, how);
 
 	return error_advise(err, "See 'monokube %s --help'.", command->name);
 }
@@ -107,7 +107,7 @@ static struct error *check_value(const struct command *command, const struct fla
 	int64_t n;
 
 	if ((flag->kind == FLAG_NUMBER || flag->kind == FLAG_SECONDS) && (!str_to_i64(str_from(value), &n) || n < 0))
-		return usage(command, "--%s takes a whole number", flag->name);
+		return usage(command, "--", flag->name, " takes a whole number");
 	return NULL;
 }
 
@@ -134,13 +134,13 @@ static struct error *take_flag(struct parse *parse, const struct command *comman
 		is_common = true;
 	}
 	if (row < 0)
-		return usage(command, "unknown flag %s", word);
+		return usage(command, "unknown flag ", word, "");
 	flag = is_common ? &common[row] : &command->flags[row];
 	if (flag->kind == FLAG_SWITCH) {
 		value = value != NULL ? value : "true";
 	} else if (value == NULL) {
 		if (*at + 1 >= argc)
-			return usage(command, "--%s needs a value", flag->name);
+			return usage(command, "--", flag->name, " needs a value");
 		value = argv[++*at];
 	}
 	if (is_common) {
@@ -190,11 +190,11 @@ static struct error *parse_args(struct parse *parse, const struct command *comma
 	if (parse->help)
 		return NULL;
 	if (!args->json && strcmp(output, "text") != 0)
-		return usage(command, "--output takes text or json, not %s", output);
+		return usage(command, "--output takes text or json, not ", output, "");
 	if (args->n_operands < command->min_operands)
-		return usage(command, "something is missing: monokube %s needs an operand", command->name);
+		return usage(command, "monokube ", command->name, " needs an operand");
 	if (args->n_operands > command->max_operands)
-		return usage(command, "too much: %s", args->operands[command->max_operands]);
+		return usage(command, "one operand too many: ", args->operands[command->max_operands], "");
 	return NULL;
 }
 

@@ -9,7 +9,6 @@
  *	    admin.conf      a kubeconfig
  *	    server.log      of the server
  *	    server.pid      of a running server; locked by it, so a stale one is known as such
- *	    control         unix socket on which the running server answers status and stop
  *	    hub.sock        of the hub
  *	    nodes/NODE/     root/: the node's file system; node.sock, node.log
  */

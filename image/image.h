@@ -8,6 +8,7 @@
  *	refs/<escaped reference>       text: id of the image, digest of its manifest
  *	blobs/sha256/<hex>             configurations and manifests; layers are kept unpacked only
  *	layers/sha256/<diff id>/       one layer as overlayfs wants it: whiteouts are 0:0 devices, opaque directories an xattr
+ *	layers/size/<diff id>          text: bytes in it
  *	tmp/                           what is being made, flock()ed by who makes it
  *
  * A node that uses layers holds a shared flock() on their directories; gc leaves those alone.

@@ -11,7 +11,7 @@
 #define READ_CHUNK 65536
 #define FDS_QUEUED_MAX 64
 
-void conn_init(struct conn *conn, int fd)
+void wire_conn_init(struct conn *conn, int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
 
@@ -20,7 +20,7 @@ void conn_init(struct conn *conn, int fd)
 	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-void conn_fini(struct conn *conn)
+void wire_conn_fini(struct conn *conn)
 {
 	if (conn->fd >= 0)
 		close(conn->fd);
@@ -37,7 +37,7 @@ void conn_fini(struct conn *conn)
 	conn->fd = -1;
 }
 
-void conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body,
+void wire_conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body,
 	       const int *fds, size_t n_fds)
 {
 	char space[WIRE_HEADER] = { 0 };
@@ -57,7 +57,7 @@ void conn_send(struct conn *conn, struct wire_frame header, const struct wire_st
 	}
 }
 
-bool conn_wants_write(const struct conn *conn)
+bool wire_conn_wants_write(const struct conn *conn)
 {
 	return conn->out.len != 0;
 }
@@ -106,7 +106,7 @@ static ssize_t send_some(struct conn *conn)
 	return n;
 }
 
-struct error *conn_flush(struct conn *conn)
+struct error *wire_conn_flush(struct conn *conn)
 {
 	while (conn->out.len != 0) {
 		if (send_some(conn) >= 0 || errno == EINTR)
@@ -141,7 +141,7 @@ static void drop_consumed(struct conn *conn)
 	conn->consumed = 0;
 }
 
-struct error *conn_read(struct conn *conn, bool *open)
+struct error *wire_conn_read(struct conn *conn, bool *open)
 {
 	*open = true;
 	drop_consumed(conn);
@@ -177,7 +177,7 @@ struct error *conn_read(struct conn *conn, bool *open)
 	return NULL;
 }
 
-struct error *conn_next(struct conn *conn, struct conn_frame *frame, bool *got)
+struct error *wire_conn_next(struct conn *conn, struct conn_frame *frame, bool *got)
 {
 	struct error *err;
 

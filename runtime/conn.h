@@ -2,10 +2,10 @@
  * One end of a connection of the node protocol: frames with descriptors over a non-blocking unix stream socket. Used by the
  * node and by the client. Calls nobody back.
  *
- *	conn_send(conn, &frame, &wire_node_ref, &ref, NULL, 0);
- *	err = conn_flush(conn);                        // on POLLOUT, and once after sending
- *	err = conn_read(conn, &open);                  // on POLLIN
- *	while ((err = conn_next(conn, &in, &got)) == NULL && got) …
+ *	wire_conn_send(conn, &frame, &wire_node_ref, &ref, NULL, 0);
+ *	err = wire_conn_flush(conn);                        // on POLLOUT, and once after sending
+ *	err = wire_conn_read(conn, &open);                  // on POLLIN
+ *	while ((err = wire_conn_next(conn, &in, &got)) == NULL && got) …
  */
 #ifndef RUNTIME_CONN_H
 #define RUNTIME_CONN_H
@@ -34,15 +34,15 @@ struct conn_frame {
 	int fds[WIRE_MAX_FDS]; /* the caller's */
 };
 
-void conn_init(struct conn *conn, int fd); /* takes fd and makes it non-blocking */
-void conn_fini(struct conn *conn);
+void wire_conn_init(struct conn *conn, int fd); /* takes fd and makes it non-blocking */
+void wire_conn_fini(struct conn *conn);
 /* Queues a frame; header.length and n_fds are filled in here. Takes the descriptors. */
-void conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body,
+void wire_conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body,
 	       const int *fds, size_t n_fds);
-bool conn_wants_write(const struct conn *conn);
-struct error *conn_flush(struct conn *conn) MUST_CHECK;
+bool wire_conn_wants_write(const struct conn *conn);
+struct error *wire_conn_flush(struct conn *conn) MUST_CHECK;
 /* Reads what is there; *open false: the other end closed. */
-struct error *conn_read(struct conn *conn, bool *open) MUST_CHECK;
-struct error *conn_next(struct conn *conn, struct conn_frame *frame, bool *got) MUST_CHECK;
+struct error *wire_conn_read(struct conn *conn, bool *open) MUST_CHECK;
+struct error *wire_conn_next(struct conn *conn, struct conn_frame *frame, bool *got) MUST_CHECK;
 
 #endif

@@ -29,7 +29,7 @@
 
 /* --- the loop --- */
 
-struct error *watch_start(struct node *node, struct watch *watch, int fd, uint32_t events)
+struct error *poll_watch_start(struct node *node, struct watch *watch, int fd, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = watch };
 
@@ -40,7 +40,7 @@ struct error *watch_start(struct node *node, struct watch *watch, int fd, uint32
 	return NULL;
 }
 
-void watch_events(struct node *node, struct watch *watch, uint32_t events)
+void poll_watch_events(struct node *node, struct watch *watch, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = watch };
 
@@ -50,7 +50,7 @@ void watch_events(struct node *node, struct watch *watch, uint32_t events)
 	watch->events = events;
 }
 
-void watch_stop(struct node *node, struct watch *watch)
+void poll_watch_stop(struct node *node, struct watch *watch)
 {
 	if (watch->fd < 0)
 		return;
@@ -60,7 +60,7 @@ void watch_stop(struct node *node, struct watch *watch)
 
 /* --- connections --- */
 
-static struct node_conn *conn_find(struct node *node, uint64_t id)
+static struct node_conn *wire_conn_find(struct node *node, uint64_t id)
 {
 	LIST_EACH (&node->conns, struct node_conn, link, c) {
 		if (c->id == id)
@@ -69,19 +69,19 @@ static struct node_conn *conn_find(struct node *node, uint64_t id)
 	return NULL;
 }
 
-static void conn_end(struct node_conn *c)
+static void wire_conn_end(struct node_conn *c)
 {
-	watch_stop(c->node, &c->watch);
+	poll_watch_stop(c->node, &c->watch);
 	list_remove(&c->link);
-	conn_fini(&c->conn);
+	wire_conn_fini(&c->conn);
 	free(c);
 }
 
 /* A connection that cannot be written to is found closed when it is read next. */
-static void conn_push(struct node_conn *c)
+static void wire_conn_push(struct node_conn *c)
 {
-	error_free(conn_flush(&c->conn));
-	watch_events(c->node, &c->watch, EPOLLIN | (conn_wants_write(&c->conn) ? EPOLLOUT : 0u));
+	error_free(wire_conn_flush(&c->conn));
+	poll_watch_events(c->node, &c->watch, EPOLLIN | (wire_conn_wants_write(&c->conn) ? EPOLLOUT : 0u));
 }
 
 static const struct wire_struct *reply_type(uint16_t op)
@@ -106,28 +106,28 @@ static void close_all(const int *fds, size_t n)
 void call_reply(struct node *node, struct node_call *call, const void *body, const int *fds, size_t n_fds)
 {
 	static const struct node_nothing nothing;
-	struct node_conn *c = call->conn != 0 ? conn_find(node, call->conn) : NULL;
+	struct node_conn *c = call->conn != 0 ? wire_conn_find(node, call->conn) : NULL;
 
 	call->conn = 0;
 	if (c == NULL) {
 		close_all(fds, n_fds);
 		return;
 	}
-	conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_REPLY, .id = call->request },
+	wire_conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_REPLY, .id = call->request },
 		  reply_type(call->op), body != NULL ? body : &nothing, fds, n_fds);
-	conn_push(c);
+	wire_conn_push(c);
 }
 
 void call_fail(struct node *node, struct node_call *call, enum node_step step, struct error *err)
 {
-	struct node_conn *c = call->conn != 0 ? conn_find(node, call->conn) : NULL;
+	struct node_conn *c = call->conn != 0 ? wire_conn_find(node, call->conn) : NULL;
 	struct node_error failure = { .kind = err->kind, .code = err->code, .step = step, .text = err->text };
 
 	call->conn = 0;
 	if (c != NULL) {
-		conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_ERROR, .id = call->request },
+		wire_conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_ERROR, .id = call->request },
 			  &wire_node_error, &failure, NULL, 0);
-		conn_push(c);
+		wire_conn_push(c);
 	}
 	error_free(err);
 }
@@ -137,8 +137,8 @@ void node_announce(struct node *node, enum node_event event, const struct wire_s
 	LIST_EACH (&node->conns, struct node_conn, link, c) {
 		if (!c->subscribed)
 			continue;
-		conn_send(&c->conn, (struct wire_frame){ .op = (uint16_t)event, .kind = WIRE_EVENT }, type, body, NULL, 0);
-		conn_push(c);
+		wire_conn_send(&c->conn, (struct wire_frame){ .op = (uint16_t)event, .kind = WIRE_EVENT }, type, body, NULL, 0);
+		wire_conn_push(c);
 	}
 }
 
@@ -184,7 +184,7 @@ static void op_list(struct node *node, struct node_call *call, const struct node
 
 static void op_subscribe(struct node *node, struct node_call *call, const struct node_nothing *request)
 {
-	struct node_conn *c = conn_find(node, call->conn);
+	struct node_conn *c = wire_conn_find(node, call->conn);
 
 	(void)request;
 	if (c != NULL)
@@ -256,7 +256,7 @@ static void dispatch(struct node *node, struct node_conn *c, const struct conn_f
 	arena_free(arena);
 }
 
-static void conn_ready(struct watch *watch, uint32_t events)
+static void wire_conn_ready(struct watch *watch, uint32_t events)
 {
 	struct node_conn *c = CONTAINER_OF(watch, struct node_conn, watch);
 	struct node *node = c->node;
@@ -264,14 +264,14 @@ static void conn_ready(struct watch *watch, uint32_t events)
 	struct error *err = NULL;
 
 	if (events & EPOLLOUT)
-		conn_push(c);
+		wire_conn_push(c);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	err = conn_read(&c->conn, &open);
+	err = wire_conn_read(&c->conn, &open);
 	while (err == NULL && got) {
 		struct conn_frame frame;
 
-		err = conn_next(&c->conn, &frame, &got);
+		err = wire_conn_next(&c->conn, &frame, &got);
 		if (err != NULL || !got)
 			continue;
 		close_all(frame.fds, frame.header.n_fds); /* no request carries any */
@@ -281,7 +281,7 @@ static void conn_ready(struct watch *watch, uint32_t events)
 	if (err != NULL)
 		log_consume(LOG_WARN, err, "connection closed");
 	if (err != NULL || !open)
-		conn_end(c);
+		wire_conn_end(c);
 }
 
 static void listener_ready(struct watch *watch, uint32_t events)
@@ -303,13 +303,13 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	c = xcalloc(1, sizeof(*c));
 	c->node = node;
 	c->id = ++node->last_conn;
-	c->watch = (struct watch){ .fd = -1, .ready = conn_ready };
-	conn_init(&c->conn, fd);
+	c->watch = (struct watch){ .fd = -1, .ready = wire_conn_ready };
+	wire_conn_init(&c->conn, fd);
 	list_push(&node->conns, &c->link);
-	err = watch_start(node, &c->watch, fd, EPOLLIN);
+	err = poll_watch_start(node, &c->watch, fd, EPOLLIN);
 	if (err != NULL) {
 		log_consume(LOG_WARN, err, "new connection");
-		conn_end(c);
+		wire_conn_end(c);
 	}
 }
 
@@ -428,7 +428,7 @@ static struct error *watch_signals(struct node *node)
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
 		return error_errno(errno, "signalfd");
-	return watch_start(node, &node->signals, fd, EPOLLIN);
+	return poll_watch_start(node, &node->signals, fd, EPOLLIN);
 }
 
 static struct error *open_own_namespaces(struct node *node)
@@ -476,7 +476,7 @@ static struct error *become(struct node *node, int listener)
 	if (err == NULL && listen(listener, 64) != 0)
 		err = error_errno(errno, "listen at %s", node->options.socket);
 	if (err == NULL)
-		err = watch_start(node, &node->listener, listener, EPOLLIN);
+		err = poll_watch_start(node, &node->listener, listener, EPOLLIN);
 	return err;
 }
 
@@ -503,13 +503,14 @@ static void node_fini(struct node *node)
 	MAP_EACH (&node->sandboxes, it)
 		sandbox_free(map_take(&node->sandboxes, it->key));
 	while (!list_empty(&node->conns))
-		conn_end(LIST_FIRST(&node->conns, struct node_conn, link));
+		wire_conn_end(LIST_FIRST(&node->conns, struct node_conn, link));
 	LIST_EACH (&node->seccomp, struct node_seccomp, link, p) {
 		seccomp_program_fini(&p->program);
 		free(p);
 	}
-	MAP_EACH (&node->layers, it)
-		free(it->value);
+	MAP_EACH (&node->image_mounts, it)
+		image_mount_free(node, map_take(&node->image_mounts, it->key));
+	map_fini(&node->image_mounts);
 	map_fini(&node->layers);
 	map_fini(&node->containers);
 	map_fini(&node->sandboxes);

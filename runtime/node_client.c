@@ -57,7 +57,7 @@ struct node_client *node_client_new(int fd, const struct node_handlers *handlers
 {
 	struct node_client *client = xcalloc(1, sizeof(*client));
 
-	conn_init(&client->conn, fd);
+	wire_conn_init(&client->conn, fd);
 	client->handlers = handlers;
 	client->arg = arg;
 	client->events = POLLIN;
@@ -115,7 +115,7 @@ static void fail_pending(struct node_client *client, enum error_kind kind, const
 
 static void release(struct node_client *client)
 {
-	conn_fini(&client->conn);
+	wire_conn_fini(&client->conn);
 	free(client);
 }
 
@@ -140,7 +140,7 @@ int node_client_fd(const struct node_client *client)
 
 short node_client_events(const struct node_client *client)
 {
-	return (short)(POLLIN | (conn_wants_write(&client->conn) ? POLLOUT : 0));
+	return (short)(POLLIN | (wire_conn_wants_write(&client->conn) ? POLLOUT : 0));
 }
 
 void node_client_on_events(struct node_client *client, void (*changed)(void *arg, short events), void *arg)
@@ -251,11 +251,11 @@ void node_client_readable(struct node_client *client)
 	if (client->closed)
 		return;
 	client->busy = true;
-	err = conn_read(&client->conn, &open);
+	err = wire_conn_read(&client->conn, &open);
 	while (err == NULL && got && !client->freed) {
 		struct conn_frame frame;
 
-		err = conn_next(&client->conn, &frame, &got);
+		err = wire_conn_next(&client->conn, &frame, &got);
 		if (err == NULL && got)
 			err = deliver(client, &frame);
 	}
@@ -270,7 +270,7 @@ void node_client_readable(struct node_client *client)
 
 static void flush(struct node_client *client)
 {
-	struct error *err = client->closed ? NULL : conn_flush(&client->conn);
+	struct error *err = client->closed ? NULL : wire_conn_flush(&client->conn);
 
 	/* a broken connection is told by readable(), never from within a request */
 	error_free(err);
@@ -292,7 +292,7 @@ static uint64_t request(struct node_client *client, enum node_op op, const struc
 	p->fn = fn;
 	p->arg = arg;
 	list_push(&client->pending, &p->link);
-	conn_send(&client->conn, (struct wire_frame){ .op = (uint16_t)op, .kind = WIRE_REQUEST, .id = p->id }, type, body, NULL,
+	wire_conn_send(&client->conn, (struct wire_frame){ .op = (uint16_t)op, .kind = WIRE_REQUEST, .id = p->id }, type, body, NULL,
 		  0);
 	flush(client);
 	return p->id;

@@ -22,7 +22,7 @@ static void close_fd(int *fd)
 
 void exec_free(struct exec *e)
 {
-	watch_stop(e->node, &e->sync);
+	poll_watch_stop(e->node, &e->sync);
 	list_remove(&e->link);
 	container_child_fini(&e->child);
 	for (int i = 0; i < 3; i++)
@@ -109,7 +109,7 @@ static struct error *spawn(struct exec *e, struct container *c)
 		close_fd(&child[i]);
 	if (err == NULL) {
 		e->sync.ready = exec_ready;
-		err = watch_start(e->node, &e->sync, e->child.sync, EPOLLIN);
+		err = poll_watch_start(e->node, &e->sync, e->child.sync, EPOLLIN);
 	}
 	return err;
 }
@@ -180,7 +180,7 @@ static bool hear(struct exec *e)
 	struct error *err;
 
 	if (e->child.done)
-		watch_stop(e->node, &e->sync);
+		poll_watch_stop(e->node, &e->sync);
 	switch (message) {
 	case CONTAINER_NOTHING: return false;
 	case CONTAINER_CONSOLE: return true;

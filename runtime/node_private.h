@@ -34,9 +34,9 @@ struct watch {
 	void (*ready)(struct watch *watch, uint32_t events);
 };
 
-struct error *watch_start(struct node *node, struct watch *watch, int fd, uint32_t events) MUST_CHECK;
-void watch_events(struct node *node, struct watch *watch, uint32_t events);
-void watch_stop(struct node *node, struct watch *watch); /* does not close */
+struct error *poll_watch_start(struct node *node, struct watch *watch, int fd, uint32_t events) MUST_CHECK;
+void poll_watch_events(struct node *node, struct watch *watch, uint32_t events);
+void poll_watch_stop(struct node *node, struct watch *watch); /* does not close */
 
 /* --- who asks --- */
 
@@ -73,6 +73,11 @@ struct node_layer_lock { /* a directory of the image store in use: shared flock 
 	int users;
 };
 
+struct image_mount {
+	struct arena *arena;
+	struct node_mount request;
+};
+
 struct node_options {
 	const char *name;
 	const char *root;
@@ -103,6 +108,7 @@ struct node {
 	int state_dir;                      /* /var/lib/monokube */
 	struct list seccomp;                /* compiled default profiles */
 	struct map layers;                  /* path → struct node_layer_lock */
+	struct map image_mounts;            /* path → struct image_mount: their layers are locked too */
 	bool overlay;
 	const char *missing[8];
 	size_t n_missing;
@@ -149,8 +155,7 @@ struct container {
 	int log;
 	struct pump out, err;
 	VEC(struct attachment) attachments;
-	const char **locked; /* layer paths */
-	size_t n_locked;
+	bool layers_locked;
 };
 
 enum container_state { C_SETTING_UP, C_CREATED, C_STARTING, C_RUNNING, C_EXITED, C_STATES };
@@ -198,6 +203,8 @@ bool container_reaped(struct node *node, pid_t pid, int status);
 void container_free(struct container *container);
 struct error *container_seccomp(struct node *node, const struct runtime_spec *spec, const struct seccomp_program **out,
 				struct seccomp_program *own) MUST_CHECK;
+struct error *layers_lock(struct node *node, const char *const *layers, size_t n) MUST_CHECK;
+void layers_unlock(struct node *node, const char *const *layers, size_t n);
 void op_container_create(struct node *node, struct node_call *call, const struct node_container_create *request);
 void op_container_start(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_container_kill(struct node *node, struct node_call *call, const struct node_kill *request);
@@ -208,10 +215,10 @@ void op_pause(struct node *node, struct node_call *call, const struct node_pause
 
 /* --- node_stream.c: logs, terminals, attach --- */
 
-struct error *stream_open_log(struct container *container) MUST_CHECK;
+struct error *stdio_open_log(struct container *container) MUST_CHECK;
 /* Starts pumping: pipes, or the terminal as out. Takes the descriptors. */
-struct error *stream_start(struct container *container, int out, int err) MUST_CHECK;
-void stream_finish(struct container *container); /* takes what is still in the pipes, then closes */
+struct error *stdio_start(struct container *container, int out, int err) MUST_CHECK;
+void stdio_finish(struct container *container); /* takes what is still in the pipes, then closes */
 void op_reopen_log(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_resize(struct node *node, struct node_call *call, const struct node_resize *request);
 void op_attach(struct node *node, struct node_call *call, const struct node_attach *request);
@@ -230,6 +237,7 @@ void op_socket(struct node *node, struct node_call *call, const struct node_sock
 void op_netns(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_mount(struct node *node, struct node_call *call, const struct node_mount *request);
 void op_unmount(struct node *node, struct node_call *call, const struct node_ref *request);
+void image_mount_free(struct node *node, struct image_mount *mount);
 void op_stats(struct node *node, struct node_call *call, const struct node_ref *request);
 
 /* Runs with the net namespace of a sandbox as current (NULL or "": the node's); leave must follow. */

@@ -19,7 +19,7 @@
 
 #define CHUNK 65536
 
-struct error *stream_open_log(struct container *c)
+struct error *stdio_open_log(struct container *c)
 {
 	const char *path = c->record.status.log_path, *name;
 	AUTO_FD int dir = -1;
@@ -113,7 +113,7 @@ static void pump_end(struct pump *pump)
 
 	if (fd < 0)
 		return;
-	watch_stop(pump->container->node, &pump->watch);
+	poll_watch_stop(pump->container->node, &pump->watch);
 	close(fd);
 	log_frame_end(&records, &pump->framer, clock_now());
 	write_log(pump->container, &records);
@@ -138,13 +138,13 @@ static struct error *pump_start(struct pump *pump, int fd)
 		return NULL;
 	fcntl(fd, F_SETFL, O_NONBLOCK);
 	pump->watch = (struct watch){ .fd = -1, .ready = pump_ready };
-	err = watch_start(pump->container->node, &pump->watch, fd, EPOLLIN);
+	err = poll_watch_start(pump->container->node, &pump->watch, fd, EPOLLIN);
 	if (err != NULL)
 		close(fd);
 	return err;
 }
 
-struct error *stream_start(struct container *c, int out, int err_out)
+struct error *stdio_start(struct container *c, int out, int err_out)
 {
 	struct error *err = pump_start(&c->out, out);
 
@@ -156,7 +156,7 @@ struct error *stream_start(struct container *c, int out, int err_out)
 	return pump_start(&c->err, err_out);
 }
 
-void stream_finish(struct container *c)
+void stdio_finish(struct container *c)
 {
 	struct pump *const pumps[] = { &c->out, &c->err };
 	bool ended;
@@ -197,7 +197,7 @@ void op_reopen_log(struct node *node, struct node_call *call, const struct node_
 
 	if (c == NULL)
 		return;
-	err = stream_open_log(c);
+	err = stdio_open_log(c);
 	if (err != NULL)
 		call_fail(node, call, NODE_STEP_NONE, err);
 	else

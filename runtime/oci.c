@@ -91,7 +91,7 @@ static int64_t process_start(int32_t pid)
 	at = strrchr(buf_cstr(&text), ')');
 	if (at == NULL || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
 		return 0;
-	for (at++; *at != '\0' && field < 21; at++)
+	for (at++; *at != '\0' && field < 22; at++)
 		field += *at == ' ';
 	return strtoll(at, NULL, 10);
 }

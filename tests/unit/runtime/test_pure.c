@@ -130,26 +130,26 @@ TEST(conn_carries_descriptors_with_their_frames)
 	char byte = 0;
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	conn_init(&a, pair[0]);
-	conn_init(&b, pair[1]);
+	wire_conn_init(&a, pair[0]);
+	wire_conn_init(&b, pair[1]);
 	for (int i = 0; i < 400000; i++)
 		buf_putc(&large, 'x');
-	conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = 1 }, &wire_node_ref,
+	wire_conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = 1 }, &wire_node_ref,
 		  &(struct node_ref){ .id = buf_cstr(&large) }, NULL, 0);
 	for (uint64_t i = 2; i < 5; i++) {
 		CHECK(pipe2(pipes, O_CLOEXEC) == 0);
 		byte = (char)i;
 		CHECK(write(pipes[1], &byte, 1) == 1);
 		close(pipes[1]);
-		conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = i }, &wire_node_ref,
+		wire_conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = i }, &wire_node_ref,
 			  &(struct node_ref){ .id = "small" }, &pipes[0], 1);
 	}
 	for (uint64_t want = 1; want < 5;) {
-		CHECK_OK(conn_flush(&a));
-		CHECK_OK(conn_read(&b, &open));
+		CHECK_OK(wire_conn_flush(&a));
+		CHECK_OK(wire_conn_read(&b, &open));
 		CHECK(open);
 		for (got = true; got;) {
-			CHECK_OK(conn_next(&b, &frame, &got));
+			CHECK_OK(wire_conn_next(&b, &frame, &got));
 			if (!got)
 				break;
 			CHECK_EQ(frame.header.id, want++);
@@ -163,10 +163,10 @@ TEST(conn_carries_descriptors_with_their_frames)
 			}
 		}
 	}
-	conn_fini(&a);
-	CHECK_OK(conn_read(&b, &open));
+	wire_conn_fini(&a);
+	CHECK_OK(wire_conn_read(&b, &open));
 	CHECK(!open);
-	conn_fini(&b);
+	wire_conn_fini(&b);
 	arena_free(arena);
 }
 
@@ -178,12 +178,12 @@ TEST(conn_refuses_what_is_not_the_protocol)
 	struct conn_frame frame;
 
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	conn_init(&b, pair[1]);
+	wire_conn_init(&b, pair[1]);
 	CHECK(write(pair[0], "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 28) == 28);
-	CHECK_OK(conn_read(&b, &open));
-	CHECK_ERR(conn_next(&b, &frame, &got), ERR_BAD_REQUEST);
+	CHECK_OK(wire_conn_read(&b, &open));
+	CHECK_ERR(wire_conn_next(&b, &frame, &got), ERR_BAD_REQUEST);
 	close(pair[0]);
-	conn_fini(&b);
+	wire_conn_fini(&b);
 }
 
 TEST(records_notice_damage)

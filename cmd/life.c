@@ -1,0 +1,359 @@
+#include "cmd/life.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmd/cluster.h"
+#include "cmd/files.h"
+#include "cmd/topology.h"
+#include "netns/netns.h"
+#include "runtime/node.h"
+
+#define SLOTS 200
+#define STOP_MS 10000
+
+struct error *life_need_root(void)
+{
+	if (geteuid() == 0)
+		return NULL;
+	return error_advise(error_new(ERR_PERMISSION, "this needs root: namespaces, mounts and networks are made"),
+			    "Run the command with sudo.");
+}
+
+const char *life_node_name(struct arena *arena, const struct profile *profile, int index)
+{
+	return index == 0 ? profile->name : arena_printf(arena, "%s-m%02d", profile->name, index + 1);
+}
+
+const char *life_node_socket(struct arena *arena, const struct profile *profile, int index)
+{
+	return profile_path(arena, profile, "nodes/%s/node.sock", life_node_name(arena, profile, index));
+}
+
+const char *life_hub_socket(struct arena *arena, const struct profile *profile)
+{
+	return profile_path(arena, profile, "hub.sock");
+}
+
+/* --- choosing what is free --- */
+
+struct taken {
+	bool slots[SLOTS];
+	const char *home;
+	const char *own;
+};
+
+static void note_prefix(void *arg, struct cidr prefix)
+{
+	struct taken *taken = arg;
+
+	if (prefix.bits == 0) /* the default route is no claim */
+		return;
+	for (int i = 0; i < SLOTS; i++) {
+		struct cidr ours = cluster_subnet(i);
+
+		taken->slots[i] = taken->slots[i] || cidr_contains(prefix, ours.ip) || cidr_contains(ours, prefix.ip);
+	}
+}
+
+static void note_profile(void *arg, const char *name)
+{
+	struct taken *taken = arg;
+	struct arena *arena = arena_new();
+	struct profile other;
+	struct error *err = strcmp(name, taken->own) != 0 ? profile_open(arena, name, &other) : error_new(ERR_EXISTS, "own");
+
+	if (err == NULL && other.slot >= 0 && other.slot < SLOTS)
+		taken->slots[other.slot] = true;
+	error_free(err);
+	arena_free(arena);
+}
+
+static struct error *choose_slot(struct arena *arena, struct profile *profile)
+{
+	AUTO_FD int rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct taken *taken = ARENA_NEW(arena, struct taken);
+	struct error *err;
+
+	if (rtnl < 0)
+		return error_errno(errno, "open a netlink socket");
+	taken->own = profile->name;
+	err = net_prefixes(rtnl, note_prefix, taken);
+	if (err == NULL)
+		err = profile_each(arena, note_profile, taken);
+	for (int i = 0; err == NULL && i < SLOTS; i++)
+		if (!taken->slots[i]) {
+			profile->slot = i;
+			return NULL;
+		}
+	return err != NULL ? err : error_new(ERR_NETWORK, "no network of 192.168.49.0/24 and after is free");
+}
+
+/* A port that nobody listens on now; it stays the profile's own from then on. */
+static struct error *choose_port(struct profile *profile)
+{
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(addr);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+		return error_errno(errno, "find a free port");
+	profile->port = ntohs(addr.sin_port);
+	return NULL;
+}
+
+struct error *life_choose(struct arena *arena, struct profile *profile)
+{
+	struct error *err = NULL;
+
+	if (profile->slot < 0)
+		err = choose_slot(arena, profile);
+	if (err == NULL && profile->port == 0)
+		err = choose_port(profile);
+	return err;
+}
+
+/* --- the server --- */
+
+static _Noreturn void exec_server(const char *program, char *const argv[], const char *log, int ready)
+{
+	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), null = open("/dev/null", O_RDWR);
+
+	if (fd < 0 || null < 0 || setsid() < 0)
+		_exit(127);
+	dup2(null, STDIN_FILENO);
+	dup2(fd, STDOUT_FILENO);
+	dup2(fd, STDERR_FILENO);
+	(void)fcntl(ready, F_SETFD, 0);
+	if (chdir("/") == 0)
+		execv(program, argv);
+	_exit(127);
+}
+
+/* Reads the server's lines: "ready PORT", then "nodes". */
+static struct error *wait_ready(int fd, const struct profile *profile, int64_t timeout_ns, pid_t pid)
+{
+	int64_t until = clock_mono() + timeout_ns;
+	AUTO_BUF struct buf text = { 0 };
+	const char *wanted = profile->nodes != 0 ? "nodes\n" : "ready ";
+
+	for (;;) {
+		struct pollfd wait = { .fd = fd, .events = POLLIN };
+		int64_t left = (until - clock_mono()) / NS_PER_MS;
+		char chunk[256];
+		ssize_t n;
+
+		if (left <= 0 || poll(&wait, 1, (int)left) <= 0)
+			return error_advise(error_new(ERR_TIMEOUT, "the cluster does not answer yet"),
+					    "See %s/server.log; 'monokube start' again waits once more.", profile->dir);
+		n = read(fd, chunk, sizeof(chunk));
+		if (n > 0) {
+			buf_append(&text, chunk, (size_t)n);
+			if (strstr(buf_cstr(&text), wanted) != NULL)
+				return NULL;
+			continue;
+		}
+		waitpid(pid, NULL, WNOHANG);
+		return error_advise(error_new(ERR_INTERNAL, "the server ended while it started"),
+				    "The last lines of %s/server.log say why.", profile->dir);
+	}
+}
+
+struct error *life_start_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns)
+{
+	char program[PATH_MAX] = { 0 };
+	const char *ready = NULL, *argv[24];
+	int pipe_fds[2];
+	struct error *err;
+	pid_t pid;
+	size_t n = 0;
+
+	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
+		return error_errno(errno, "find our own program");
+	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
+		return error_errno(errno, "make a pipe");
+	ready = arena_printf(arena, "%d", pipe_fds[1]);
+	argv[n++] = "monokube";
+	argv[n++] = "server";
+	argv[n++] = "--profile";
+	argv[n++] = profile->name;
+	argv[n++] = "--data";
+	argv[n++] = profile->dir;
+	argv[n++] = "--listen";
+	argv[n++] = arena_printf(arena, "%s:%lld", profile->listen, (long long)profile->port);
+	argv[n++] = "--nodes";
+	argv[n++] = arena_printf(arena, "%lld", (long long)profile->nodes);
+	argv[n++] = "--slot";
+	argv[n++] = arena_printf(arena, "%lld", (long long)profile->slot);
+	argv[n++] = "--images";
+	argv[n++] = arena_printf(arena, "%s/images", profile_home(arena));
+	argv[n++] = "--ready-fd";
+	argv[n++] = ready;
+	argv[n] = NULL;
+	pid = fork();
+	if (pid == 0)
+		exec_server(program, (char *const *)(const void *)argv, profile_path(arena, profile, "server.log"), pipe_fds[1]);
+	close(pipe_fds[1]);
+	err = pid < 0 ? error_errno(errno, "start the server") : wait_ready(pipe_fds[0], profile, timeout_ns, pid);
+	close(pipe_fds[0]);
+	return err;
+}
+
+static bool is_gone(int pid)
+{
+	return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+struct error *life_stop_server(struct arena *arena, const struct profile *profile)
+{
+	int pid = profile_server_pid(arena, profile);
+
+	if (pid == 0)
+		return NULL;
+	if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
+		return error_errno(errno, "stop server %d", pid);
+	for (int i = 0; i < STOP_MS / 5; i++) {
+		if (profile_server_pid(arena, profile) == 0)
+			return NULL;
+		usleep(5000);
+	}
+	kill(pid, SIGKILL); /* crash-only: nothing that was acknowledged is lost */
+	for (int i = 0; i < STOP_MS / 5 && !is_gone(pid); i++)
+		usleep(5000);
+	return NULL;
+}
+
+/* --- node processes --- */
+
+
+static void nobody_listens(void *arg, const struct error *err)
+{
+	(void)arg;
+	(void)err;
+}
+
+static void shutting_down(void *arg, struct node_reply *reply)
+{
+	(void)arg;
+	(void)reply;
+}
+
+static const struct node_handlers handlers = { .closed = nobody_listens };
+
+static pid_t peer_of(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 ? cred.pid : 0;
+}
+
+bool life_node_runs(const char *socket)
+{
+	struct node_client *client = NULL;
+	struct error *err = node_client_open(socket, &handlers, NULL, &client);
+	bool runs = err == NULL;
+
+	error_free(err);
+	node_client_free(client);
+	return runs;
+}
+
+struct error *life_stop_node(struct arena *arena, const char *socket)
+{
+	struct node_client *client = NULL;
+	struct error *err = node_client_open(socket, &handlers, NULL, &client);
+	pid_t pid;
+
+	(void)arena;
+	if (err != NULL) {
+		error_free(err); /* nobody there */
+		unlink(socket);
+		return NULL;
+	}
+	pid = peer_of(node_client_fd(client));
+	node_shutdown(client, &(struct node_shutdown){ .grace_ms = 1000 }, shutting_down, NULL);
+	error_free(node_client_drain(client, 5000));
+	node_client_free(client);
+	for (int i = 0; pid > 1 && i < STOP_MS / 5 && !is_gone(pid); i++) {
+		if (i == STOP_MS / 10)
+			kill(pid, SIGKILL);
+		usleep(5000);
+	}
+	unlink(socket);
+	return NULL;
+}
+
+struct error *life_stop_nodes(struct arena *arena, const struct profile *profile)
+{
+	AUTO_FD int rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	char link[16];
+	struct error *err = NULL;
+
+	for (int i = 0; err == NULL && i < profile->nodes; i++)
+		err = life_stop_node(arena, life_node_socket(arena, profile, i));
+	if (err == NULL)
+		err = life_stop_node(arena, life_hub_socket(arena, profile));
+	if (err == NULL && rtnl >= 0 && profile->slot >= 0) {
+		topology_host_link(link, profile->name);
+		err = net_link_delete(rtnl, link);
+	}
+	return err;
+}
+
+/* --- the rest --- */
+
+/* A control group goes when its children went; processes in it are over by now. */
+static void remove_groups(const char *path)
+{
+	AUTO_DIR DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		char child[PATH_MAX];
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		if ((size_t)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) < sizeof(child))
+			remove_groups(child);
+	}
+	rmdir(path);
+}
+
+static void remove_groups_of(const char *name)
+{
+	AUTO_DIR DIR *dir = opendir("/sys/fs/cgroup");
+	struct dirent *entry;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/fs/cgroup/monokube-%s", name);
+	remove_groups(path);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/monokube-%s", entry->d_name, name);
+		if (access(path, F_OK) == 0)
+			remove_groups(path);
+	}
+}
+
+struct error *life_remove(struct arena *arena, const struct profile *profile)
+{
+	for (int i = 0; i < profile->nodes; i++)
+		remove_groups_of(life_node_name(arena, profile, i));
+	return disk_remove(profile->dir);
+}

@@ -1,0 +1,19 @@
+/* A connection to a node process on the loop, and the few requests that the wiring makes. Private to cmd. */
+#ifndef CMD_NODE_CONN_H
+#define CMD_NODE_CONN_H
+
+#include "loop/loop.h"
+#include "runtime/node.h"
+
+struct node_conn;
+
+struct error *node_conn_open(const char *socket, struct node_conn **out) MUST_CHECK;
+void node_conn_close(struct node_conn *conn); /* NULL is fine */
+struct node_client *node_conn_client(struct node_conn *conn);
+bool node_conn_lost(const struct node_conn *conn); /* the process is gone */
+
+/* A socket inside the node's namespace, or the namespace itself, into *fd; the task's hold is released then. */
+void node_conn_socket(struct node_conn *conn, struct task *task, int domain, int type, int protocol, int *fd);
+void node_conn_netns(struct node_conn *conn, struct task *task, int *fd);
+
+#endif
