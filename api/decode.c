@@ -25,8 +25,7 @@ struct decoder {
 	VEC(const struct json *) slots;
 };
 
-static struct error *decode_type(struct decoder *d, const struct field *field, const struct type *type,
-				 const struct json *value, const struct json **out) MUST_CHECK;
+static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out) MUST_CHECK;
 
 /* ---- errors and notes ---- */
 
@@ -335,7 +334,7 @@ static struct error *decode_schema_union(struct decoder *d, const struct type *t
 
 	*out = value;
 	if (value->type == JSON_OBJECT)
-		return decode_type(d, NULL, schema, value, out);
+		return decode_type(d, schema, value, out);
 	if (type->form == FORM_SCHEMA_OR_BOOL && value->type == JSON_BOOL)
 		return NULL;
 	if (value->type != JSON_ARRAY || type->form == FORM_SCHEMA_OR_BOOL)
@@ -345,7 +344,7 @@ static struct error *decode_schema_union(struct decoder *d, const struct type *t
 		const struct json *item = value->items[i];
 		struct error *err = NULL;
 		if (type->form == FORM_SCHEMA_OR_ARRAY)
-			err = decode_type(d, NULL, schema, item, &item);
+			err = decode_type(d, schema, item, &item);
 		else if (item->type != JSON_STRING)
 			err = error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type string",
 					json_type_name(item));
@@ -385,7 +384,7 @@ static struct error *decode_list(struct decoder *d, const struct field *field, c
 	for (size_t i = 0; i < value->len; i++) {
 		size_t before = path_index(d, i);
 		const struct json *item;
-		struct error *err = decode_type(d, field, field_type(field), value->items[i], &item);
+		struct error *err = decode_type(d, field_type(field), value->items[i], &item);
 		if (err != NULL)
 			return err;
 		d->path.len = before;
@@ -410,7 +409,7 @@ static struct error *decode_map(struct decoder *d, const struct field *field, co
 		if (field->shape == SHAPE_MAP_OF_LISTS)
 			err = member->value->type == JSON_NULL ? NULL : decode_list(d, field, member->value, &item);
 		else if (member->value->type != JSON_NULL || field_type(field)->form != FORM_BYTES)
-			err = decode_type(d, field, field_type(field), member->value, &item);
+			err = decode_type(d, field_type(field), member->value, &item);
 		if (err != NULL)
 			return err;
 		d->path.len = before;
@@ -433,7 +432,7 @@ static struct error *decode_field(struct decoder *d, const struct field *field, 
 	case SHAPE_MAP_OF_LISTS:
 		return decode_map(d, field, value, out);
 	}
-	return decode_type(d, field, field_type(field), value, out);
+	return decode_type(d, field_type(field), value, out);
 }
 
 /* Go's field stack also names the structs that are inlined on the way. */
@@ -511,10 +510,8 @@ static struct error *decode_struct(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
-static struct error *decode_type(struct decoder *d, const struct field *field, const struct type *type,
-				 const struct json *value, const struct json **out)
+static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
-	(void)field;
 	*out = value;
 	if (value->type == JSON_NULL && type->form != FORM_STRUCT) {
 		*out = walk_zero(d->arena, type);
@@ -562,7 +559,7 @@ struct error *api_normalize(struct arena *arena, const struct type *type, const 
 			    struct api_notes *notes, const struct json **out)
 {
 	struct decoder d = { .arena = arena, .notes = notes };
-	struct error *err = decode_type(&d, NULL, type, value, out);
+	struct error *err = decode_type(&d, type, value, out);
 
 	buf_fini(&d.path);
 	vec_fini(&d.fields);
