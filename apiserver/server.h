@@ -117,6 +117,8 @@ struct match;
 struct error *match_parse(struct arena *arena, const struct kind *kind, struct str labels, struct str fields,
 			  struct match **out) MUST_CHECK;
 bool match_tree(const struct match *match, const struct json *tree);
+/* The same for a stored value, seen as the kind that was asked for. */
+bool match_value(const struct match *match, struct store_value *value);
 bool match_all(const struct match *match); /* nothing was asked for */
 /* The one name that metadata.name selects, or empty. */
 struct str match_name(const struct match *match);

@@ -361,10 +361,21 @@ static enum task_result start_announcing(struct task *task, void *arg)
 
 		if (write(options->ready_fd, line, strlen(line)) < 0)
 			log_warn("nobody waits for the start", "errno=%d", errno);
-		close(options->ready_fd);
-		cluster->options.ready_fd = -1;
+		if (options->nodes == 0)
+			cluster_nodes_ready(cluster);
 	}
 	return TASK_DONE;
+}
+
+void cluster_nodes_ready(struct cluster *cluster)
+{
+	static const char line[] = "nodes\n";
+
+	if (cluster->options.ready_fd < 0)
+		return;
+	if (write(cluster->options.ready_fd, line, sizeof(line) - 1) < 0)
+		log_warn("nobody waits for the nodes", "errno=%d", errno);
+	auto_close(&cluster->options.ready_fd);
 }
 
 /* --- stop: the undo column, from bottom to top, as a task of its own --- */

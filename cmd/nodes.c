@@ -324,6 +324,17 @@ struct http_client *nodes_kubelet(struct nodes *nodes, struct str name)
 	return m != NULL ? m->client : NULL;
 }
 
+static bool all_ready(struct nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->n; i++) {
+		struct object *node = informer_find(nodes->informer, STR(""), str_from(nodes->machines[i].name));
+
+		if (node == NULL || !condition_true(object_tree(node), "Ready"))
+			return false;
+	}
+	return true;
+}
+
 /* Each node gets a route to the pods of each other one. */
 static void node_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
 {
@@ -333,6 +344,8 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 
 	(void)old;
 	(void)revision;
+	if (nodes->cluster->options.ready_fd >= 0 && all_ready(nodes))
+		cluster_nodes_ready(nodes->cluster);
 	if (owner == NULL || !cidr_parse(json_path_str(object_tree(now), "spec.podCIDR"), &pods))
 		return;
 	for (size_t i = 0; i < nodes->n; i++) {

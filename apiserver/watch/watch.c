@@ -247,8 +247,7 @@ static void end_with(struct watcher *w, struct error *err)
 
 static bool matches(struct watcher *w, struct store_value *value)
 {
-	return value != NULL &&
-	       (match_all(w->match) || match_tree(w->match, object_tree(value_object(w->kind, value))));
+	return value != NULL && match_value(w->match, value);
 }
 
 static void tell_event(struct watcher *w, const struct store_event *event)
