@@ -449,6 +449,8 @@ struct error *cluster_run(const struct cluster_options *options)
 	cluster->arena = arena;
 	cluster->pid_fd = -1;
 	raise_limits();
+	if (options->ready_fd >= 0)
+		(void)fcntl(options->ready_fd, F_SETFD, FD_CLOEXEC); /* who waits must see it close when we die */
 	trace_install_handlers();
 	signal(SIGPIPE, SIG_IGN);
 	loop_init();

@@ -123,13 +123,20 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 static enum task_result find_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
+	struct image_store *images = NULL;
+	struct error *err;
 
+	err = image_store_open(nodes->image_dir, &images);
+	if (err == NULL)
+		err = image_store_add_hello(images);
+	image_store_close(images);
+	if (err != NULL)
+		return task_fail(task, error_context(err, "image store"));
 	nodes->host_rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
 	EACH_MACHINE (nodes, m) {
-		struct error *err = files_mkdir(m->dir, 0700);
-
+		err = files_mkdir(m->dir, 0700);
 		if (err == NULL)
 			err = node_conn_open(m->socket, &m->conn);
 		if (err != NULL && m->conn == NULL)
