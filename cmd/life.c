@@ -213,9 +213,24 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 	return err;
 }
 
+/* Ended, even if its parent has not asked for its status yet. */
 static bool is_gone(int pid)
 {
-	return kill(pid, 0) != 0 && errno == ESRCH;
+	AUTO_BUF struct buf stat = { 0 };
+	char path[64];
+	struct error *err;
+	const char *state;
+
+	if (kill(pid, 0) != 0 && errno == ESRCH)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	err = files_read(path, &stat);
+	if (err != NULL) {
+		error_free(err);
+		return true;
+	}
+	state = strrchr(buf_cstr(&stat), ')');
+	return state != NULL && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
 struct error *life_stop_server(struct arena *arena, const struct profile *profile)

@@ -429,7 +429,8 @@ static enum task_result start_components(struct task *task, void *arg)
 
 static void machine_fini(struct machine *m)
 {
-	http_client_free(m->client);
+	if (m->client != NULL)
+		http_client_free(m->client);
 	node_conn_close(m->conn);
 	auto_close(&m->netns);
 	auto_close(&m->rtnl);
