@@ -104,6 +104,8 @@ struct str object_key(struct arena *arena, const struct kind *kind, struct str n
 struct str list_prefix(struct arena *arena, const struct kind *kind, struct str ns);
 /* The decoded form that is kept with a value; borrowed from the value. */
 struct object *value_object(const struct kind *kind, struct store_value *value);
+/* Moves a reference to the arena. */
+struct object *object_owned(struct arena *arena, struct object *object);
 /* The same as one of the versions it is served in; kept by the arena. */
 struct object *value_served(struct arena *arena, const struct kind *kind, struct store_value *value);
 /* A small reader for plugins: the published tree of another object, or NULL. */
