@@ -712,6 +712,60 @@ static struct error *decode_proto(struct arena *arena, const struct api_body *bo
 	return NULL;
 }
 
+/* ---- notes in the order of the text ---- */
+
+struct places {
+	const struct api_notes *notes;
+	size_t members;              /* seen so far */
+	size_t found[MANY_NOTES];    /* at which of them the note was due; 0: not yet */
+	uint8_t times[MANY_NOTES];
+};
+
+static const char unknown_word[] = "unknown field ", duplicate_word[] = "duplicate field ";
+
+static void member_passed(void *arg, struct str path)
+{
+	struct places *p = arg;
+	AUTO_BUF struct buf quoted = { 0 };
+
+	json_write_string(&quoted, path);
+	p->members++;
+	for (size_t i = 0; i < p->notes->len; i++) {
+		struct str text = p->notes->text[i];
+		bool duplicate = str_has_prefix(text, str_from(duplicate_word));
+		struct str name = str_skip(text, duplicate ? sizeof(duplicate_word) - 1 : sizeof(unknown_word) - 1);
+		if (p->found[i] == 0 && str_eq(name, buf_str(&quoted)) && ++p->times[i] == (duplicate ? 2 : 1))
+			p->found[i] = p->members;
+	}
+}
+
+/* The reader finds duplicate members, the walker unknown ones. Upstream does both in one pass. */
+static void order_notes(struct arena *arena, struct str text, struct api_notes *notes)
+{
+	struct places p = { .notes = notes };
+	struct json_options options = { .member = member_passed, .arg = &p };
+	const struct json *ignored;
+	bool unknown = false, duplicate = false;
+
+	for (size_t i = 0; i < notes->len; i++) {
+		unknown |= str_has_prefix(notes->text[i], str_from(unknown_word));
+		duplicate |= str_has_prefix(notes->text[i], str_from(duplicate_word));
+	}
+	if (!unknown || !duplicate)
+		return;
+	AUTO_ERROR err = json_read(arena, text, &options, &ignored);
+	for (size_t i = 1; i < notes->len && err == NULL; i++) {
+		for (size_t k = i; k > 0 && p.found[k] < p.found[k - 1]; k--) {
+			struct str note = notes->text[k];
+			size_t place = p.found[k];
+			notes->text[k] = notes->text[k - 1];
+			notes->text[k - 1] = note;
+			p.found[k] = p.found[k - 1];
+			p.found[k - 1] = place;
+		}
+	}
+}
+
 struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes,
 			 const struct json **out)
 {
@@ -732,6 +786,8 @@ struct error *api_decode(struct arena *arena, const struct api_body *body, struc
 		err = api_normalize(arena, type, raw, notes, out);
 		if (err != NULL)
 			return not_handled(body, wanted_version(body), kind.len != 0 ? kind : body_kind(body), err);
+		if (notes != NULL && body->media == API_JSON)
+			order_notes(arena, body->text, notes);
 	}
 	if (err == NULL && body->kind != NULL)
 		*out = api_with_kind(arena, *out, body->kind);

@@ -13,17 +13,19 @@
 static const struct json *stripped(struct arena *arena, const struct json *value)
 {
 	struct json_builder b = { .arena = arena };
-	const struct json *wrapped = json_get(value, "allOf");
 
-	if (json_len(value) == 1 && json_is(wrapped, JSON_ARRAY))
-		return stripped(arena, json_at(wrapped, 0));
 	JSON_EACH (value, it) {
 		if (value->type == JSON_ARRAY)
 			json_builder_item(&b, stripped(arena, it.value));
 		else if (!str_is(it.key, "description") || !json_is(it.value, JSON_STRING))
 			json_builder_member(&b, it.key, stripped(arena, it.value));
 	}
-	return json_is(value, JSON_OBJECT) ? json_builder_object(&b) : json_is(value, JSON_ARRAY) ? json_builder_array(&b) : value;
+	if (value->type == JSON_ARRAY)
+		return json_builder_array(&b);
+	if (value->type != JSON_OBJECT)
+		return value;
+	const struct json *object = json_builder_object(&b), *wrapped = json_get(object, "allOf");
+	return json_len(object) == 1 && json_is(wrapped, JSON_ARRAY) ? json_at(wrapped, 0) : object;
 }
 
 /* Which kinds an option may be sent as: upstream also names versions that are not served. */
