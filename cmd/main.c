@@ -7,10 +7,16 @@
 #include "cmd/cmd.h"
 #include "cmd/ui.h"
 
-extern const struct command version_command, server_command, node_command, oci_command, help_command;
+extern const struct command start_command, stop_command, delete_command, status_command, profile_list_command,
+	profile_command, node_list_command, node_start_command, node_stop_command, image_load_command, image_ls_command,
+	image_rm_command, logs_command, kubeconfig_command, doctor_command, version_command, completion_command, server_command,
+	node_command, oci_command, hello_command, help_command;
 
 const struct command *const commands[] = {
-	&version_command, &help_command, &server_command, &oci_command, &node_command,
+	&start_command, &stop_command, &delete_command, &status_command, &profile_list_command, &profile_command,
+	&node_list_command, &node_start_command, &node_stop_command, &image_load_command, &image_ls_command,
+	&image_rm_command, &logs_command, &kubeconfig_command, &doctor_command, &version_command, &completion_command,
+	&help_command, &server_command, &oci_command, &node_command, &hello_command,
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);
 

@@ -123,13 +123,20 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 static enum task_result find_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
+	struct image_store *images = NULL;
+	struct error *err;
 
+	err = image_store_open(nodes->image_dir, &images);
+	if (err == NULL)
+		err = image_store_add_hello(images);
+	image_store_close(images);
+	if (err != NULL)
+		return task_fail(task, error_context(err, "image store"));
 	nodes->host_rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
 	EACH_MACHINE (nodes, m) {
-		struct error *err = disk_mkdir(m->dir, 0700);
-
+		err = files_mkdir(m->dir, 0700);
 		if (err == NULL)
 			err = node_conn_open(m->socket, &m->conn);
 		if (err != NULL && m->conn == NULL)
@@ -170,7 +177,7 @@ static struct error *start_process(struct task *task, struct machine *m)
 		argv[n++] = "--images";
 		argv[n++] = nodes->image_dir;
 		argv[n++] = "--cgroup";
-		argv[n++] = arena_printf(arena, "monokube-%s", m->name);
+		argv[n++] = arena_printf(arena, "monokube/%s/%s", nodes->cluster->options.name, m->name);
 	}
 	argv[n] = NULL;
 	task_hold(task);
@@ -324,6 +331,17 @@ struct http_client *nodes_kubelet(struct nodes *nodes, struct str name)
 	return m != NULL ? m->client : NULL;
 }
 
+static bool all_ready(struct nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->n; i++) {
+		struct object *node = informer_find(nodes->informer, STR(""), str_from(nodes->machines[i].name));
+
+		if (node == NULL || !condition_true(object_tree(node), "Ready"))
+			return false;
+	}
+	return true;
+}
+
 /* Each node gets a route to the pods of each other one. */
 static void node_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
 {
@@ -333,6 +351,8 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 
 	(void)old;
 	(void)revision;
+	if (nodes->cluster->options.ready_fd >= 0 && all_ready(nodes))
+		cluster_nodes_ready(nodes->cluster);
 	if (owner == NULL || !cidr_parse(json_path_str(object_tree(now), "spec.podCIDR"), &pods))
 		return;
 	for (size_t i = 0; i < nodes->n; i++) {
@@ -409,7 +429,8 @@ static enum task_result start_components(struct task *task, void *arg)
 
 static void machine_fini(struct machine *m)
 {
-	http_client_free(m->client);
+	if (m->client != NULL)
+		http_client_free(m->client);
 	node_conn_close(m->conn);
 	auto_close(&m->netns);
 	auto_close(&m->rtnl);

@@ -9,7 +9,6 @@
  *	    admin.conf      a kubeconfig
  *	    server.log      of the server
  *	    server.pid      of a running server; locked by it, so a stale one is known as such
- *	    control         unix socket on which the running server answers status and stop
  *	    hub.sock        of the hub
  *	    nodes/NODE/     root/: the node's file system; node.sock, node.log
  */
@@ -21,6 +20,7 @@
 struct profile {
 	const char *name;
 	const char *dir;
+	const char *images;  /* the store that all profiles share */
 	/* config.json */
 	int64_t nodes;
 	int64_t port;        /* of the API server on the host's loopback; 0: not chosen yet */

@@ -57,6 +57,9 @@ static struct error *run(struct args *args)
 	if (nodes != 0 || flag_text(args, "slot") != NULL)
 		options.slot = (int)flag_number(args, "slot");
 	options.write_kubeconfig = flag_text(args, "write-kubeconfig");
+	options.image_dir = flag_text(args, "images");
+	if (options.image_dir == NULL)
+		options.image_dir = arena_printf(args->arena, "%s/images", options.dir);
 	options.ready_fd = flag_text(args, "ready-fd") != NULL ? (int)flag_number(args, "ready-fd") : -1;
 	log_open(STDERR_FILENO, args->verbose ? LOG_DEBUG : LOG_INFO);
 	return cluster_run(&options);
@@ -73,6 +76,7 @@ const struct command server_command = {
 		{ "nodes", 'n', FLAG_NUMBER, "1", "local nodes; 0: API server and controllers only" },
 		{ "slot", 0, FLAG_NUMBER, NULL, "which network: 192.168.(49+N).0/24" },
 		{ "write-kubeconfig", 0, FLAG_TEXT, NULL, "where to put a kubeconfig" },
+		{ "images", 0, FLAG_TEXT, NULL, "image store (default: DATA/images)" },
 		{ "ready-fd", 0, FLAG_NUMBER, NULL, "descriptor that gets a line when the cluster answers" },
 		{ NULL, 0, FLAG_TEXT, NULL, NULL },
 	},

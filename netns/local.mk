@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libnetns.a
 libnetns_a_SOURCES = \
+	netns/flows.c \
 	netns/links.c netns/netns.h \
 	netns/message.c netns/message.h \
 	netns/nft.c

@@ -95,6 +95,8 @@ enum nft_key {
 	NFT_KEY_PROTO_PORT,      /* protocol . destination port */
 	NFT_KEY_ADDR_ADDR,       /* source address . destination address */
 	NFT_KEY_ADDR_PREFIX,     /* an address, matched against prefixes (interval set) */
+	NFT_KEY_ADDR,            /* destination address */
+	NFT_KEY_SOURCE,          /* source address */
 };
 
 struct nft_endpoint {
@@ -111,6 +113,8 @@ void nft_batch_free(struct nft_batch *batch);
 void nft_table_reset(struct nft_batch *batch, const char *table);
 void nft_table_delete(struct nft_batch *batch, const char *table); /* harmless when absent */
 void nft_chain(struct nft_batch *batch, const char *table, const char *chain);
+void nft_chain_flush(struct nft_batch *batch, const char *table, const char *chain);  /* its rules go */
+void nft_chain_delete(struct nft_batch *batch, const char *table, const char *chain); /* empty, and nothing leads to it */
 void nft_base_chain(struct nft_batch *batch, const char *table, const char *chain, enum nft_type type,
 		    enum nft_hook hook, int priority);
 
@@ -121,9 +125,11 @@ struct nft_set {
 	enum nft_key key;
 	int family;
 	bool verdicts;
+	int64_t timeout_ms; /* not 0: rules put elements in (nft_remember), which go after that time without use */
 };
 
 void nft_set(struct nft_batch *batch, const struct nft_set *set);
+void nft_set_delete(struct nft_batch *batch, const struct nft_set *set); /* no rule may use it any more */
 struct nft_element {
 	struct ip ip;         /* ADDR…: the (source) address */
 	struct ip ip2;        /* ADDR_ADDR: the destination */
@@ -133,6 +139,7 @@ struct nft_element {
 	const char *chain;    /* of a map: where to go */
 };
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n);
+void nft_set_remove(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n);
 
 /* One rule: begin, matches, one action, end. */
 void nft_rule_begin(struct nft_batch *batch, const char *table, const char *chain);
@@ -148,6 +155,8 @@ void nft_match_mark(struct nft_batch *batch, uint32_t mark);
 void nft_match_dnat(struct nft_batch *batch);                /* the connection was redirected */
 void nft_match_established(struct nft_batch *batch);         /* established or related */
 void nft_lookup(struct nft_batch *batch, const struct nft_set *set, bool negate); /* goes on, or goes to the map's chain */
+void nft_match_chance(struct nft_batch *batch, uint32_t n);   /* one packet in n, at random */
+void nft_remember(struct nft_batch *batch, const struct nft_set *set); /* puts the packet's key into a set with a timeout */
 void nft_set_mark(struct nft_batch *batch, uint32_t mark);
 void nft_jump(struct nft_batch *batch, const char *chain);
 void nft_goto(struct nft_batch *batch, const char *chain);
@@ -157,6 +166,7 @@ void nft_return(struct nft_batch *batch);
 void nft_reject(struct nft_batch *batch); /* answers with ICMP port unreachable */
 void nft_reset(struct nft_batch *batch);  /* answers with a TCP reset; after nft_match_protocol(IPPROTO_TCP) */
 void nft_masquerade(struct nft_batch *batch);
+void nft_snat(struct nft_batch *batch, struct ip source);
 /* To one of n endpoints by chance, all of one family. */
 void nft_dnat(struct nft_batch *batch, const char *table, const struct nft_endpoint *endpoints, size_t n);
 
@@ -168,5 +178,20 @@ struct error *nft_apply(int nfnl, struct nft_batch *batch) MUST_CHECK;
 struct error *nft_subscribe(int nfnl) MUST_CHECK;
 /* Reads what a subscribed socket tells; *gone is set when someone deleted the table. */
 struct error *nft_read_changes(int nfnl, const char *table, bool *gone) MUST_CHECK;
+struct error *nft_table_exists(int nfnl, const char *table, bool *exists) MUST_CHECK;
+
+/* --- connections that the kernel tracks --------------------------------------------------------------------------- */
+
+struct net_flow {
+	uint8_t protocol;
+	struct ip from, to;   /* as it was sent */
+	uint16_t to_port;
+	struct ip answers;    /* who answers: after redirection */
+	uint16_t answers_port;
+};
+
+/* Forgets the flows of a protocol that fn chooses: their next packet is a new one. nfnl as above, not subscribed. */
+struct error *net_flows_forget(int nfnl, uint8_t protocol, bool (*fn)(void *arg, const struct net_flow *flow), void *arg)
+	MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 #include "netns/netns.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -17,11 +18,14 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "netns/message.h"
+
 #define KEY_REG NFT_REG32_00
 #define DATA_REG NFT_REG32_08
 #define REG_BYTES 4
 #define ELEMENTS_PER_MESSAGE 100
 #define MAX_NEST 8
+#define REMEMBERED 65535 /* elements of a set that rules fill */
 
 /* What nft(8) calls the types, so that it can print the sets: a concatenation has six bits for each. */
 enum { TYPE_INTEGER = 4, TYPE_IPV4 = 7, TYPE_IPV6 = 8, TYPE_PROTOCOL = 12, TYPE_PORT = 13, TYPE_BITS = 6 };
@@ -200,6 +204,22 @@ void nft_chain(struct nft_batch *batch, const char *table, const char *chain)
 	nft_base_chain(batch, table, chain, NFT_FILTER, NFT_HOOK_NONE, 0);
 }
 
+void nft_chain_flush(struct nft_batch *batch, const char *table, const char *chain)
+{
+	request_begin(batch, NFT_MSG_DELRULE, 0);
+	put_text(batch, NFTA_RULE_TABLE, table);
+	put_text(batch, NFTA_RULE_CHAIN, chain);
+	message_end(batch);
+}
+
+void nft_chain_delete(struct nft_batch *batch, const char *table, const char *chain)
+{
+	request_begin(batch, NFT_MSG_DELCHAIN, 0);
+	put_text(batch, NFTA_CHAIN_TABLE, table);
+	put_text(batch, NFTA_CHAIN_NAME, chain);
+	message_end(batch);
+}
+
 static uint32_t addr_bytes(int family)
 {
 	return family == 6 ? 16 : 4;
@@ -211,7 +231,9 @@ static uint32_t key_bytes(const struct nft_set *set)
 	case NFT_KEY_ADDR_PROTO_PORT: return addr_bytes(set->family) + 2 * REG_BYTES;
 	case NFT_KEY_PROTO_PORT: return 2 * REG_BYTES;
 	case NFT_KEY_ADDR_ADDR: return 2 * addr_bytes(set->family);
-	case NFT_KEY_ADDR_PREFIX: return addr_bytes(set->family);
+	case NFT_KEY_ADDR_PREFIX:
+	case NFT_KEY_ADDR:
+	case NFT_KEY_SOURCE: return addr_bytes(set->family);
 	}
 	return 0;
 }
@@ -224,14 +246,17 @@ static uint32_t key_type(const struct nft_set *set)
 	case NFT_KEY_ADDR_PROTO_PORT: return (addr << TYPE_BITS | TYPE_PROTOCOL) << TYPE_BITS | TYPE_PORT;
 	case NFT_KEY_PROTO_PORT: return TYPE_PROTOCOL << TYPE_BITS | TYPE_PORT;
 	case NFT_KEY_ADDR_ADDR: return addr << TYPE_BITS | addr;
-	case NFT_KEY_ADDR_PREFIX: return addr;
+	case NFT_KEY_ADDR_PREFIX:
+	case NFT_KEY_ADDR:
+	case NFT_KEY_SOURCE: return addr;
 	}
 	return 0;
 }
 
 void nft_set(struct nft_batch *batch, const struct nft_set *set)
 {
-	uint32_t flags = (set->verdicts ? NFT_SET_MAP : 0) | (set->key == NFT_KEY_ADDR_PREFIX ? NFT_SET_INTERVAL : 0);
+	uint32_t flags = (set->verdicts ? NFT_SET_MAP : 0) | (set->key == NFT_KEY_ADDR_PREFIX ? NFT_SET_INTERVAL : 0) |
+			 (set->timeout_ms != 0 ? NFT_SET_TIMEOUT | NFT_SET_EVAL : 0);
 
 	request_begin(batch, NFT_MSG_NEWSET, NLM_F_CREATE);
 	put_text(batch, NFTA_SET_TABLE, set->table);
@@ -242,6 +267,22 @@ void nft_set(struct nft_batch *batch, const struct nft_set *set)
 	if (set->verdicts)
 		put_u32(batch, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	put_u32(batch, NFTA_SET_ID, ++batch->next_set_id);
+	if (set->timeout_ms != 0) {
+		uint64_t timeout = htobe64((uint64_t)set->timeout_ms);
+
+		put(batch, NFTA_SET_TIMEOUT, &timeout, sizeof(timeout));
+		nest_begin(batch, NFTA_SET_DESC);
+		put_u32(batch, NFTA_SET_DESC_SIZE, REMEMBERED);
+		nest_end(batch);
+	}
+	message_end(batch);
+}
+
+void nft_set_delete(struct nft_batch *batch, const struct nft_set *set)
+{
+	request_begin(batch, NFT_MSG_DELSET, 0);
+	put_text(batch, NFTA_SET_TABLE, set->table);
+	put_text(batch, NFTA_SET_NAME, set->name);
 	message_end(batch);
 }
 
@@ -261,7 +302,7 @@ static struct key key_of(const struct nft_set *set, const struct nft_element *el
 	struct key key = { .len = 0 };
 	uint16_t port = htons(element->port);
 
-	if (set->key == NFT_KEY_ADDR_PROTO_PORT || set->key == NFT_KEY_ADDR_ADDR)
+	if (set->key != NFT_KEY_PROTO_PORT)
 		key_add(&key, element->ip.bytes, addr_bytes(set->family));
 	if (set->key == NFT_KEY_ADDR_ADDR)
 		key_add(&key, element->ip2.bytes, addr_bytes(set->family));
@@ -295,11 +336,14 @@ static void put_prefix(struct nft_batch *batch, const struct nft_element *elemen
 		put_element(batch, after.bytes, len, NFT_SET_ELEM_INTERVAL_END, NULL);
 }
 
-void nft_set_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n)
+static void elements_message(struct nft_batch *batch, int type, const struct nft_set *set, const struct nft_element *elements,
+			     size_t n)
 {
+	bool add = type == NFT_MSG_NEWSETELEM;
+
 	for (size_t i = 0; i < n; i++) {
 		if (i % ELEMENTS_PER_MESSAGE == 0) {
-			request_begin(batch, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+			request_begin(batch, type, add ? NLM_F_CREATE : 0);
 			put_text(batch, NFTA_SET_ELEM_LIST_TABLE, set->table);
 			put_text(batch, NFTA_SET_ELEM_LIST_SET, set->name);
 			nest_begin(batch, NFTA_SET_ELEM_LIST_ELEMENTS);
@@ -309,13 +353,23 @@ void nft_set_add(struct nft_batch *batch, const struct nft_set *set, const struc
 		} else {
 			struct key key = key_of(set, &elements[i]);
 
-			put_element(batch, key.bytes, key.len, 0, set->verdicts ? elements[i].chain : NULL);
+			put_element(batch, key.bytes, key.len, 0, add && set->verdicts ? elements[i].chain : NULL);
 		}
 		if (i % ELEMENTS_PER_MESSAGE == ELEMENTS_PER_MESSAGE - 1 || i + 1 == n) {
 			nest_end(batch);
 			message_end(batch);
 		}
 	}
+}
+
+void nft_set_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n)
+{
+	elements_message(batch, NFT_MSG_NEWSETELEM, set, elements, n);
+}
+
+void nft_set_remove(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n)
+{
+	elements_message(batch, NFT_MSG_DELSETELEM, set, elements, n);
 }
 
 /* --- rules: a list of expressions --- */
@@ -498,13 +552,15 @@ void nft_match_established(struct nft_batch *batch)
 	match_ct_bits(batch, NFT_CT_STATE, 1U << 1 | 1U << 2); /* established, related */
 }
 
-void nft_lookup(struct nft_batch *batch, const struct nft_set *set, bool negate)
+/* The key that a set looks for, into consecutive registers. */
+static void load_key(struct nft_batch *batch, const struct nft_set *set)
 {
+	bool source = set->key == NFT_KEY_ADDR_ADDR || set->key == NFT_KEY_SOURCE;
 	uint32_t reg = KEY_REG;
 
 	if (set->key != NFT_KEY_PROTO_PORT) {
 		nft_match_family(batch, set->family);
-		load_addr(batch, set->key == NFT_KEY_ADDR_ADDR ? NFT_SRC : NFT_DST, set->family, reg);
+		load_addr(batch, source ? NFT_SRC : NFT_DST, set->family, reg);
 		reg += addr_bytes(set->family) / REG_BYTES;
 	}
 	if (set->key == NFT_KEY_ADDR_ADDR)
@@ -513,6 +569,11 @@ void nft_lookup(struct nft_batch *batch, const struct nft_set *set, bool negate)
 		load_meta(batch, NFT_META_L4PROTO, reg);
 		load_port(batch, reg + 1);
 	}
+}
+
+void nft_lookup(struct nft_batch *batch, const struct nft_set *set, bool negate)
+{
+	load_key(batch, set);
 	expr_begin(batch, "lookup");
 	put_text(batch, NFTA_LOOKUP_SET, set->name);
 	put_u32(batch, NFTA_LOOKUP_SREG, KEY_REG);
@@ -521,6 +582,34 @@ void nft_lookup(struct nft_batch *batch, const struct nft_set *set, bool negate)
 	if (negate)
 		put_u32(batch, NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 	expr_end(batch);
+}
+
+void nft_remember(struct nft_batch *batch, const struct nft_set *set)
+{
+	load_key(batch, set);
+	expr_begin(batch, "dynset");
+	put_text(batch, NFTA_DYNSET_SET_NAME, set->name);
+	put_u32(batch, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	put_u32(batch, NFTA_DYNSET_SREG_KEY, KEY_REG);
+	expr_end(batch);
+}
+
+static void load_random(struct nft_batch *batch, uint32_t below)
+{
+	expr_begin(batch, "numgen");
+	put_u32(batch, NFTA_NG_DREG, KEY_REG);
+	put_u32(batch, NFTA_NG_MODULUS, below);
+	put_u32(batch, NFTA_NG_TYPE, NFT_NG_RANDOM);
+	put_u32(batch, NFTA_NG_OFFSET, 0);
+	expr_end(batch);
+}
+
+void nft_match_chance(struct nft_batch *batch, uint32_t n)
+{
+	uint32_t zero = 0;
+
+	load_random(batch, n);
+	compare(batch, &zero, sizeof(zero), false);
 }
 
 void nft_set_mark(struct nft_batch *batch, uint32_t mark)
@@ -595,6 +684,24 @@ void nft_masquerade(struct nft_batch *batch)
 	expr_end(batch);
 }
 
+static void load_value(struct nft_batch *batch, uint32_t reg, const void *data, size_t len)
+{
+	expr_begin(batch, "immediate");
+	put_u32(batch, NFTA_IMMEDIATE_DREG, reg);
+	put_value(batch, NFTA_IMMEDIATE_DATA, data, len);
+	expr_end(batch);
+}
+
+void nft_snat(struct nft_batch *batch, struct ip source)
+{
+	load_value(batch, DATA_REG, source.bytes, addr_bytes(source.family));
+	expr_begin(batch, "nat");
+	put_u32(batch, NFTA_NAT_TYPE, NFT_NAT_SNAT);
+	put_u32(batch, NFTA_NAT_FAMILY, source.family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4);
+	put_u32(batch, NFTA_NAT_REG_ADDR_MIN, DATA_REG);
+	expr_end(batch);
+}
+
 /* An anonymous map from 0…n-1 to address . port. Its message must stand before the rule's, so the batch is cut open
  * at the rule and sewn together again. */
 static uint32_t endpoint_map(struct nft_batch *batch, const char *table, const struct nft_endpoint *endpoints, size_t n)
@@ -655,28 +762,37 @@ static uint32_t endpoint_map(struct nft_batch *batch, const char *table, const s
 	return id;
 }
 
-void nft_dnat(struct nft_batch *batch, const char *table, const struct nft_endpoint *endpoints, size_t n)
+static void choose_endpoint(struct nft_batch *batch, const char *table, const struct nft_endpoint *endpoints, size_t n)
 {
 	uint32_t id = endpoint_map(batch, table, endpoints, n);
-	int family = endpoints[0].ip.family;
 
-	expr_begin(batch, "numgen");
-	put_u32(batch, NFTA_NG_DREG, KEY_REG);
-	put_u32(batch, NFTA_NG_MODULUS, (uint32_t)n);
-	put_u32(batch, NFTA_NG_TYPE, NFT_NG_RANDOM);
-	put_u32(batch, NFTA_NG_OFFSET, 0);
-	expr_end(batch);
+	load_random(batch, (uint32_t)n);
 	expr_begin(batch, "lookup");
 	put_text(batch, NFTA_LOOKUP_SET, "__map%d");
 	put_u32(batch, NFTA_LOOKUP_SREG, KEY_REG);
 	put_u32(batch, NFTA_LOOKUP_DREG, DATA_REG);
 	put_u32(batch, NFTA_LOOKUP_SET_ID, id);
 	expr_end(batch);
+}
+
+void nft_dnat(struct nft_batch *batch, const char *table, const struct nft_endpoint *endpoints, size_t n)
+{
+	int family = endpoints[0].ip.family;
+	uint32_t port_reg = DATA_REG + addr_bytes(family) / REG_BYTES;
+
+	if (n == 1) {
+		uint16_t port = htons(endpoints[0].port);
+
+		load_value(batch, DATA_REG, endpoints[0].ip.bytes, addr_bytes(family));
+		load_value(batch, port_reg, &port, sizeof(port));
+	} else {
+		choose_endpoint(batch, table, endpoints, n);
+	}
 	expr_begin(batch, "nat");
 	put_u32(batch, NFTA_NAT_TYPE, NFT_NAT_DNAT);
 	put_u32(batch, NFTA_NAT_FAMILY, family == 6 ? NFPROTO_IPV6 : NFPROTO_IPV4);
 	put_u32(batch, NFTA_NAT_REG_ADDR_MIN, DATA_REG);
-	put_u32(batch, NFTA_NAT_REG_PROTO_MIN, DATA_REG + addr_bytes(family) / REG_BYTES);
+	put_u32(batch, NFTA_NAT_REG_PROTO_MIN, port_reg);
 	expr_end(batch);
 }
 
@@ -779,4 +895,20 @@ struct error *nft_read_changes(int nfnl, const char *table, bool *gone)
 		for (int left = (int)n; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
 			note_change(message, table, gone);
 	}
+}
+
+struct error *nft_table_exists(int nfnl, const char *table, bool *exists)
+{
+	struct error *err;
+	void *header;
+	struct nl_msg *msg = message_new(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, sizeof(struct nfgenmsg), &header);
+	int code = 0;
+
+	((struct nfgenmsg *)header)->nfgen_family = NFPROTO_INET;
+	nla_put_string(msg, NFTA_TABLE_NAME, table);
+	err = message_ask(nfnl, msg, &code, NULL, NULL);
+	if (err == NULL && code != 0 && code != ENOENT)
+		err = error_errno(code, "look for table %s", table);
+	*exists = code == 0;
+	return err;
 }

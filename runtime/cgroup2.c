@@ -40,13 +40,22 @@ static struct error *v2_made(struct cgroup_root *root, const struct cgroup_hiera
 	return NULL;
 }
 
+/* A controller that this machine lacks limits nothing: HELLO tells which (node_root.c). */
+static struct error *forgive(struct error *err)
+{
+	if (err == NULL || err->kind != ERR_NOT_FOUND)
+		return err;
+	error_free(err);
+	return NULL;
+}
+
 static struct error *set(struct cgroup_root *root, const char *path, const char *file, int64_t value)
 {
 	if (value == 0)
 		return NULL;
 	if (value < 0)
-		return cgroup_write(&root->hierarchies[0], path, file, "max");
-	return cgroup_write(&root->hierarchies[0], path, file, "%lld", (long long)value);
+		return forgive(cgroup_write(&root->hierarchies[0], path, file, "max"));
+	return forgive(cgroup_write(&root->hierarchies[0], path, file, "%lld", (long long)value));
 }
 
 static struct error *limit_cpu(struct cgroup_root *root, const char *path, const struct runtime_limits *limits)
@@ -58,8 +67,8 @@ static struct error *limit_cpu(struct cgroup_root *root, const char *path, const
 	if (err != NULL || limits->cpu_quota == 0)
 		return err;
 	if (limits->cpu_quota < 0)
-		return cgroup_write(h, path, "cpu.max", "max %llu", period);
-	return cgroup_write(h, path, "cpu.max", "%lld %llu", (long long)limits->cpu_quota, period);
+		return forgive(cgroup_write(h, path, "cpu.max", "max %llu", period));
+	return forgive(cgroup_write(h, path, "cpu.max", "%lld %llu", (long long)limits->cpu_quota, period));
 }
 
 static struct error *limit_memory(struct cgroup_root *root, const char *path, const struct runtime_limits *limits)
@@ -75,11 +84,8 @@ static struct error *limit_memory(struct cgroup_root *root, const char *path, co
 				       limits->memory_swap - limits->memory :
 				       0;
 
-		err = cgroup_write(&root->hierarchies[0], path, "memory.swap.max", "%lld", (long long)swap);
-	}
-	if (err != NULL && err->kind == ERR_NOT_FOUND && limits->memory_swap != 0 && limits->memory == 0) {
-		error_free(err); /* a kernel without swap accounting */
-		err = NULL;
+		/* nor is there such a file where the kernel does not count swap */
+		err = forgive(cgroup_write(&root->hierarchies[0], path, "memory.swap.max", "%lld", (long long)swap));
 	}
 	return err;
 }
@@ -94,9 +100,9 @@ static struct error *v2_limit(struct cgroup_root *root, const char *path, const 
 	if (err == NULL)
 		err = set(root, path, "pids.max", limits->pids);
 	if (err == NULL && limits->cpus != NULL)
-		err = cgroup_write(h, path, "cpuset.cpus", "%s", limits->cpus);
+		err = forgive(cgroup_write(h, path, "cpuset.cpus", "%s", limits->cpus));
 	if (err == NULL && limits->mems != NULL)
-		err = cgroup_write(h, path, "cpuset.mems", "%s", limits->mems);
+		err = forgive(cgroup_write(h, path, "cpuset.mems", "%s", limits->mems));
 	for (size_t i = 0; i < limits->n_unified && err == NULL; i++) {
 		const char *file = limits->unified[i].key;
 

@@ -508,8 +508,9 @@ static void node_fini(struct node *node)
 		seccomp_program_fini(&p->program);
 		free(p);
 	}
-	MAP_EACH (&node->layers, it)
-		free(it->value);
+	MAP_EACH (&node->image_mounts, it)
+		image_mount_free(node, map_take(&node->image_mounts, it->key));
+	map_fini(&node->image_mounts);
 	map_fini(&node->layers);
 	map_fini(&node->containers);
 	map_fini(&node->sandboxes);

@@ -60,7 +60,7 @@ struct node_hello_reply {
 	int64_t started_at;   /* ns since 1970 */
 	bool hub;
 	bool cgroup_v2;
-	bool overlay;          /* false: layers are copied (no overlay on this file system) */
+	bool overlay;          /* false: writable layers are kept in memory (its directory takes no overlay) */
 	const char **missing;  /* features this machine lacks, in words */
 	size_t n_missing;
 };

@@ -72,6 +72,8 @@ static struct error *save(struct container *c)
 
 	container_describe(c, &status);
 	c->record.status = status;
+	if (c->state.state == C_CREATED) /* never ran: a node that starts forgets it anyway */
+		return record_note(c->dir, "state", &wire_node_container_record, &c->record);
 	return record_write(c->dir, "state", &wire_node_container_record, &c->record);
 }
 
@@ -93,18 +95,21 @@ static struct container *container_new(struct node *node)
 
 /* --- layers in use: others must not remove them --- */
 
-static void unlock_layers(struct container *c)
+static void unlock_layer(struct node *node, const char *path)
 {
-	for (size_t i = 0; i < c->n_locked; i++) {
-		struct node_layer_lock *lock = map_find(&c->node->layers, str_from(c->locked[i]));
+	struct node_layer_lock *lock = map_find(&node->layers, str_from(path));
 
-		if (lock == NULL || --lock->users != 0)
-			continue;
-		close(lock->fd);
-		map_take(&c->node->layers, str_from(c->locked[i]));
-		free(lock);
-	}
-	c->n_locked = 0;
+	if (lock == NULL || --lock->users != 0)
+		return;
+	close(lock->fd);
+	map_take(&node->layers, str_from(path));
+	free(lock);
+}
+
+void layers_unlock(struct node *node, const char *const *layers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		unlock_layer(node, layers[i]);
 }
 
 static struct error *lock_layer(struct node *node, const char *path)
@@ -130,17 +135,32 @@ static struct error *lock_layer(struct node *node, const char *path)
 	return NULL;
 }
 
-static struct error *lock_layers(struct container *c)
+struct error *layers_lock(struct node *node, const char *const *layers, size_t n)
 {
-	c->locked = ARENA_ARRAY(c->arena, const char *, c->request.spec.n_layers + 1);
-	for (size_t i = 0; i < c->request.spec.n_layers; i++) {
-		struct error *err = lock_layer(c->node, c->request.spec.layers[i]);
+	for (size_t i = 0; i < n; i++) {
+		struct error *err = lock_layer(node, layers[i]);
 
-		if (err != NULL)
+		if (err != NULL) {
+			layers_unlock(node, layers, i);
 			return err;
-		c->locked[c->n_locked++] = c->request.spec.layers[i];
+		}
 	}
 	return NULL;
+}
+
+static struct error *lock_layers(struct container *c)
+{
+	struct error *err = layers_lock(c->node, c->request.spec.layers, c->request.spec.n_layers);
+
+	c->layers_locked = err == NULL;
+	return err;
+}
+
+static void unlock_layers(struct container *c)
+{
+	if (c->layers_locked)
+		layers_unlock(c->node, c->request.spec.layers, c->request.spec.n_layers);
+	c->layers_locked = false;
 }
 
 /* --- the end of everything a container holds --- */
@@ -251,6 +271,21 @@ static struct error *join_pid_of(struct container *c, int *pid_ns)
 	return NULL;
 }
 
+/* An image that says nothing of PATH gets the usual one, as from containerd. */
+static void add_path(struct arena *arena, struct runtime_spec *spec)
+{
+	const char **env = ARENA_ARRAY(arena, const char *, spec->n_env + 2);
+
+	for (size_t i = 0; i < spec->n_env; i++) {
+		if (strncmp(spec->env[i], "PATH=", 5) == 0)
+			return;
+		env[i + 1] = spec->env[i];
+	}
+	env[0] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	spec->env = env;
+	spec->n_env++;
+}
+
 /* What the spec says about paths and namespaces is the node's to fill in. */
 static struct error *complete_spec(struct container *c, int *pid_ns)
 {
@@ -260,6 +295,7 @@ static struct error *complete_spec(struct container *c, int *pid_ns)
 	char path[PATH_MAX];
 
 	*spec = c->request.spec;
+	add_path(c->arena, spec);
 	if (spec->n_layers != 0) {
 		upper_path(path, c, "rootfs");
 		spec->rootfs = arena_strdup(c->arena, path);

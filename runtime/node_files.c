@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -182,6 +183,35 @@ static struct error *mount_volume(const struct node_mount *request)
 	return NULL;
 }
 
+void image_mount_free(struct node *node, struct image_mount *m)
+{
+	if (m == NULL)
+		return;
+	layers_unlock(node, m->request.layers, m->request.n_layers);
+	arena_free(m->arena);
+	free(m);
+}
+
+/* The layers of an image volume are in use as those of a container are. */
+static struct error *mount_image(struct node *node, const struct node_mount *request)
+{
+	struct image_mount *m;
+	struct error *err = layers_lock(node, request->layers, request->n_layers);
+
+	if (err != NULL)
+		return err;
+	err = mount_volume(request);
+	if (err != NULL) {
+		layers_unlock(node, request->layers, request->n_layers);
+		return err;
+	}
+	m = xcalloc(1, sizeof(*m));
+	m->arena = arena_new();
+	wire_copy(m->arena, &wire_node_mount, request, &m->request);
+	image_mount_free(node, map_set(&node->image_mounts, str_from(request->path), m));
+	return NULL;
+}
+
 void op_mount(struct node *node, struct node_call *call, const struct node_mount *request)
 {
 	struct error *err = NULL;
@@ -189,7 +219,7 @@ void op_mount(struct node *node, struct node_call *call, const struct node_mount
 	if (request->path == NULL || request->path[0] != '/' || request->kind == NULL)
 		err = error_new(ERR_INVALID, "a mount needs a kind and an absolute path");
 	if (err == NULL)
-		err = mount_volume(request);
+		err = strcmp(request->kind, "image") == 0 ? mount_image(node, request) : mount_volume(request);
 	if (err != NULL)
 		call_fail(node, call, NODE_STEP_MOUNT, error_context(err, "mount at %s", request->path != NULL ? request->path : ""));
 	else
@@ -205,6 +235,8 @@ void op_unmount(struct node *node, struct node_call *call, const struct node_ref
 	/* what is no mount point, or not there, needs no unmounting */
 	else if (umount2(request->id, MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT)
 		err = error_errno(errno, "unmount %s", request->id);
+	else
+		image_mount_free(node, map_take(&node->image_mounts, str_from(request->id)));
 	if (err != NULL)
 		call_fail(node, call, NODE_STEP_MOUNT, err);
 	else

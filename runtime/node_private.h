@@ -73,6 +73,11 @@ struct node_layer_lock { /* a directory of the image store in use: shared flock 
 	int users;
 };
 
+struct image_mount {
+	struct arena *arena;
+	struct node_mount request;
+};
+
 struct node_options {
 	const char *name;
 	const char *root;
@@ -103,6 +108,7 @@ struct node {
 	int state_dir;                      /* /var/lib/monokube */
 	struct list seccomp;                /* compiled default profiles */
 	struct map layers;                  /* path → struct node_layer_lock */
+	struct map image_mounts;            /* path → struct image_mount: their layers are locked too */
 	bool overlay;
 	const char *missing[8];
 	size_t n_missing;
@@ -149,8 +155,7 @@ struct container {
 	int log;
 	struct pump out, err;
 	VEC(struct attachment) attachments;
-	const char **locked; /* layer paths */
-	size_t n_locked;
+	bool layers_locked;
 };
 
 enum container_state { C_SETTING_UP, C_CREATED, C_STARTING, C_RUNNING, C_EXITED, C_STATES };
@@ -198,6 +203,8 @@ bool container_reaped(struct node *node, pid_t pid, int status);
 void container_free(struct container *container);
 struct error *container_seccomp(struct node *node, const struct runtime_spec *spec, const struct seccomp_program **out,
 				struct seccomp_program *own) MUST_CHECK;
+struct error *layers_lock(struct node *node, const char *const *layers, size_t n) MUST_CHECK;
+void layers_unlock(struct node *node, const char *const *layers, size_t n);
 void op_container_create(struct node *node, struct node_call *call, const struct node_container_create *request);
 void op_container_start(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_container_kill(struct node *node, struct node_call *call, const struct node_kill *request);
@@ -230,6 +237,7 @@ void op_socket(struct node *node, struct node_call *call, const struct node_sock
 void op_netns(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_mount(struct node *node, struct node_call *call, const struct node_mount *request);
 void op_unmount(struct node *node, struct node_call *call, const struct node_ref *request);
+void image_mount_free(struct node *node, struct image_mount *mount);
 void op_stats(struct node *node, struct node_call *call, const struct node_ref *request);
 
 /* Runs with the net namespace of a sandbox as current (NULL or "": the node's); leave must follow. */

@@ -16,7 +16,7 @@
 static const char magic[8] = { 'm', 'k', 'n', 'o', 'd', 'e', '1', '\n' };
 #define RECORD_HEADER (sizeof(magic) + sizeof(uint64_t))
 
-struct error *record_write(int dirfd, const char *name, const struct wire_struct *type, const void *ptr)
+static struct error *put(int dirfd, const char *name, const struct wire_struct *type, const void *ptr, bool sync)
 {
 	AUTO_BUF struct buf body = { 0 };
 	char tmp[64];
@@ -36,13 +36,25 @@ struct error *record_write(int dirfd, const char *name, const struct wire_struct
 	err = file_write_all(fd, buf_str(&body));
 	if (err != NULL)
 		return error_context(err, "write %s", tmp);
-	if (fdatasync(fd) != 0)
+	if (sync && fdatasync(fd) != 0)
 		return error_errno(errno, "sync %s", tmp);
 	if (renameat(dirfd, tmp, dirfd, name) != 0)
 		return error_errno(errno, "rename %s to %s", tmp, name);
-	if (fsync(dirfd) != 0)
-		return error_errno(errno, "sync directory of %s", name);
 	return NULL;
+}
+
+struct error *record_note(int dirfd, const char *name, const struct wire_struct *type, const void *ptr)
+{
+	return put(dirfd, name, type, ptr, false);
+}
+
+struct error *record_write(int dirfd, const char *name, const struct wire_struct *type, const void *ptr)
+{
+	struct error *err = put(dirfd, name, type, ptr, true);
+
+	if (err == NULL && fsync(dirfd) != 0)
+		err = error_errno(errno, "sync directory of %s", name);
+	return err;
 }
 
 struct error *record_read(struct arena *arena, int dirfd, const char *name, const struct wire_struct *type, void *ptr)

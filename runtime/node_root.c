@@ -347,19 +347,39 @@ static struct error *enter_root(struct node *node)
 	return err == NULL ? change_root(rootfd) : err;
 }
 
+static bool has_controller(const struct cgroup_root *root, unsigned controller, const char *name)
+{
+	char text[512];
+	struct str rest, word;
+
+	if (!cgroup_root_is_v2(root)) {
+		for (size_t i = 0; i < root->n; i++) {
+			if (root->hierarchies[i].controllers & CGROUP_BIT(controller))
+				return true;
+		}
+		return false;
+	}
+	cgroup_read(&root->hierarchies[0], "", "cgroup.controllers", text, sizeof(text));
+	rest = str_trim(str_from(text));
+	while (str_cut(&rest, ' ', &word)) {
+		if (str_is(word, name))
+			return true;
+	}
+	return false;
+}
+
 static void note_missing(struct node *node)
 {
 	static const struct {
 		unsigned controller;
+		const char *name;
 		const char *what;
-	} wanted[] = { { CGROUP_CPU, "cpu limits" }, { CGROUP_MEMORY, "memory limits" }, { CGROUP_PIDS, "pid limits" } };
+	} wanted[] = { { CGROUP_CPU, "cpu", "cpu limits" },
+		       { CGROUP_MEMORY, "memory", "memory limits" },
+		       { CGROUP_PIDS, "pids", "pid limits" } };
 
-	for (size_t i = 0; i < N(wanted) && !cgroup_root_is_v2(node->cgroups); i++) {
-		bool found = false;
-
-		for (size_t k = 0; k < node->cgroups->n; k++)
-			found |= (node->cgroups->hierarchies[k].controllers & CGROUP_BIT(wanted[i].controller)) != 0;
-		if (!found)
+	for (size_t i = 0; i < N(wanted); i++) {
+		if (!has_controller(node->cgroups, wanted[i].controller, wanted[i].name))
 			node->missing[node->n_missing++] = wanted[i].what;
 	}
 }

@@ -103,6 +103,43 @@ void fixture_connect(struct fixture *f)
 	CHECK_OK(node_client_drain(f->client, WAIT_MS));
 }
 
+/* --- what a failed test leaves: taken away by the next one, or at the end --- */
+
+static struct fixture *unfinished;
+
+static void abandon(void)
+{
+	char group[64];
+
+	if (unfinished == NULL)
+		return;
+	if (unfinished->client != NULL && !unfinished->closed) {
+		kill(fixture_node_pid(unfinished), SIGKILL);
+		usleep(200000);
+	}
+	node_client_free(unfinished->client);
+	snprintf(group, sizeof(group), "monokube/%s", unfinished->name);
+	error_free(node_remove_group(group));
+	error_free(dir_remove(AT_FDCWD, unfinished->dir));
+	arena_free(unfinished->arena);
+	unfinished = NULL;
+}
+
+void fixture_begin_directory(struct fixture *f)
+{
+	static bool registered;
+
+	fixture_need_root();
+	abandon();
+	if (!registered)
+		registered = atexit(abandon) == 0;
+	memset(f, 0, sizeof(*f));
+	f->arena = arena_new();
+	snprintf(f->dir, sizeof(f->dir), "/tmp/monokube-test-XXXXXX");
+	CHECK(mkdtemp(f->dir) != NULL);
+	unfinished = f;
+}
+
 static void make_layer(struct fixture *f)
 {
 	char path[128];
@@ -121,11 +158,7 @@ static void make_layer(struct fixture *f)
 
 void fixture_start(struct fixture *f)
 {
-	fixture_need_root();
-	memset(f, 0, sizeof(*f));
-	f->arena = arena_new();
-	snprintf(f->dir, sizeof(f->dir), "/tmp/monokube-test-XXXXXX");
-	CHECK(mkdtemp(f->dir) != NULL);
+	fixture_begin_directory(f);
 	snprintf(f->name, sizeof(f->name), "test-%s", f->dir + strlen(f->dir) - 6);
 	snprintf(f->socket, sizeof(f->socket), "%s/node.sock", f->dir);
 	make_layer(f);
@@ -172,6 +205,7 @@ void fixture_stop(struct fixture *f)
 	CHECK_EQ(fixture_command("! grep -A20 -e 'ERROR: A' -e 'runtime error' -e 'detected memory leaks' %s/node.log", f->dir), 0);
 	CHECK_OK(dir_remove(AT_FDCWD, f->dir));
 	arena_free(f->arena);
+	unfinished = NULL;
 }
 
 struct runtime_spec fixture_spec(struct fixture *f, const char *id, const char *script)

@@ -22,6 +22,7 @@ struct fixture {
 };
 
 void fixture_need_root(void); /* or skips */
+void fixture_begin_directory(struct fixture *f); /* arena and directory only */
 void fixture_start(struct fixture *f);
 void fixture_connect(struct fixture *f); /* subscribes */
 void fixture_stop(struct fixture *f);    /* leaves nothing */

@@ -1,0 +1,32 @@
+/* The life of a profile's processes, seen from outside: starting a server, ending everything, cleaning up. Blocking; used by
+ * the commands. Every function puts right what an interrupted one left. Private to cmd. */
+#ifndef CMD_LIFE_H
+#define CMD_LIFE_H
+
+#include "cmd/profile.h"
+
+/* The command line of a node process (HUB_INDEX: the hub), for whoever starts it. */
+#define HUB_INDEX -1
+void life_node_argv(struct arena *arena, const struct profile *profile, int index, const char *program, const char *argv[24]);
+struct error *life_need_root(void) MUST_CHECK;
+/* Chooses network and port where the profile has none yet. */
+struct error *life_choose(struct arena *arena, struct profile *profile) MUST_CHECK;
+/* Starts the server, detached; waits until it answers and, with nodes, until they are Ready. */
+struct error *life_start_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns) MUST_CHECK;
+/* Ends the server, gracefully, then hard. Absent is success. */
+struct error *life_stop_server(struct arena *arena, const struct profile *profile) MUST_CHECK;
+/* Ends node processes and the hub, with all pods; takes the host's link away. */
+struct error *life_stop_nodes(struct arena *arena, const struct profile *profile) MUST_CHECK;
+/* One node process by its directory. */
+struct error *life_stop_node(struct arena *arena, const char *socket) MUST_CHECK;
+/* Starts one node process; one that runs is left alone. */
+struct error *life_start_node(struct arena *arena, const struct profile *profile, int index) MUST_CHECK;
+bool life_node_runs(const char *socket);
+/* What is left on the machine of a profile that does not run: control groups, its directory. */
+struct error *life_remove(struct arena *arena, const struct profile *profile) MUST_CHECK;
+/* "demo", "demo-m02", … */
+const char *life_node_name(struct arena *arena, const struct profile *profile, int index);
+const char *life_node_socket(struct arena *arena, const struct profile *profile, int index);
+const char *life_hub_socket(struct arena *arena, const struct profile *profile);
+
+#endif
