@@ -87,7 +87,7 @@ struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip
 	link->forward = true;
 	memcpy(link->mac, mac, 6);
 	memcpy(link->peer_mac, pod_mac, 6);
-	*net_plan_route(node) = (struct net_route){ .to = address, .link = name };
+	*net_plan_route(node) = (struct net_route){ .to = address, .link = name, .source = kubelet->options.node_ip };
 	neigh = net_plan_neigh(node);
 	neigh->link = name;
 	neigh->ip = ip;
