@@ -38,11 +38,16 @@ static void create(struct bootstrap *bootstrap, const char *api_version, const c
 		   const struct json *body)
 {
 	const struct api_transport *transport = apiserver_transport(bootstrap->server);
+	const struct kind *type = kind_must(api_version, kind);
+	struct str key = object_key(bootstrap->arena, type, str_from(ns), json_path_str(body, "metadata.name"));
+	bool exists = store_find(bootstrap->server->options.store, key) != NULL;
 
+	/* What is there is only asked for: making it again would first ask for its addresses again. */
 	bootstrap->open++;
 	transport->call(transport->arg, &(struct api_call){
-		.verb = VERB_CREATE,
-		.kind = kind_must(api_version, kind),
+		.verb = exists ? VERB_GET : VERB_CREATE,
+		.kind = type,
+		.name = exists ? json_path_str(body, "metadata.name") : (struct str){ NULL, 0 },
 		.ns = str_from(ns),
 		.body = body,
 		.actor = STR(SERVER_ACTOR),
