@@ -46,6 +46,7 @@ libapi_a_SOURCES = \
 	api/apply.c api/apply.h \
 	api/check.c \
 	api/convert.c api/convert.h \
+	api/convert_autoscaler.c \
 	api/decode.c \
 	api/defaults.c \
 	api/discovery.c \
@@ -80,6 +81,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_discovery.c \
 	tests/unit/api/test_object.c \
 	tests/unit/api/test_apply.c \
+	tests/unit/api/test_convert.c \
 	tests/unit/api/test_openapi.c \
 	tests/unit/api/test_print.c \
 	tests/unit/api/test_quantity.c \
