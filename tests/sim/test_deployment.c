@@ -91,7 +91,7 @@ static void life_of_a_deployment(uint64_t seed, unsigned fail_percent)
 static uint64_t seeds(void)
 {
 	const char *text = getenv("SIM_SEEDS");
-	uint64_t n = 20;
+	uint64_t n = 200;
 
 	if (text != NULL)
 		str_to_u64(str_from(text), &n);
