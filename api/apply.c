@@ -140,6 +140,37 @@ static void take_from_others(struct managers *all, const struct manager *mine, c
 	}
 }
 
+/* ---- too many ---- */
+
+#define MOST_UPDATERS 10
+
+/* The oldest updaters of a version become one, "ancient-changes", until few enough are left. */
+static void managers_cap(struct managers *all)
+{
+	size_t updaters = 0;
+
+	qsort(all->items, all->len, sizeof(*all->items), by_age);
+	for (size_t i = 0; i < all->len; i++)
+		updaters += str_is(all->items[i].operation, "Update") && !fieldset_empty(all->items[i].set);
+	for (size_t i = 0; i < all->len && updaters > MOST_UPDATERS; i++) {
+		struct manager *m = &all->items[i], *first = NULL;
+		if (!str_is(m->operation, "Update") || fieldset_empty(m->set))
+			continue;
+		for (size_t k = 0; k < i && first == NULL; k++)
+			if (str_is(all->items[k].operation, "Update") && !fieldset_empty(all->items[k].set) &&
+			    str_eq(all->items[k].version, m->version))
+				first = &all->items[k];
+		if (first == NULL)
+			continue;
+		first->name = STR("ancient-changes");
+		first->subresource = STR("");
+		first->set = fieldset_union(all->arena, first->set, m->set);
+		first->time = m->time;
+		m->set = NULL;
+		updaters--;
+	}
+}
+
 /* ---- every other write ---- */
 
 /* Those of the request, unless it has none: clients that do not know them do not delete them. [{}] takes all away. */
@@ -172,6 +203,7 @@ const struct json *api_track(struct arena *arena, const struct api_manager *me, 
 		m->version = kind_api_version(me->kind);
 		m->time = me->now;
 	}
+	managers_cap(&all);
 	return api_with(arena, type, tree, "metadata.managedFields", managers_json(&all));
 }
 
@@ -270,6 +302,36 @@ static const struct json *prune(struct managers *all, const struct type *type, c
 	return merge_remove(a, type, merged, fieldset_both(a, fieldset_without(a, full, left), last));
 }
 
+static const struct json *sorted_keys(struct arena *arena, const struct json *value)
+{
+	struct json_builder b = { .arena = arena };
+
+	JSON_EACH (value, it) {
+		if (value->type == JSON_ARRAY)
+			json_builder_item(&b, sorted_keys(arena, it.value));
+		else
+			json_builder_member(&b, it.key, sorted_keys(arena, it.value));
+	}
+	if (value->type == JSON_OBJECT)
+		json_builder_sort(&b);
+	return value->type == JSON_OBJECT ? json_builder_object(&b) : value->type == JSON_ARRAY ? json_builder_array(&b) : value;
+}
+
+/* kubectl may go back to applying on its own side: what it left there for that is kept true. */
+static const struct json *with_last_applied(struct arena *arena, const struct api_manager *me, const struct json *tree,
+					    const struct json *config)
+{
+	static const char key[] = "kubectl.kubernetes.io/last-applied-configuration";
+	const struct json *annotations = json_path(tree, "metadata.annotations"), *said = json_path(config, "metadata.annotations");
+
+	if (!str_is(me->name, "kubectl") || json_get(annotations, key) == NULL)
+		return tree;
+	if (json_get(said, key) != NULL)
+		config = json_with_path(arena, config, "metadata.annotations", json_with(arena, said, key, NULL));
+	struct str text = str_format(arena, "%.*s\n", STR_ARG(json_format(arena, sorted_keys(arena, config))));
+	return json_with_path(arena, tree, "metadata.annotations", json_with(arena, annotations, key, json_string(arena, text)));
+}
+
 struct error *api_apply(struct arena *arena, const struct api_manager *me, const struct json *live, const struct json *config,
 			bool force, const struct json **out)
 {
@@ -307,7 +369,7 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 	err = api_normalize(arena, type, merged, NULL, &merged);
 	if (err != NULL)
 		return err;
-	merged = api_with_kind(arena, merged, me->kind);
+	merged = with_last_applied(arena, me, api_with_kind(arena, merged, me->kind), config);
 	*out = api_with(arena, type, merged, "metadata.managedFields", managers_json(&all));
 	return NULL;
 }

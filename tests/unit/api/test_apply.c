@@ -83,6 +83,38 @@ TEST(track_what_an_update_changes)
 	arena_free(arena);
 }
 
+TEST(track_no_more_than_ten)
+{
+	struct arena *arena = arena_new();
+	const struct kind *kind = kind_find(STR(""), STR("v1"), STR("configmaps"));
+	const struct json *tree = NULL;
+
+	for (int i = 0; i < 13; i++) {
+		struct api_manager me = manager(kind, arena_printf(arena, "m%02d", i), arena_printf(arena, "2026-01-%02dT00:00:00Z", i + 1));
+		const struct json *next = tree != NULL ? tree : read_as(arena, kind, "{\"metadata\":{\"name\":\"x\"}}");
+		next = json_with_path(arena, next, arena_printf(arena, "data.k%d", i), json_text(arena, "1"));
+		tree = api_track(arena, &me, tree, next);
+	}
+	CHECK_STR(who(arena, tree), "ancient-changes/Update m04/Update m05/Update m06/Update m07/Update m08/Update m09/Update m10/Update "
+				    "m11/Update m12/Update");
+	CHECK_STR(fields(arena, tree, 0), "{\"f:data\":{\".\":{},\"f:k0\":{},\"f:k1\":{},\"f:k2\":{},\"f:k3\":{}}}");
+	arena_free(arena);
+}
+
+TEST(apply_keeps_what_kubectl_left)
+{
+	struct arena *arena = arena_new();
+	const struct kind *kind = kind_find(STR(""), STR("v1"), STR("configmaps"));
+	struct api_manager me = manager(kind, "kubectl", "2026-01-01T00:00:00Z");
+	const struct json *live = read_as(arena, kind, "{\"metadata\":{\"name\":\"x\",\"annotations\":{"
+						       "\"kubectl.kubernetes.io/last-applied-configuration\":\"{}\"}}}"), *tree;
+
+	CHECK_OK(api_apply(arena, &me, live, raw(arena, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"1\"},\"apiVersion\":\"v1\"}"), false, &tree));
+	CHECK_STR(json_get_str(json_path(tree, "metadata.annotations"), "kubectl.kubernetes.io/last-applied-configuration"),
+		  "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"1\"},\"metadata\":{\"name\":\"x\"}}\n");
+	arena_free(arena);
+}
+
 TEST(apply_owns_what_it_says)
 {
 	struct arena *arena = arena_new();
