@@ -150,6 +150,8 @@ static struct complaints (*name_rule(const struct kind *kind))(struct str)
 		return name_dns_label;
 	if (str_is(rule, "path"))
 		return name_path_segment;
+	if (str_is(rule, "ip"))
+		return name_ip;
 	return name_dns_subdomain;
 }
 

@@ -25,8 +25,7 @@ struct decoder {
 	VEC(const struct json *) slots;
 };
 
-static struct error *decode_type(struct decoder *d, const struct field *field, const struct type *type,
-				 const struct json *value, const struct json **out) MUST_CHECK;
+static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out) MUST_CHECK;
 
 /* ---- errors and notes ---- */
 
@@ -335,7 +334,7 @@ static struct error *decode_schema_union(struct decoder *d, const struct type *t
 
 	*out = value;
 	if (value->type == JSON_OBJECT)
-		return decode_type(d, NULL, schema, value, out);
+		return decode_type(d, schema, value, out);
 	if (type->form == FORM_SCHEMA_OR_BOOL && value->type == JSON_BOOL)
 		return NULL;
 	if (value->type != JSON_ARRAY || type->form == FORM_SCHEMA_OR_BOOL)
@@ -345,7 +344,7 @@ static struct error *decode_schema_union(struct decoder *d, const struct type *t
 		const struct json *item = value->items[i];
 		struct error *err = NULL;
 		if (type->form == FORM_SCHEMA_OR_ARRAY)
-			err = decode_type(d, NULL, schema, item, &item);
+			err = decode_type(d, schema, item, &item);
 		else if (item->type != JSON_STRING)
 			err = error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type string",
 					json_type_name(item));
@@ -385,7 +384,7 @@ static struct error *decode_list(struct decoder *d, const struct field *field, c
 	for (size_t i = 0; i < value->len; i++) {
 		size_t before = path_index(d, i);
 		const struct json *item;
-		struct error *err = decode_type(d, field, field_type(field), value->items[i], &item);
+		struct error *err = decode_type(d, field_type(field), value->items[i], &item);
 		if (err != NULL)
 			return err;
 		d->path.len = before;
@@ -410,7 +409,7 @@ static struct error *decode_map(struct decoder *d, const struct field *field, co
 		if (field->shape == SHAPE_MAP_OF_LISTS)
 			err = member->value->type == JSON_NULL ? NULL : decode_list(d, field, member->value, &item);
 		else if (member->value->type != JSON_NULL || field_type(field)->form != FORM_BYTES)
-			err = decode_type(d, field, field_type(field), member->value, &item);
+			err = decode_type(d, field_type(field), member->value, &item);
 		if (err != NULL)
 			return err;
 		d->path.len = before;
@@ -433,7 +432,7 @@ static struct error *decode_field(struct decoder *d, const struct field *field, 
 	case SHAPE_MAP_OF_LISTS:
 		return decode_map(d, field, value, out);
 	}
-	return decode_type(d, field, field_type(field), value, out);
+	return decode_type(d, field_type(field), value, out);
 }
 
 /* Go's field stack also names the structs that are inlined on the way. */
@@ -511,10 +510,8 @@ static struct error *decode_struct(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
-static struct error *decode_type(struct decoder *d, const struct field *field, const struct type *type,
-				 const struct json *value, const struct json **out)
+static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
-	(void)field;
 	*out = value;
 	if (value->type == JSON_NULL && type->form != FORM_STRUCT) {
 		*out = walk_zero(d->arena, type);
@@ -562,7 +559,7 @@ struct error *api_normalize(struct arena *arena, const struct type *type, const 
 			    struct api_notes *notes, const struct json **out)
 {
 	struct decoder d = { .arena = arena, .notes = notes };
-	struct error *err = decode_type(&d, NULL, type, value, out);
+	struct error *err = decode_type(&d, type, value, out);
 
 	buf_fini(&d.path);
 	vec_fini(&d.fields);
@@ -715,6 +712,60 @@ static struct error *decode_proto(struct arena *arena, const struct api_body *bo
 	return NULL;
 }
 
+/* ---- notes in the order of the text ---- */
+
+struct places {
+	const struct api_notes *notes;
+	size_t members;              /* seen so far */
+	size_t found[MANY_NOTES];    /* at which of them the note was due; 0: not yet */
+	uint8_t times[MANY_NOTES];
+};
+
+static const char unknown_word[] = "unknown field ", duplicate_word[] = "duplicate field ";
+
+static void member_passed(void *arg, struct str path)
+{
+	struct places *p = arg;
+	AUTO_BUF struct buf quoted = { 0 };
+
+	json_write_string(&quoted, path);
+	p->members++;
+	for (size_t i = 0; i < p->notes->len; i++) {
+		struct str text = p->notes->text[i];
+		bool duplicate = str_has_prefix(text, str_from(duplicate_word));
+		struct str name = str_skip(text, duplicate ? sizeof(duplicate_word) - 1 : sizeof(unknown_word) - 1);
+		if (p->found[i] == 0 && str_eq(name, buf_str(&quoted)) && ++p->times[i] == (duplicate ? 2 : 1))
+			p->found[i] = p->members;
+	}
+}
+
+/* The reader finds duplicate members, the walker unknown ones. Upstream does both in one pass. */
+static void order_notes(struct arena *arena, struct str text, struct api_notes *notes)
+{
+	struct places p = { .notes = notes };
+	struct json_options options = { .member = member_passed, .arg = &p };
+	const struct json *ignored;
+	bool unknown = false, duplicate = false;
+
+	for (size_t i = 0; i < notes->len; i++) {
+		unknown |= str_has_prefix(notes->text[i], str_from(unknown_word));
+		duplicate |= str_has_prefix(notes->text[i], str_from(duplicate_word));
+	}
+	if (!unknown || !duplicate)
+		return;
+	AUTO_ERROR err = json_read(arena, text, &options, &ignored);
+	for (size_t i = 1; i < notes->len && err == NULL; i++) {
+		for (size_t k = i; k > 0 && p.found[k] < p.found[k - 1]; k--) {
+			struct str note = notes->text[k];
+			size_t place = p.found[k];
+			notes->text[k] = notes->text[k - 1];
+			notes->text[k - 1] = note;
+			p.found[k] = p.found[k - 1];
+			p.found[k - 1] = place;
+		}
+	}
+}
+
 struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes,
 			 const struct json **out)
 {
@@ -735,6 +786,8 @@ struct error *api_decode(struct arena *arena, const struct api_body *body, struc
 		err = api_normalize(arena, type, raw, notes, out);
 		if (err != NULL)
 			return not_handled(body, wanted_version(body), kind.len != 0 ? kind : body_kind(body), err);
+		if (notes != NULL && body->media == API_JSON)
+			order_notes(arena, body->text, notes);
 	}
 	if (err == NULL && body->kind != NULL)
 		*out = api_with_kind(arena, *out, body->kind);

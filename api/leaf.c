@@ -110,10 +110,67 @@ static struct error *check_time(struct str text, bool micro)
 	return zone(&s);
 }
 
-struct error *walk_time(struct arena *arena, const struct json *value, bool micro, const struct json **out)
+/* The calendar repeats every 400 years; the base's clock knows 1678 to 2261. */
+#define PERIOD_YEARS 400
+#define PERIOD_SECONDS INT64_C(12622780800)
+#define SECONDS_1800 INT64_C(-5364662400)
+#define SECONDS_YEAR_0 INT64_C(-62167219200)
+#define SECONDS_YEAR_1 INT64_C(-62135596800)
+#define SECONDS_YEAR_10000 INT64_C(253402300800)
+
+static int year_of(const char *text)
+{
+	return (text[0] - '0') * 1000 + (text[1] - '0') * 100 + (text[2] - '0') * 10 + (text[3] - '0');
+}
+
+static void year_set(char *text, int year)
+{
+	for (int i = 3; i >= 0; i--, year /= 10)
+		text[i] = (char)('0' + year % 10);
+}
+
+bool walk_time_read(struct str text, int64_t *seconds, int64_t *nanos)
+{
+	AUTO_BUF struct buf shifted = { 0 };
+	int64_t ns, periods = 0;
+	int year;
+
+	if (text.len < 4)
+		return false;
+	for (year = year_of(text.ptr); year < 1800; year += PERIOD_YEARS)
+		periods--;
+	for (; year >= 2200; year -= PERIOD_YEARS)
+		periods++;
+	buf_add(&shifted, text);
+	year_set(shifted.ptr, year);
+	if (!time_parse(buf_str(&shifted), &ns))
+		return false;
+	*nanos = ns % NS_PER_S < 0 ? ns % NS_PER_S + NS_PER_S : ns % NS_PER_S;
+	*seconds = (ns - *nanos) / NS_PER_S + periods * PERIOD_SECONDS;
+	return true;
+}
+
+bool walk_time_write(struct arena *arena, int64_t seconds, int64_t nanos, bool micro, struct str *out)
 {
 	char text[TIME_TEXT];
-	int64_t ns;
+	int periods = 0;
+
+	if (seconds < SECONDS_YEAR_0 || seconds >= SECONDS_YEAR_10000 || nanos < 0 || nanos >= NS_PER_S)
+		return false;
+	for (; seconds < SECONDS_1800; seconds += PERIOD_SECONDS)
+		periods--;
+	for (; seconds >= SECONDS_1800 + PERIOD_SECONDS; seconds -= PERIOD_SECONDS)
+		periods++;
+	*out = micro ? time_format_micro(text, seconds * NS_PER_S + nanos) : time_format(text, seconds * NS_PER_S);
+	*out = str_dup(arena, *out);
+	year_set((char *)out->ptr, year_of(out->ptr) + periods * PERIOD_YEARS);
+	return true;
+}
+
+struct error *walk_time(struct arena *arena, const struct json *value, bool micro, const struct json **out)
+{
+	int64_t seconds, nanos;
+	struct str canonical;
 	struct error *err;
 
 	if (value->type != JSON_STRING)
@@ -121,16 +178,13 @@ struct error *walk_time(struct arena *arena, const struct json *value, bool micr
 	err = check_time(value->text, micro);
 	if (err != NULL)
 		return err;
-	*out = value;
-	if (str_has_prefix(value->text, STR("0001-01-01T00:00:00"))) {
-		*out = &json_null;
-		return NULL;
-	}
-	if (!time_parse(value->text, &ns))
+	if (!walk_time_read(value->text, &seconds, &nanos) || !walk_time_write(arena, seconds, nanos, micro, &canonical))
 		return error_new(ERR_BAD_REQUEST, "parsing time \"%.*s\": day out of range", STR_ARG(value->text));
-	struct str canonical = micro ? time_format_micro(text, ns) : time_format(text, ns);
-	if (!str_eq(canonical, value->text))
-		*out = json_string_copy(arena, canonical);
+	*out = value;
+	if (seconds == SECONDS_YEAR_1 && (!micro || nanos < 1000))
+		*out = &json_null; /* Go's zero time */
+	else if (!str_eq(canonical, value->text))
+		*out = json_string(arena, canonical);
 	return NULL;
 }
 

@@ -37,7 +37,8 @@ api/catalog_hooks.h: api/catalog.c
 	@test -f $@ || { rm -f api/catalog.c; $(MAKE) api/catalog.c; }
 CLEANFILES += api/catalog.c api/catalog_hooks.h
 
-# Public headers: api/api.h (the walker), api/schema.h (the catalogue), api/object.h, api/quantity.h.
+# Public headers: api/api.h (the walker), api/schema.h (the catalogue), api/object.h, api/quantity.h, api/selector.h,
+# api/names.h, api/convert.h, api/call.h.
 noinst_LIBRARIES += libapi.a
 nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
@@ -51,6 +52,9 @@ libapi_a_SOURCES = \
 	api/leaf.c \
 	api/names.c api/names.h \
 	api/object.c api/object.h \
+	api/openapi.c api/openapi.h \
+	api/openapi_proto.c \
+	api/openapi_schema.c \
 	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
@@ -73,6 +77,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_defaults.c \
 	tests/unit/api/test_discovery.c \
 	tests/unit/api/test_object.c \
+	tests/unit/api/test_openapi.c \
 	tests/unit/api/test_print.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \

@@ -3,6 +3,7 @@
 
 #include "api/names.h"
 #include "base/arena.h"
+#include "base/ip.h"
 
 static void complain(struct complaints *c, const char *text)
 {
@@ -180,6 +181,19 @@ struct complaints name_path_segment(struct str s)
 		complain(&c, "may not contain '/'");
 	if (str_find(s, '%') >= 0)
 		complain(&c, "may not contain '%'");
+	return c;
+}
+
+struct complaints name_ip(struct str s)
+{
+	struct complaints c = { .n = 0 };
+	char text[IP_TEXT];
+	struct ip ip;
+
+	if (!ip_parse(s, &ip))
+		complain(&c, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+	else if (!str_eq(ip_format(text, ip), s))
+		complain(&c, "must be a canonical format IP address");
 	return c;
 }
 

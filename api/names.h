@@ -24,6 +24,7 @@ struct complaints name_label_key(struct str s);      /* a qualified name: "examp
 struct complaints name_annotation_key(struct str s); /* the same, its domain in any case */
 struct complaints name_label_value(struct str s);
 struct complaints name_path_segment(struct str s);
+struct complaints name_ip(struct str s);             /* an address in its canonical form */
 struct complaints name_port(struct str s);           /* IANA service name: "http" */
 struct complaints name_port_number(int64_t n);
 struct complaints name_config_key(struct str s);

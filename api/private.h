@@ -9,4 +9,7 @@ extern const uint32_t catalog_block[];
 extern const struct api_group catalog_groups[];
 extern const size_t catalog_groups_len;
 
+/* Differs whenever the catalogue does. */
+uint64_t catalog_hash(void);
+
 #endif

@@ -22,15 +22,10 @@ static void write_struct(struct buf *out, const struct type *type, const struct 
 
 static void write_time(struct buf *out, const struct json *value, bool micro)
 {
-	int64_t ns;
+	int64_t seconds, rest;
 
-	if (!time_parse(json_str(value), &ns))
+	if (!walk_time_read(json_str(value), &seconds, &rest))
 		return;
-	int64_t seconds = ns / NS_PER_S, rest = ns % NS_PER_S;
-	if (rest < 0) {
-		seconds--;
-		rest += NS_PER_S;
-	}
 	proto_uint(out, 1, (uint64_t)seconds);
 	proto_uint(out, 2, micro ? (uint64_t)(rest / 1000 * 1000) : 0);
 }
@@ -301,12 +296,11 @@ static struct error *wrong_wire(const struct proto_reader *r, struct str name)
 
 static const struct json *read_time(struct arena *arena, int64_t seconds, int64_t nanos, bool micro)
 {
-	char text[TIME_TEXT];
+	struct str text;
 
-	if (seconds < INT64_MIN / NS_PER_S + 1 || seconds > INT64_MAX / NS_PER_S - 1)
+	if (!walk_time_write(arena, seconds, nanos, micro, &text) || str_is(text, "0001-01-01T00:00:00Z"))
 		return &json_null;
-	int64_t ns = seconds * NS_PER_S + (micro ? nanos : 0);
-	return json_string_copy(arena, micro ? time_format_micro(text, ns) : time_format(text, ns));
+	return json_string(arena, text);
 }
 
 /* The leaves that are messages: at most three numbered members each. */

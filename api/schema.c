@@ -14,6 +14,11 @@ const char *verb_name(enum verb verb)
 	return names[verb];
 }
 
+uint64_t catalog_hash(void)
+{
+	return str_hash(str_of((const char *)catalog_block, catalog()->size));
+}
+
 size_t kinds_len(void)
 {
 	return catalog()->kinds.n;

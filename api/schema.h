@@ -165,7 +165,7 @@ struct kind {
 	struct catalog_text hash;        /* storageVersionHash, empty for what is not stored */
 	struct catalog_text store_group; /* "core" kind that stores it, when it is another: Event of events.k8s.io → "" */
 	struct catalog_text store_version;
-	struct catalog_text names;       /* what its names must be: "label", "path", or empty: a subdomain */
+	struct catalog_text names;       /* what its names must be: "label", "path", "ip", or empty: a subdomain */
 	struct catalog_ref short_names;  /* struct catalog_text */
 	struct catalog_ref categories;   /* struct catalog_text */
 	struct catalog_ref fields;       /* struct catalog_text: what a field selector may name, beside metadata */

@@ -21,6 +21,10 @@ struct str walk_go_name(struct arena *arena, const struct type *type);
 
 /* Text forms of leaves. Errors in Go's words. */
 struct error *walk_time(struct arena *arena, const struct json *value, bool micro, const struct json **out) MUST_CHECK;
+/* Times of the years 0 to 9999, which nanoseconds since 1970 cannot hold. text must have passed walk_time(). */
+bool walk_time_read(struct str text, int64_t *seconds, int64_t *nanos) MUST_CHECK;
+/* False outside these years. */
+bool walk_time_write(struct arena *arena, int64_t seconds, int64_t nanos, bool micro, struct str *out) MUST_CHECK;
 struct error *walk_base64(struct arena *arena, struct str text, struct str *out) MUST_CHECK;
 
 #endif

@@ -34,12 +34,24 @@ static void created(void *arg, struct api_reply *reply)
 	arena_free(bootstrap->arena);
 }
 
+static void found(void *arg)
+{
+	struct api_reply nothing = { .err = NULL };
+
+	created(arg, &nothing);
+}
+
 static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns,
 		   const struct json *body)
 {
 	const struct api_transport *transport = apiserver_transport(bootstrap->server);
+	struct str key = object_key(bootstrap->arena, kind_must(api_version, kind), str_from(ns), meta_str(body, "name"));
 
 	bootstrap->open++;
+	if (store_find(bootstrap->server->options.store, key) != NULL) {
+		loop_soon(found, bootstrap);
+		return;
+	}
 	transport->call(transport->arg, &(struct api_call){
 		.verb = VERB_CREATE,
 		.kind = kind_must(api_version, kind),

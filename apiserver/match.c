@@ -32,6 +32,21 @@ bool match_tree(const struct match *match, const struct json *tree)
 			      field_selector_matches(&match->fields, match->kind, tree));
 }
 
+bool match_value(const struct match *match, struct store_value *value)
+{
+	struct object *object;
+	bool matches;
+
+	if (match->all)
+		return true;
+	if (kind_stored_as(match->kind) == match->kind)
+		return match_tree(match, object_tree(value_object(match->kind, value)));
+	object = object_convert(value_object(match->kind, value), match->kind);
+	matches = match_tree(match, object_tree(object));
+	object_unref(object);
+	return matches;
+}
+
 bool match_all(const struct match *match)
 {
 	return match->all;

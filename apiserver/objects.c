@@ -36,13 +36,19 @@ struct object *value_object(const struct kind *kind, struct store_value *value)
 	return object;
 }
 
+struct object *object_owned(struct arena *arena, struct object *object)
+{
+	arena_defer(arena, object_release, object);
+	return object;
+}
+
 struct object *value_served(struct arena *arena, const struct kind *kind, struct store_value *value)
 {
-	struct object *object = object_keep(arena, object_ref(value_object(kind, value)));
+	struct object *object = object_keep(arena, value_object(kind, value));
 
 	if (kind_stored_as(kind) == kind)
 		return object;
-	return object_keep(arena, object_convert(object, kind));
+	return object_owned(arena, object_convert(object, kind));
 }
 
 const struct json *lookup(struct request *req, const struct kind *kind, struct str ns, struct str name)

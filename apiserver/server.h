@@ -104,6 +104,8 @@ struct str object_key(struct arena *arena, const struct kind *kind, struct str n
 struct str list_prefix(struct arena *arena, const struct kind *kind, struct str ns);
 /* The decoded form that is kept with a value; borrowed from the value. */
 struct object *value_object(const struct kind *kind, struct store_value *value);
+/* Moves a reference to the arena. */
+struct object *object_owned(struct arena *arena, struct object *object);
 /* The same as one of the versions it is served in; kept by the arena. */
 struct object *value_served(struct arena *arena, const struct kind *kind, struct store_value *value);
 /* A small reader for plugins: the published tree of another object, or NULL. */
@@ -117,6 +119,8 @@ struct match;
 struct error *match_parse(struct arena *arena, const struct kind *kind, struct str labels, struct str fields,
 			  struct match **out) MUST_CHECK;
 bool match_tree(const struct match *match, const struct json *tree);
+/* The same for a stored value, seen as the kind that was asked for. */
+bool match_value(const struct match *match, struct store_value *value);
 bool match_all(const struct match *match); /* nothing was asked for */
 /* The one name that metadata.name selects, or empty. */
 struct str match_name(const struct match *match);

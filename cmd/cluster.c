@@ -77,7 +77,7 @@ static enum task_result lock_data(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	char path[4096], text[32];
-	struct error *err = disk_mkdir(cluster->options.dir, 0700);
+	struct error *err = files_mkdir(cluster->options.dir, 0700);
 
 	snprintf(path, sizeof(path), "%s/server.pid", cluster->options.dir);
 	if (err != NULL)
@@ -350,9 +350,9 @@ static enum task_result start_announcing(struct task *task, void *arg)
 				    strcmp(options->listen, "0.0.0.0") == 0 ? "127.0.0.1" : options->listen, cluster->port);
 
 	kubeconfig_format(cluster->arena, options->name, server, &cluster->pki, &text);
-	err = disk_write(arena_printf(cluster->arena, "%s/admin.conf", options->dir), buf_str(&text), 0600);
+	err = files_write(arena_printf(cluster->arena, "%s/admin.conf", options->dir), buf_str(&text), 0600);
 	if (err == NULL && options->write_kubeconfig != NULL)
-		err = disk_write(options->write_kubeconfig, buf_str(&text), 0600);
+		err = files_write(options->write_kubeconfig, buf_str(&text), 0600);
 	if (err != NULL)
 		return task_fail(task, err);
 	log_info("cluster answers", "profile=%s server=%s", options->name, server);
@@ -361,10 +361,21 @@ static enum task_result start_announcing(struct task *task, void *arg)
 
 		if (write(options->ready_fd, line, strlen(line)) < 0)
 			log_warn("nobody waits for the start", "errno=%d", errno);
-		close(options->ready_fd);
-		cluster->options.ready_fd = -1;
+		if (options->nodes == 0)
+			cluster_nodes_ready(cluster);
 	}
 	return TASK_DONE;
+}
+
+void cluster_nodes_ready(struct cluster *cluster)
+{
+	static const char line[] = "nodes\n";
+
+	if (cluster->options.ready_fd < 0)
+		return;
+	if (write(cluster->options.ready_fd, line, sizeof(line) - 1) < 0)
+		log_warn("nobody waits for the nodes", "errno=%d", errno);
+	auto_close(&cluster->options.ready_fd);
 }
 
 /* --- stop: the undo column, from bottom to top, as a task of its own --- */
@@ -438,6 +449,8 @@ struct error *cluster_run(const struct cluster_options *options)
 	cluster->arena = arena;
 	cluster->pid_fd = -1;
 	raise_limits();
+	if (options->ready_fd >= 0)
+		(void)fcntl(options->ready_fd, F_SETFD, FD_CLOEXEC); /* who waits must see it close when we die */
 	trace_install_handlers();
 	signal(SIGPIPE, SIG_IGN);
 	loop_init();

@@ -49,6 +49,9 @@ struct cluster {
 /* Runs until SIGTERM or SIGINT, or a component fails to start. */
 struct error *cluster_run(const struct cluster_options *options) MUST_CHECK;
 
+/* All local nodes are Ready: tells whoever waits. */
+void cluster_nodes_ready(struct cluster *cluster);
+
 /* Addresses of a profile's network, by slot. */
 struct ip cluster_host_ip(int slot);                /* .1 */
 struct ip cluster_node_ip(int slot, int node);      /* .10 + node */

@@ -11,7 +11,7 @@
 
 #define MAX_FILE (64 * 1024 * 1024)
 
-struct error *disk_read(const char *path, struct buf *out)
+struct error *files_read(const char *path, struct buf *out)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
@@ -41,7 +41,7 @@ static struct error *write_all(int fd, struct str content, const char *path)
 	return fsync(fd) != 0 ? error_errno(errno, "sync %s", path) : NULL;
 }
 
-struct error *disk_write(const char *path, struct str content, mode_t mode)
+struct error *files_write(const char *path, struct str content, mode_t mode)
 {
 	AUTO_FREE char *beside = xasprintf("%s.new.%d", path, (int)getpid());
 	AUTO_FD int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
@@ -58,7 +58,7 @@ struct error *disk_write(const char *path, struct str content, mode_t mode)
 	return err;
 }
 
-struct error *disk_mkdir(const char *path, mode_t mode)
+struct error *files_mkdir(const char *path, mode_t mode)
 {
 	AUTO_FREE char *copy = xstrdup(path);
 
@@ -83,7 +83,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
-struct error *disk_remove(const char *path)
+struct error *files_remove(const char *path)
 {
 	struct stat st;
 

@@ -98,7 +98,7 @@ static struct error *lock(struct arena *arena, const char *file, const char **lo
 static struct error *read_config(struct arena *arena, const char *file, const struct json **out)
 {
 	AUTO_BUF struct buf text = { 0 };
-	struct error *err = disk_read(file, &text);
+	struct error *err = files_read(file, &text);
 
 	*out = &json_empty_object;
 	if (err != NULL && err->kind == ERR_NOT_FOUND) {
@@ -122,7 +122,7 @@ static struct error *write_config(const char *file, const struct json *config)
 	struct error *err;
 
 	json_write_yaml(&text, config);
-	err = disk_write(file, buf_str(&text), existed ? st.st_mode & 0777 : 0600);
+	err = files_write(file, buf_str(&text), existed ? st.st_mode & 0777 : 0600);
 	if (err == NULL && existed && chown(file, st.st_uid, st.st_gid) != 0)
 		err = error_errno(errno, "give %s back to its owner", file);
 	else if (err == NULL && !existed && uid != NULL && gid != NULL && geteuid() == 0 &&
@@ -159,7 +159,7 @@ struct error *kubeconfig_merge(struct arena *arena, const char *from, const char
 	struct error *err = read_config(arena, from, &mine);
 
 	if (err == NULL && slash != NULL && slash != file)
-		err = disk_mkdir(arena_copy(arena, file, (size_t)(slash - file)), 0750);
+		err = files_mkdir(arena_copy(arena, file, (size_t)(slash - file)), 0750);
 	if (err == NULL)
 		err = lock(arena, file, &lock_file);
 	if (err != NULL)

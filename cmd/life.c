@@ -213,9 +213,24 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 	return err;
 }
 
+/* Ended, even if its parent has not asked for its status yet. */
 static bool is_gone(int pid)
 {
-	return kill(pid, 0) != 0 && errno == ESRCH;
+	AUTO_BUF struct buf stat = { 0 };
+	char path[64];
+	struct error *err;
+	const char *state;
+
+	if (kill(pid, 0) != 0 && errno == ESRCH)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	err = files_read(path, &stat);
+	if (err != NULL) {
+		error_free(err);
+		return true;
+	}
+	state = strrchr(buf_cstr(&stat), ')');
+	return state != NULL && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
 struct error *life_stop_server(struct arena *arena, const struct profile *profile)
@@ -298,6 +313,58 @@ struct error *life_stop_node(struct arena *arena, const char *socket)
 	return NULL;
 }
 
+void life_node_argv(struct arena *arena, const struct profile *profile, int index, const char *program, const char *argv[24])
+{
+	const char *name = index == HUB_INDEX ? "hub" : life_node_name(arena, profile, index);
+	size_t n = 0;
+
+	argv[n++] = program;
+	argv[n++] = "node";
+	argv[n++] = "--name";
+	argv[n++] = name;
+	argv[n++] = "--socket";
+	argv[n++] = index == HUB_INDEX ? life_hub_socket(arena, profile) : life_node_socket(arena, profile, index);
+	argv[n++] = "--log";
+	argv[n++] = index == HUB_INDEX ? profile_path(arena, profile, "hub.log") :
+					 profile_path(arena, profile, "nodes/%s/node.log", name);
+	if (index == HUB_INDEX) {
+		argv[n++] = "--hub";
+	} else {
+		argv[n++] = "--root";
+		argv[n++] = profile_path(arena, profile, "nodes/%s/root", name);
+		argv[n++] = "--images";
+		argv[n++] = profile->images;
+		argv[n++] = "--cgroup";
+		argv[n++] = arena_printf(arena, "monokube/%s/%s", profile->name, name);
+	}
+	argv[n] = NULL;
+}
+
+struct error *life_start_node(struct arena *arena, const struct profile *profile, int index)
+{
+	const char *argv[24];
+	char program[PATH_MAX] = { 0 };
+	int status = 0;
+	pid_t pid;
+
+	if (life_node_runs(life_node_socket(arena, profile, index)))
+		return NULL;
+	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
+		return error_errno(errno, "find our own program");
+	life_node_argv(arena, profile, index, program, argv);
+	pid = fork();
+	if (pid == 0) {
+		execv(program, (char *const *)(const void *)argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return error_errno(errno, "start node process");
+	if (status != 0)
+		return error_advise(error_new(ERR_INTERNAL, "node %s did not start", life_node_name(arena, profile, index)),
+				    "The lines above and its node.log say why.");
+	return NULL;
+}
+
 struct error *life_stop_nodes(struct arena *arena, const struct profile *profile)
 {
 	AUTO_FD int rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -317,43 +384,29 @@ struct error *life_stop_nodes(struct arena *arena, const struct profile *profile
 
 /* --- the rest --- */
 
-/* A control group goes when its children went; processes in it are over by now. */
-static void remove_groups(const char *path)
-{
-	AUTO_DIR DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		char child[PATH_MAX];
-
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		if ((size_t)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) < sizeof(child))
-			remove_groups(child);
-	}
-	rmdir(path);
-}
-
-static void remove_groups_of(const char *name)
+/* Where nobody else has a profile, the parent of all goes, too. */
+static void remove_empty_parents(void)
 {
 	AUTO_DIR DIR *dir = opendir("/sys/fs/cgroup");
 	struct dirent *entry;
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "/sys/fs/cgroup/monokube-%s", name);
-	remove_groups(path);
+	rmdir("/sys/fs/cgroup/monokube");
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/monokube-%s", entry->d_name, name);
-		if (access(path, F_OK) == 0)
-			remove_groups(path);
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/monokube", entry->d_name);
+		rmdir(path);
 	}
 }
 
 struct error *life_remove(struct arena *arena, const struct profile *profile)
 {
-	for (int i = 0; i < profile->nodes; i++)
-		remove_groups_of(life_node_name(arena, profile, i));
-	return disk_remove(profile->dir);
+	struct error *err = NULL;
+
+	for (int i = 0; err == NULL && i < profile->nodes; i++)
+		err = node_remove_group(arena_printf(arena, "monokube/%s/%s", profile->name,
+						     life_node_name(arena, profile, i)));
+	if (err == NULL)
+		err = node_remove_group(arena_printf(arena, "monokube/%s", profile->name));
+	remove_empty_parents();
+	return err != NULL ? err : files_remove(profile->dir);
 }

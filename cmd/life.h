@@ -5,6 +5,9 @@
 
 #include "cmd/profile.h"
 
+/* The command line of a node process (HUB_INDEX: the hub), for whoever starts it. */
+#define HUB_INDEX -1
+void life_node_argv(struct arena *arena, const struct profile *profile, int index, const char *program, const char *argv[24]);
 struct error *life_need_root(void) MUST_CHECK;
 /* Chooses network and port where the profile has none yet. */
 struct error *life_choose(struct arena *arena, struct profile *profile) MUST_CHECK;
@@ -16,6 +19,8 @@ struct error *life_stop_server(struct arena *arena, const struct profile *profil
 struct error *life_stop_nodes(struct arena *arena, const struct profile *profile) MUST_CHECK;
 /* One node process by its directory. */
 struct error *life_stop_node(struct arena *arena, const char *socket) MUST_CHECK;
+/* Starts one node process; one that runs is left alone. */
+struct error *life_start_node(struct arena *arena, const struct profile *profile, int index) MUST_CHECK;
 bool life_node_runs(const char *socket);
 /* What is left on the machine of a profile that does not run: control groups, its directory. */
 struct error *life_remove(struct arena *arena, const struct profile *profile) MUST_CHECK;

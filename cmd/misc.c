@@ -15,7 +15,7 @@ static struct error *print_file(struct args *args, const char *name, int64_t lin
 	struct error *err = profile_open(args->arena, args->profile, &profile);
 
 	if (err == NULL)
-		err = disk_read(profile_path(args->arena, &profile, "%s", name), &text);
+		err = files_read(profile_path(args->arena, &profile, "%s", name), &text);
 	if (err != NULL && err->kind == ERR_NOT_FOUND)
 		return error_advise(err, "Start the cluster first: sudo monokube start -p %s", args->profile);
 	if (err != NULL)

@@ -8,6 +8,9 @@ struct node_conn {
 	struct node_client *client;
 	struct loop_poll *poll;
 	bool lost;
+	void (*gone)(void *arg);
+	void *arg;
+	struct loop_call tell;
 };
 
 static void on_closed(void *arg, const struct error *err)
@@ -18,6 +21,8 @@ static void on_closed(void *arg, const struct error *err)
 	conn->lost = true;
 	loop_poll_close(conn->poll);
 	conn->poll = NULL;
+	if (conn->gone != NULL)
+		loop_call_soon(&conn->tell, conn->gone, conn->arg);
 }
 
 static const struct node_handlers handlers = { .closed = on_closed };
@@ -45,7 +50,7 @@ static void events_changed(void *arg, short events)
 		loop_poll_change(conn->poll, loop_events(events));
 }
 
-struct error *node_conn_open(const char *socket, struct node_conn **out)
+struct error *node_conn_open(const char *socket, void (*gone)(void *arg), void *arg, struct node_conn **out)
 {
 	struct node_conn *conn = xcalloc(1, sizeof(*conn));
 	struct error *err = node_client_open(socket, &handlers, conn, &conn->client);
@@ -54,6 +59,8 @@ struct error *node_conn_open(const char *socket, struct node_conn **out)
 		free(conn);
 		return err;
 	}
+	conn->gone = gone;
+	conn->arg = arg;
 	conn->poll = loop_poll(node_client_fd(conn->client), loop_events(node_client_events(conn->client)), on_ready, conn);
 	node_client_on_events(conn->client, events_changed, conn);
 	*out = conn;
@@ -64,6 +71,8 @@ void node_conn_close(struct node_conn *conn)
 {
 	if (conn == NULL)
 		return;
+	conn->gone = NULL;
+	loop_call_cancel(&conn->tell);
 	loop_poll_close(conn->poll);
 	conn->poll = NULL;
 	node_client_free(conn->client);
@@ -73,11 +82,6 @@ void node_conn_close(struct node_conn *conn)
 struct node_client *node_conn_client(struct node_conn *conn)
 {
 	return conn->client;
-}
-
-bool node_conn_lost(const struct node_conn *conn)
-{
-	return conn->lost;
 }
 
 struct want_fd {

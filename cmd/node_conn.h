@@ -7,10 +7,10 @@
 
 struct node_conn;
 
-struct error *node_conn_open(const char *socket, struct node_conn **out) MUST_CHECK;
+/* gone(arg): the process ended; only close is left. May be NULL. */
+struct error *node_conn_open(const char *socket, void (*gone)(void *arg), void *arg, struct node_conn **out) MUST_CHECK;
 void node_conn_close(struct node_conn *conn); /* NULL is fine */
 struct node_client *node_conn_client(struct node_conn *conn);
-bool node_conn_lost(const struct node_conn *conn); /* the process is gone */
 
 /* A socket inside the node's namespace, or the namespace itself, into *fd; the task's hold is released then. */
 void node_conn_socket(struct node_conn *conn, struct task *task, int domain, int type, int protocol, int *fd);

@@ -41,6 +41,8 @@ struct machine {
 	struct kubelet *kubelet;
 	struct proxy *proxy;
 	struct http_client *client; /* to the kubelet's server */
+	struct loop_timer retry;    /* while the process is gone */
+	struct task *rejoining;
 };
 
 struct nodes {
@@ -74,6 +76,9 @@ static const struct task_step start_steps[] = {
 	for (struct machine *m = &(nodes)->hub; m != NULL;                                                         \
 	     m = m->index == HUB ? ((nodes)->n != 0 ? (nodes)->machines : NULL) :                                  \
 				   ((size_t)m->index + 1 < (nodes)->n ? m + 1 : NULL))
+
+static void process_gone(void *arg);
+static void look_for_process(void *arg);
 
 /* --- names --- */
 
@@ -123,15 +128,22 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 static enum task_result find_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
+	struct image_store *images = NULL;
+	struct error *err;
 
+	err = image_store_open(nodes->image_dir, &images);
+	if (err == NULL)
+		err = image_store_add_hello(images);
+	image_store_close(images);
+	if (err != NULL)
+		return task_fail(task, error_context(err, "image store"));
 	nodes->host_rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
 	EACH_MACHINE (nodes, m) {
-		struct error *err = disk_mkdir(m->dir, 0700);
-
+		err = files_mkdir(m->dir, 0700);
 		if (err == NULL)
-			err = node_conn_open(m->socket, &m->conn);
+			err = node_conn_open(m->socket, process_gone, m, &m->conn);
 		if (err != NULL && m->conn == NULL)
 			error_free(err); /* it does not run: it is started next */
 	}
@@ -170,7 +182,7 @@ static struct error *start_process(struct task *task, struct machine *m)
 		argv[n++] = "--images";
 		argv[n++] = nodes->image_dir;
 		argv[n++] = "--cgroup";
-		argv[n++] = arena_printf(arena, "monokube-%s", m->name);
+		argv[n++] = arena_printf(arena, "monokube/%s/%s", nodes->cluster->options.name, m->name);
 	}
 	argv[n] = NULL;
 	task_hold(task);
@@ -200,7 +212,7 @@ static enum task_result open_processes(struct task *task, void *arg)
 	struct nodes *nodes = arg;
 
 	EACH_MACHINE (nodes, m) {
-		struct error *err = m->conn == NULL ? node_conn_open(m->socket, &m->conn) : NULL;
+		struct error *err = m->conn == NULL ? node_conn_open(m->socket, process_gone, m, &m->conn) : NULL;
 
 		if (err != NULL)
 			return task_fail(task, error_context(err, "connect to node process %s", m->name));
@@ -208,21 +220,33 @@ static enum task_result open_processes(struct task *task, void *arg)
 	return TASK_NEXT;
 }
 
+static void take_handles_of(struct machine *m, struct task *task)
+{
+	node_conn_netns(m->conn, task, &m->netns);
+	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, &m->rtnl);
+	if (m->index == HUB)
+		return;
+	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl);
+	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl_ear);
+	node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->api);
+	node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->dns_tcp);
+	node_conn_socket(m->conn, task, AF_INET, SOCK_DGRAM, 0, &m->dns_udp);
+}
+
+static void drop_handles_of(struct machine *m)
+{
+	int *const fds[] = { &m->netns, &m->rtnl, &m->nfnl, &m->nfnl_ear, &m->dns_udp, &m->dns_tcp, &m->api };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		auto_close(fds[i]);
+}
+
 static enum task_result take_handles(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 
-	EACH_MACHINE (nodes, m) {
-		node_conn_netns(m->conn, task, &m->netns);
-		node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, &m->rtnl);
-		if (m->index == HUB)
-			continue;
-		node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl);
-		node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl_ear);
-		node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->api);
-		node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->dns_tcp);
-		node_conn_socket(m->conn, task, AF_INET, SOCK_DGRAM, 0, &m->dns_udp);
-	}
+	EACH_MACHINE (nodes, m)
+		take_handles_of(m, task);
 	return TASK_WAIT;
 }
 
@@ -272,6 +296,20 @@ static struct error *bind_to(int fd, struct ip ip, uint16_t port)
 	return NULL;
 }
 
+static struct error *listen_in(struct machine *m)
+{
+	struct error *err = bind_to(m->api, topology_api_ip(), 443);
+
+	if (err == NULL)
+		err = bind_to(m->dns_udp, topology_dns_ip(), 53);
+	if (err == NULL)
+		err = bind_to(m->dns_tcp, topology_dns_ip(), 53);
+	if (err == NULL)
+		err = http_server_listen(m->nodes->cluster->http,
+					 &(struct stream_address){ .fd = fd_take(&m->api), .has_fd = true }, NULL);
+	return err;
+}
+
 static enum task_result open_listeners(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
@@ -281,18 +319,8 @@ static enum task_result open_listeners(struct task *task, void *arg)
 
 	err = http_server_listen(cluster->http, &(struct stream_address){
 		.host = ip_format(host, cluster_host_ip(cluster->options.slot)).ptr, .port = 6443 }, NULL);
-	for (size_t i = 0; err == NULL && i < nodes->n; i++) {
-		struct machine *m = &nodes->machines[i];
-
-		err = bind_to(m->api, topology_api_ip(), 443);
-		if (err == NULL)
-			err = bind_to(m->dns_udp, topology_dns_ip(), 53);
-		if (err == NULL)
-			err = bind_to(m->dns_tcp, topology_dns_ip(), 53);
-		if (err == NULL)
-			err = http_server_listen(cluster->http, &(struct stream_address){ .fd = fd_take(&m->api), .has_fd = true },
-						 NULL);
-	}
+	for (size_t i = 0; err == NULL && i < nodes->n; i++)
+		err = listen_in(&nodes->machines[i]);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -324,6 +352,17 @@ struct http_client *nodes_kubelet(struct nodes *nodes, struct str name)
 	return m != NULL ? m->client : NULL;
 }
 
+static bool all_ready(struct nodes *nodes)
+{
+	for (size_t i = 0; i < nodes->n; i++) {
+		struct object *node = informer_find(nodes->informer, STR(""), str_from(nodes->machines[i].name));
+
+		if (node == NULL || !condition_true(object_tree(node), "Ready"))
+			return false;
+	}
+	return true;
+}
+
 /* Each node gets a route to the pods of each other one. */
 static void node_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
 {
@@ -333,6 +372,8 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 
 	(void)old;
 	(void)revision;
+	if (nodes->cluster->options.ready_fd >= 0 && all_ready(nodes))
+		cluster_nodes_ready(nodes->cluster);
 	if (owner == NULL || !cidr_parse(json_path_str(object_tree(now), "spec.podCIDR"), &pods))
 		return;
 	for (size_t i = 0; i < nodes->n; i++) {
@@ -405,19 +446,131 @@ static enum task_result start_components(struct task *task, void *arg)
 	return TASK_DONE;
 }
 
+/* --- a node process that died, and comes back ---
+ *
+ * Its kubelet says NotReady by itself. When a new process answers, everything that held a handle into the old namespaces
+ * starts anew with handles into the new ones. */
+
+#define RETRY (200 * NS_PER_MS)
+
+static task_fn stop_old, take_new, join_new, start_new;
+
+static const struct task_step rejoin_steps[] = {
+	{ "stop what held the old node", stop_old, NULL },
+	{ "take handles", take_new, NULL },
+	{ "join network", join_new, NULL },
+	{ "kubelet, proxy, dns", start_new, NULL },
+	{ NULL, NULL, NULL },
+};
+
+static void kubelet_let_go(void *arg)
+{
+	task_wake(arg, NULL);
+}
+
+static enum task_result stop_old(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+	struct kubelet *kubelet = m->kubelet;
+
+	proxy_stop(m->proxy);
+	m->proxy = NULL;
+	if (m->client != NULL)
+		http_client_free(m->client);
+	m->client = NULL;
+	m->kubelet = NULL;
+	if (kubelet == NULL)
+		return TASK_NEXT;
+	task_hold(task);
+	kubelet_stop(kubelet, kubelet_let_go, task);
+	return TASK_WAIT;
+}
+
+static enum task_result take_new(struct task *task, void *arg)
+{
+	drop_handles_of(arg);
+	take_handles_of(arg, task);
+	return TASK_WAIT;
+}
+
+static enum task_result join_new(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+	struct nodes *nodes = m->nodes;
+	struct topology topology = { .profile = nodes->cluster->options.name, .slot = nodes->cluster->options.slot,
+				     .hub_netns = nodes->hub.netns };
+	struct error *err = apply(m->rtnl, topology_node, &topology, m->index);
+
+	if (err == NULL)
+		err = apply(nodes->hub.rtnl, topology_port, &topology, m->index);
+	if (err == NULL)
+		err = listen_in(m);
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+}
+
+static enum task_result start_new(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+	struct error *err = start_machine(m);
+
+	if (err != NULL)
+		return task_fail(task, err);
+	INFORMER_EACH (m->nodes->informer, node)
+		node_changed(m->nodes, NULL, node, 0);
+	return TASK_DONE;
+}
+
+static void rejoined(void *arg, struct error *err)
+{
+	struct machine *m = arg;
+
+	m->rejoining = NULL;
+	if (err == NULL) {
+		log_info("node is back", "node=%s", m->name);
+		return;
+	}
+	log_consume(LOG_ERROR, err, "join a node that came back");
+	node_conn_close(m->conn);
+	m->conn = NULL;
+	loop_timer_start(&m->retry, RETRY, look_for_process, m);
+}
+
+static void look_for_process(void *arg)
+{
+	struct machine *m = arg;
+	struct error *err = node_conn_open(m->socket, process_gone, m, &m->conn);
+
+	if (err != NULL) {
+		error_free(err);
+		loop_timer_start(&m->retry, RETRY, look_for_process, m);
+		return;
+	}
+	m->rejoining = task_start(&(struct task_options){ .name = "rejoin node", .subject = m->name, .steps = rejoin_steps,
+							  .arg = m, .timeout = 30 * NS_PER_S, .done = rejoined });
+}
+
+static void process_gone(void *arg)
+{
+	struct machine *m = arg;
+
+	log_warn("node process ended", "node=%s", m->name);
+	node_conn_close(m->conn);
+	m->conn = NULL;
+	if (m->rejoining != NULL || m->nodes->stopping != NULL || m->index == HUB)
+		return;
+	m->retry.weak = true;
+	loop_timer_start(&m->retry, RETRY, look_for_process, m);
+}
+
 /* --- stop: what lives in this process only --- */
 
 static void machine_fini(struct machine *m)
 {
-	http_client_free(m->client);
+	if (m->client != NULL)
+		http_client_free(m->client);
+	loop_timer_stop(&m->retry);
 	node_conn_close(m->conn);
-	auto_close(&m->netns);
-	auto_close(&m->rtnl);
-	auto_close(&m->nfnl);
-	auto_close(&m->nfnl_ear);
-	auto_close(&m->dns_udp);
-	auto_close(&m->dns_tcp);
-	auto_close(&m->api);
+	drop_handles_of(m);
 	free(m->name);
 	free(m->dir);
 	free(m->socket);

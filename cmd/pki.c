@@ -14,7 +14,7 @@
 static struct error *load_key(const char *path, struct pki_key **out)
 {
 	AUTO_BUF struct buf pem = { 0 };
-	struct error *err = disk_read(path, &pem);
+	struct error *err = files_read(path, &pem);
 
 	if (err != NULL && err->kind == ERR_NOT_FOUND) {
 		error_free(err);
@@ -22,14 +22,14 @@ static struct error *load_key(const char *path, struct pki_key **out)
 		if (err != NULL)
 			return err;
 		pki_key_format(*out, &pem);
-		return disk_write(path, buf_str(&pem), 0600);
+		return files_write(path, buf_str(&pem), 0600);
 	}
 	return err != NULL ? err : pki_key_parse(buf_str(&pem), out);
 }
 
 static struct error *load_ca(const char *path, struct cluster_pki *pki)
 {
-	struct error *err = disk_read(path, &pki->ca_pem);
+	struct error *err = files_read(path, &pki->ca_pem);
 
 	if (err == NULL)
 		return pki_cert_parse(buf_str(&pki->ca_pem), &pki->ca);
@@ -41,7 +41,7 @@ static struct error *load_ca(const char *path, struct cluster_pki *pki)
 	if (err != NULL)
 		return err;
 	pki_cert_format(pki->ca, &pki->ca_pem);
-	return disk_write(path, buf_str(&pki->ca_pem), 0644);
+	return files_write(path, buf_str(&pki->ca_pem), 0644);
 }
 
 static struct error *mint(struct cluster_pki *pki, const struct pki_request *request, struct pki_key **key,
@@ -67,7 +67,7 @@ struct error *cluster_pki_open(const struct cluster_pki_options *options, struct
 {
 	static const char *const masters[] = { "system:masters", NULL };
 	char path[4096];
-	struct error *err = disk_mkdir(options->dir, 0700);
+	struct error *err = files_mkdir(options->dir, 0700);
 
 	*pki = (struct cluster_pki){ 0 };
 	snprintf(path, sizeof(path), "%s/ca.key", options->dir);

@@ -64,7 +64,8 @@ struct error *profile_open(struct arena *arena, const char *name, struct profile
 		return err;
 	*out = (struct profile){ .name = arena_strdup(arena, name), .nodes = 1, .slot = -1, .listen = "127.0.0.1" };
 	out->dir = arena_printf(arena, "%s/profiles/%s", profile_home(arena), name);
-	err = disk_read(profile_path(arena, out, "config.json"), &text);
+	out->images = arena_printf(arena, "%s/images", profile_home(arena));
+	err = files_read(profile_path(arena, out, "config.json"), &text);
 	if (err != NULL && err->kind == ERR_NOT_FOUND) {
 		error_free(err); /* new, or a start that was interrupted before its first write */
 		return NULL;
@@ -85,14 +86,14 @@ struct error *profile_save(const struct profile *profile)
 {
 	struct arena *arena = arena_new();
 	AUTO_BUF struct buf text = { 0 };
-	struct error *err = disk_mkdir(profile->dir, 0700);
+	struct error *err = files_mkdir(profile->dir, 0700);
 
 	json_write_indented(&text, JSON_OBJECT_OF(arena, { "nodes", json_number(arena, profile->nodes) },
 		{ "port", json_number(arena, profile->port) }, { "slot", json_number(arena, profile->slot) },
 		{ "listen", json_text(arena, profile->listen) }, { "version", json_text(arena, MONOKUBE_VERSION) }), 2);
 	buf_putc(&text, '\n');
 	if (err == NULL)
-		err = disk_write(profile_path(arena, profile, "config.json"), buf_str(&text), 0600);
+		err = files_write(profile_path(arena, profile, "config.json"), buf_str(&text), 0600);
 	arena_free(arena);
 	return err;
 }

@@ -20,6 +20,7 @@
 struct profile {
 	const char *name;
 	const char *dir;
+	const char *images;  /* the store that all profiles share */
 	/* config.json */
 	int64_t nodes;
 	int64_t port;        /* of the API server on the host's loopback; 0: not chosen yet */

@@ -42,7 +42,6 @@ static struct error *take_kubeconfig(struct args *args, const struct profile *pr
 
 static void say_next(const struct profile *profile)
 {
-	ui_info("");
 	ui_info("Cluster '%s' answers: Kubernetes v1.36.3, %lld node%s.", profile->name, (long long)profile->nodes,
 		profile->nodes == 1 ? "" : "s");
 	ui_info("kubectl uses it now. Try:");

@@ -187,3 +187,20 @@ const struct command node_list_command = { .name = "node list", .operands = "", 
 					   .run = run_nodes };
 const struct command node_stop_command = { .name = "node stop", .operands = "NODE", .summary = "Stops a node as a power cut "
 					   "would", .run = run_node_stop, .min_operands = 1, .max_operands = 1 };
+
+/* The process comes back as after a power cut; the server notices it and the node's pods run again. */
+static struct error *run_node_start(struct args *args)
+{
+	struct profile profile;
+	int index = 0;
+	struct error *err = life_need_root();
+
+	if (err == NULL)
+		err = open_profile(args, &profile);
+	if (err == NULL)
+		err = find_node(args, &profile, &index);
+	return err != NULL ? err : life_start_node(args->arena, &profile, index);
+}
+
+const struct command node_start_command = { .name = "node start", .operands = "NODE", .summary = "Starts a node that was stopped "
+					    "or died", .run = run_node_start, .min_operands = 1, .max_operands = 1 };

@@ -652,7 +652,7 @@ static struct error *sync_deployment(void *arg, struct work *work)
 	v->self = self;
 	v->work = work;
 	v->arena = work->arena;
-	v->object = object_keep(work->arena, object_ref(object));
+	v->object = object_keep(work->arena, object);
 	v->tree = object_tree(object);
 	claim(v);
 	if (!is_deleting(v->tree)) {

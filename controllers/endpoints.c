@@ -267,7 +267,7 @@ static struct error *sync_slices(void *arg, struct work *work)
 	if (json_len(selector_map(service)) == 0 || str_is(json_path_str(object_tree(service), "spec.type"), "ExternalName") ||
 	    is_deleting(object_tree(service)))
 		return NULL;
-	object_keep(work->arena, object_ref(service));
+	object_keep(work->arena, service);
 	err = selector_from_object(work->arena, JSON_OBJECT_OF(work->arena, { "matchLabels", selector_map(service) }), &selector);
 	if (err != NULL)
 		return err;

@@ -366,7 +366,7 @@ static struct error *sync_garbage(void *arg, struct work *work)
 	}
 	if (object == NULL)
 		return NULL;
-	object_keep(work->arena, object_ref(object));
+	object_keep(work->arena, object);
 	tree = object_tree(object);
 	if (is_deleting(tree) && has_finalizer(tree, "orphan"))
 		orphan_dependents(self, work, kind, object);

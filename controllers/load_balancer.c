@@ -63,7 +63,7 @@ static struct error *sync_service(void *arg, struct work *work)
 		work_again(work, 10 * NS_PER_MS);
 		return NULL;
 	}
-	object_keep(arena, object_ref(service));
+	object_keep(arena, service);
 	tree = object_tree(service);
 	if (!str_is(json_path_str(tree, "spec.type"), "LoadBalancer") || is_deleting(tree)) {
 		if (address_of(tree).len != 0 && !is_deleting(tree))

@@ -276,7 +276,7 @@ static struct error *sync_life(void *arg, struct work *work)
 		work_again(work, 50 * NS_PER_MS);
 		return NULL;
 	}
-	object_keep(work->arena, object_ref(node));
+	object_keep(work->arena, node);
 	tree = object_tree(node);
 	silent = clock_now() - heard(self, node);
 	if (silent > self->grace && !str_is(json_get_str(condition_of(tree, "Ready"), "status"), "Unknown")) {

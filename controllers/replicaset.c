@@ -283,7 +283,7 @@ static struct error *sync_set(void *arg, struct work *work)
 		work_again(work, 10 * NS_PER_MS);
 		return NULL;
 	}
-	object_keep(work->arena, object_ref(set));
+	object_keep(work->arena, set);
 	tree = object_tree(set);
 	err = selector_of(self, work->arena, tree, &selector);
 	if (err != NULL)

@@ -139,6 +139,8 @@ struct json_options {
 	/* Called for every member whose key was there before: the path of the member, as in `duplicate field "spec.a"`, and,
 	 * for YAML, its line (else 0). The last one wins. */
 	void (*duplicate)(void *arg, struct str path, int line);
+	/* JSON only: called for every member, in the order of the text. Costs much; for finding out where things are. */
+	void (*member)(void *arg, struct str path);
 	void *arg;
 };
 

@@ -163,6 +163,11 @@ static int on_key(void *ctx, const unsigned char *text, size_t len)
 	vec_push(&r->stack, (struct json_member){ .key = key });
 	if (again)
 		duplicate_found(r);
+	if (r->options != NULL && r->options->member != NULL) {
+		AUTO_BUF struct buf path = { 0 };
+		path_of(r, &path);
+		r->options->member(r->options->arg, buf_str(&path));
+	}
 	return 1;
 }
 

@@ -62,19 +62,27 @@ static void larger(struct amounts *to, const struct amounts *than)
 	}
 }
 
+static bool is_sidecar(const struct json *container)
+{
+	return str_is(json_get_str(container, "restartPolicy"), "Always");
+}
+
 void amounts_of_pod(struct amounts *out, const struct json *pod)
 {
 	struct amounts sidecars = { 0 };
 
 	JSON_EACH (json_path(pod, "spec.containers"), it)
 		amounts_of_list(out, json_path(it.value, "resources.requests"));
+	JSON_EACH (json_path(pod, "spec.initContainers"), it)
+		if (is_sidecar(it.value))
+			amounts_of_list(out, json_path(it.value, "resources.requests"));
 	JSON_EACH (json_path(pod, "spec.initContainers"), it) {
 		const struct json *requests = json_path(it.value, "resources.requests");
 		struct amounts now = { 0 };
 
-		if (str_is(json_get_str(it.value, "restartPolicy"), "Always")) {
+		/* One that starts later finds the sidecars before it running. */
+		if (is_sidecar(it.value)) {
 			amounts_of_list(&sidecars, requests);
-			amounts_of_list(out, requests);
 			continue;
 		}
 		amounts_of_list(&now, requests);

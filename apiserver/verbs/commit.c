@@ -84,10 +84,10 @@ static enum task_result pretend(struct request *req)
 {
 	struct object *object = lasting_object(req, req->tree);
 
-	req->object = object_keep(req->arena, object_with_revision(object, req->old != NULL ? req->old->revision : 0));
+	req->object = object_owned(req->arena, object_with_revision(object, req->old != NULL ? req->old->revision : 0));
 	object_unref(object);
 	if (kind_stored_as(req->route.kind) != req->route.kind)
-		req->object = object_keep(req->arena, object_convert(req->object, req->route.kind));
+		req->object = object_owned(req->arena, object_convert(req->object, req->route.kind));
 	return TASK_NEXT;
 }
 
@@ -100,7 +100,7 @@ void commit_also_put(struct request *req, const struct kind *kind, struct str ns
 	struct store_op op = { .kind = STORE_PUT, .expect = expect };
 
 	op.key = object_key(req->arena, kind, ns, name);
-	op.data = bytes_str(object_stored(object_keep(req->arena, object)));
+	op.data = bytes_str(object_stored(object_owned(req->arena, object)));
 	vec_push(&req->also, op);
 }
 

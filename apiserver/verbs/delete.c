@@ -242,7 +242,7 @@ static enum task_result step_select(struct task *task, void *arg)
 	req->version = store_hold(req->server->options.store);
 	for (bool ok = store_seek(&it, req->version, list_prefix(req->arena, req->route.kind, req->route.ns), STR(""));
 	     ok; ok = store_next(&it))
-		if (match_tree(match, object_tree(value_object(req->route.kind, it.value))))
+		if (match_value(match, it.value))
 			vec_push(&found, it.value);
 	req->items = ARENA_ARRAY(req->arena, struct store_value *, found.len + 1);
 	if (found.len != 0)

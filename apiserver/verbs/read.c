@@ -170,7 +170,7 @@ enum task_result step_list(struct task *task, void *arg)
 			next = it.value->key;
 			break;
 		}
-		if (match_all(match) || match_tree(match, object_tree(value_object(req->route.kind, it.value))))
+		if (match_value(match, it.value))
 			vec_push(&found, it.value);
 	}
 	if (next.len != 0) {

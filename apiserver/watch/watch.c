@@ -77,15 +77,14 @@ static void put_bytes(struct buf *out, char tag, struct str bytes)
 	buf_add(out, bytes);
 }
 
-/* WatchEvent { type = 1; object = 2: RawExtension { raw = 1 } } inside the envelope every protobuf answer has. */
+/* WatchEvent { type = 1; object = 2: RawExtension { raw = 1 } }: bare, only the object inside has the envelope. */
 static void write_watch_event(struct buf *out, struct str type, struct str object)
 {
-	AUTO_BUF struct buf raw = { 0 }, event = { 0 };
+	AUTO_BUF struct buf raw = { 0 };
 
 	put_bytes(&raw, 0x0a, object);
-	put_bytes(&event, 0x0a, type);
-	put_bytes(&event, 0x12, buf_str(&raw));
-	api_write_envelope(out, STR("v1"), STR("WatchEvent"), buf_str(&event));
+	put_bytes(out, 0x0a, type);
+	put_bytes(out, 0x12, buf_str(&raw));
 }
 
 /* Protobuf watches are frames: a length of four bytes, then a WatchEvent whose object is a whole encoded object. */
@@ -248,8 +247,7 @@ static void end_with(struct watcher *w, struct error *err)
 
 static bool matches(struct watcher *w, struct store_value *value)
 {
-	return value != NULL &&
-	       (match_all(w->match) || match_tree(w->match, object_tree(value_object(w->kind, value))));
+	return value != NULL && match_value(w->match, value);
 }
 
 static void tell_event(struct watcher *w, const struct store_event *event)

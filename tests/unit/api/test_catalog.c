@@ -68,7 +68,7 @@ static struct str json_type(struct arena *arena, const struct field *field)
 	const struct type *type = field_type(field);
 	struct str name = names[type->form] != NULL ? str_from(names[type->form]) : full_name(arena, type);
 
-	if ((field->flags & (FIELD_TYPE_META | FIELD_UNPUBLISHED)) != 0)
+	if ((field->flags & FIELD_TYPE_META) != 0)
 		return STR("");
 	switch ((enum field_shape)field->shape) {
 	case SHAPE_ONE:
@@ -117,11 +117,14 @@ static const char *patch_strategy(const struct field *field)
 static struct str row(struct arena *arena, const struct type *type, size_t i)
 {
 	const struct field *f = type_at(type, i);
+	struct str facts = str_format(arena, "%.*s\t%.*s\t%zu\t%s\t%s\t%.*s\t%.*s\t%.*s", STR_ARG(full_name(arena, type)),
+				      STR_ARG(field_name(f)), i, go_form(f), omission(f), STR_ARG(elem(arena, f)),
+				      STR_ARG(field_wire(f)), STR_ARG(proto_type(arena, type, f)));
 
-	return str_format(arena, "%.*s\t%.*s\t%zu\t%s\t%s\t%.*s\t%.*s\t%.*s\t%.*s\t%s\t%.*s\t%.*s\t%s\t%.*s\t%.*s",
-			  STR_ARG(full_name(arena, type)), STR_ARG(field_name(f)), i, go_form(f), omission(f),
-			  STR_ARG(elem(arena, f)), STR_ARG(field_wire(f)), STR_ARG(proto_type(arena, type, f)),
-			  STR_ARG(json_type(arena, f)), (f->flags & FIELD_REQUIRED) != 0 ? "required" : "",
+	/* The facts' last cells come from OpenAPI, which does not know these. */
+	if ((f->flags & FIELD_UNPUBLISHED) != 0)
+		return str_format(arena, "%.*s\t\t\t\t\t\t\t", STR_ARG(facts));
+	return str_format(arena, "%.*s\t%.*s\t%s\t%.*s\t%.*s\t%s\t%.*s\t%.*s", STR_ARG(facts), STR_ARG(json_type(arena, f)), (f->flags & FIELD_REQUIRED) != 0 ? "required" : "",
 			  STR_ARG(list_type(f)), STR_ARG(list_keys(arena, f)), patch_strategy(f), STR_ARG(field_patch_key(f)),
 			  STR_ARG(field_declared(f)));
 }

@@ -1,0 +1,22 @@
+noinst_LIBRARIES += libkubelet.a
+libkubelet_a_SOURCES = \
+	kubelet/action.c \
+	kubelet/env.c \
+	kubelet/files.c \
+	kubelet/kubelet.c kubelet/kubelet.h kubelet/private.h \
+	kubelet/link.c \
+	kubelet/logs.c kubelet/logs.h \
+	kubelet/network.c \
+	kubelet/node_object.c \
+	kubelet/payload.c \
+	kubelet/plan.c kubelet/plan.h \
+	kubelet/pod.c \
+	kubelet/probe.c \
+	kubelet/serve.c \
+	kubelet/spec.c \
+	kubelet/start.c \
+	kubelet/status.c \
+	kubelet/status_write.c \
+	kubelet/stop.c \
+	kubelet/volumes.c
+kubelet_LIBS = libkubelet.a $(client_LIBS) $(image_LIBS) $(runtime_LIBS) $(netns_LIBS)

@@ -1,0 +1,120 @@
+/*
+ * A pod's network: one veth, the pod's end called eth0 with a /32 address, the node's end named by the pod's uid. Every
+ * packet is routed; neither side ever asks for a hardware address.
+ *
+ *	pod: eth0 10.244.0.5/32, default via 169.254.1.1 onlink ── veth… :node: 10.244.0.5/32 dev veth…
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "kubelet/private.h"
+#include "netns/netns.h"
+
+#define LINK_NAME 16
+
+static void link_name(char name[LINK_NAME], struct str uid)
+{
+	snprintf(name, LINK_NAME, "veth%08llx", (unsigned long long)(str_hash(uid) & 0xffffffff));
+}
+
+/* --- addresses --- */
+
+/* The first two and the last are nobody's: network, what other plugins use as gateway, broadcast. */
+static bool is_usable(const struct kubelet *kubelet, struct ip ip)
+{
+	char text[IP_TEXT];
+
+	return cidr_contains(kubelet->pod_cidr, ip) && ip_cmp(ip, ip_add(cidr_first(kubelet->pod_cidr), 1)) > 0 &&
+	       ip_cmp(ip, cidr_last(kubelet->pod_cidr)) < 0 && map_find(&kubelet->taken, ip_format(text, ip)) == NULL;
+}
+
+struct error *pool_take(struct kubelet *kubelet, struct ip *out)
+{
+	struct ip first = cidr_first(kubelet->pod_cidr);
+	uint64_t n = ip_sub(cidr_last(kubelet->pod_cidr), first);
+
+	for (uint64_t i = 0; i < n; i++) {
+		/* an address that was given back is used again as late as possible */
+		struct ip ip = ip_add(first, 2 + (kubelet->next_address + i) % n);
+
+		if (!is_usable(kubelet, ip))
+			continue;
+		kubelet->next_address = (uint32_t)((kubelet->next_address + i + 1) % n);
+		pool_claim(kubelet, ip);
+		*out = ip;
+		return NULL;
+	}
+	return error_new(ERR_NO_SPACE, "no address is free in the pod range of the node");
+}
+
+void pool_claim(struct kubelet *kubelet, struct ip ip)
+{
+	char text[IP_TEXT];
+
+	map_set(&kubelet->taken, ip_format(text, ip), kubelet);
+}
+
+void pool_release(struct kubelet *kubelet, struct ip ip)
+{
+	char text[IP_TEXT];
+
+	if (ip.family != 0)
+		map_take(&kubelet->taken, ip_format(text, ip));
+}
+
+/* --- links --- */
+
+struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl)
+{
+	struct arena *arena = arena_new();
+	struct net_plan *node = net_plan_new(arena), *pod = net_plan_new(arena);
+	const struct ip gateway = ip_v4(169, 254, 1, 1);
+	const struct cidr address = { ip, ip.family == 6 ? 128 : 32 };
+	uint8_t mac[6], pod_mac[6];
+	char name[LINK_NAME];
+	struct net_link *link;
+	struct net_neigh *neigh;
+	struct error *err;
+
+	link_name(name, uid);
+	net_mac(mac, str_format(arena, "%.*s node", STR_ARG(uid)));
+	net_mac(pod_mac, str_format(arena, "%.*s pod", STR_ARG(uid)));
+	link = net_plan_link(node);
+	link->kind = NET_VETH;
+	link->name = name;
+	link->peer = "eth0";
+	link->peer_ns = pod_netns;
+	link->forward = true;
+	memcpy(link->mac, mac, 6);
+	memcpy(link->peer_mac, pod_mac, 6);
+	*net_plan_route(node) = (struct net_route){ .to = address, .link = name, .source = kubelet->options.node_ip };
+	neigh = net_plan_neigh(node);
+	neigh->link = name;
+	neigh->ip = ip;
+	memcpy(neigh->mac, pod_mac, 6);
+
+	link = net_plan_link(pod);
+	link->kind = NET_EXISTING;
+	link->name = "eth0";
+	*net_plan_addr(pod) = (struct net_addr){ .link = "eth0", .addr = address };
+	neigh = net_plan_neigh(pod);
+	neigh->link = "eth0";
+	neigh->ip = gateway;
+	memcpy(neigh->mac, mac, 6);
+	*net_plan_route(pod) = (struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
+	err = net_link_delete(kubelet->link.rtnl, name); /* of a sandbox before, whose namespace may linger */
+	if (err == NULL)
+		err = net_apply(kubelet->link.rtnl, node);
+	if (err == NULL)
+		err = net_apply(pod_rtnl, pod);
+	arena_free(arena);
+	return err;
+}
+
+struct error *network_unplug(struct kubelet *kubelet, struct str uid)
+{
+	char name[LINK_NAME];
+
+	link_name(name, uid);
+	return kubelet->link.rtnl >= 0 ? net_link_delete(kubelet->link.rtnl, name) : NULL;
+}

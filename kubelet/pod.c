@@ -1,0 +1,643 @@
+/*
+ * A pod on this node: what is known of it, and the one function that decides what happens next.
+ *
+ *	new ─► waiting ─► starting ─► active ─► stopping ─► over ─► removing ─► gone
+ *	          ▲──────────┘  ▲────────┘ (its sandbox died)            (only pods that are deleted go on)
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kubelet/private.h"
+
+#define SANDBOX_RETRY_MOST (60 * NS_PER_S)
+
+static const uint32_t allowed[POD_STATES] = {
+	[POD_NEW] = FSM(POD_WAITING) | FSM(POD_ACTIVE) | FSM(POD_STOPPING) | FSM(POD_OVER) | FSM(POD_REMOVING),
+	[POD_WAITING] = FSM(POD_STARTING) | FSM(POD_STOPPING) | FSM(POD_REMOVING) | FSM(POD_ACTIVE) | FSM(POD_OVER),
+	[POD_STARTING] = FSM(POD_WAITING) | FSM(POD_ACTIVE),
+	[POD_ACTIVE] = FSM(POD_WAITING) | FSM(POD_STOPPING) | FSM(POD_REMOVING),
+	[POD_STOPPING] = FSM(POD_OVER) | FSM(POD_WAITING) | FSM(POD_ACTIVE),
+	[POD_OVER] = FSM(POD_REMOVING),
+	[POD_REMOVING] = FSM(POD_GONE) | FSM(POD_OVER) | FSM(POD_WAITING) | FSM(POD_ACTIVE),
+	[POD_GONE] = 0,
+};
+static const char *const state_names[POD_STATES] = { "new",	 "waiting", "starting", "active",
+						      "stopping", "over",    "removing", "gone" };
+static const struct fsm_table table = { "pod", state_names, allowed, POD_STATES };
+
+/* --- runs --- */
+
+struct run *run_new(const char *id, unsigned attempt)
+{
+	struct run *run = xcalloc(1, sizeof(*run));
+
+	run->id = xstrdup(id);
+	run->attempt = attempt;
+	return run;
+}
+
+void run_free(struct run *run)
+{
+	if (run == NULL)
+		return;
+	free(run->id);
+	free(run->reason);
+	free(run->message);
+	free(run->image);
+	free(run->image_id);
+	free(run);
+}
+
+char *replace_text(char **place, const char *text)
+{
+	char *old = *place;
+
+	*place = text != NULL ? xstrdup(text) : NULL;
+	free(old);
+	return *place;
+}
+
+/* --- asking --- */
+
+const struct json *pod_tree(const struct pod *pod)
+{
+	return pod->object != NULL ? object_tree(pod->object) : NULL;
+}
+
+bool pod_is_deleted(const struct pod *pod)
+{
+	return pod->object_gone || pod->object == NULL || is_deleting(pod_tree(pod));
+}
+
+bool pod_host_network(const struct pod *pod)
+{
+	return json_bool(json_path(pod_tree(pod), "spec.hostNetwork"));
+}
+
+const struct json *container_spec(const struct container *container)
+{
+	const struct json *tree = pod_tree(container->pod), *init = json_path(tree, "spec.initContainers");
+	size_t n = json_len(init);
+
+	return container->index < n ? json_at(init, container->index) :
+				      json_at(json_path(tree, "spec.containers"), container->index - n);
+}
+
+struct container *pod_container(const struct pod *pod, struct str name)
+{
+	for (size_t i = 0; i < pod->containers.len; i++)
+		if (str_is(name, pod->containers.ptr[i]->name))
+			return pod->containers.ptr[i];
+	return NULL;
+}
+
+static enum seen_state seen(const struct container *c)
+{
+	if (c->busy)
+		return SEEN_BUSY;
+	if (c->now == NULL || c->again)
+		return SEEN_NONE;
+	if (c->now->exited)
+		return SEEN_EXITED;
+	return c->now->running ? SEEN_RUNNING : SEEN_BUSY;
+}
+
+void pod_plan_view(const struct pod *pod, struct plan_container *out)
+{
+	const struct json *spec = json_get(pod_tree(pod), "spec");
+
+	for (size_t i = 0; i < pod->containers.len; i++) {
+		const struct container *c = pod->containers.ptr[i];
+
+		out[i] = (struct plan_container){ .kind = c->kind,
+						  .state = seen(c),
+						  .policy = restart_policy_of(spec, container_spec(c)),
+						  .exit_code = c->now != NULL ? c->now->exit_code : 0,
+						  .finished_at = c->now != NULL ? c->now->finished_at : 0,
+						  .started = c->started,
+						  .has_run = c->now != NULL || c->last != NULL,
+						  .backoff = c->backoff,
+						  .not_before = c->not_before };
+		if (c->kind == PLAN_INIT && out[i].policy == RESTART_ALWAYS)
+			out[i].policy = RESTART_ON_FAILURE;
+	}
+}
+
+void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
+{
+	struct arena *arena = arena_new();
+	const char *field = NULL;
+	va_list args;
+	char *text;
+
+	if (pod->object == NULL) {
+		arena_free(arena);
+		return;
+	}
+	va_start(args, format);
+	text = arena_vprintf(arena, format, args);
+	va_end(args);
+	if (container != NULL)
+		field = arena_printf(arena, "spec.%s{%s}", container->kind == PLAN_MAIN ? "containers" : "initContainers",
+				     container->name);
+	client_event(pod->kubelet->client, &(struct client_event){ .about = pod->object, .field_path = field, .type = type,
+		     .reason = reason, .component = "kubelet", .host = pod->kubelet->options.node_name, .cause = pod->cause },
+		     "%s", text);
+	arena_free(arena);
+}
+
+/* --- what exists --- */
+
+static void container_free(struct container *c)
+{
+	ASSERT(c->exit_waiters.len == 0 && c->stopping == NULL);
+	probes_stop(c);
+	run_free(c->now);
+	run_free(c->last);
+	free(c->name);
+	free(c->wait_reason);
+	free(c->wait_message);
+	free(c);
+}
+
+static void add_container(struct pod *pod, const struct json *spec, bool is_init)
+{
+	struct container *c = xcalloc(1, sizeof(*c));
+	struct str name = json_get_str(spec, "name");
+
+	c->pod = pod;
+	c->name = xmemdup(name.ptr, name.len);
+	c->kind = plan_kind_of(spec, is_init);
+	c->index = pod->containers.len;
+	for (int i = 0; i < PROBE_KINDS; i++)
+		c->probes[i] = (struct probe){ .container = c, .kind = (enum probe_kind)i };
+	vec_push(&pod->containers, c);
+}
+
+static struct pod *pod_blank(struct kubelet *kubelet, struct str uid, struct str ns, struct str name)
+{
+	struct pod *pod = xcalloc(1, sizeof(*pod));
+
+	pod->kubelet = kubelet;
+	pod->uid = xmemdup(uid.ptr, uid.len);
+	pod->ns = xmemdup(ns.ptr, ns.len);
+	pod->name = xmemdup(name.ptr, name.len);
+	pod->state = (struct fsm){ &table, POD_NEW };
+	pod->start_time = clock_now();
+	map_set(&kubelet->by_uid, str_from(pod->uid), pod);
+	return pod;
+}
+
+struct pod *pod_new(struct kubelet *kubelet, struct object *object)
+{
+	const struct json *tree = object_tree(object);
+	struct pod *pod = pod_blank(kubelet, object_uid(object), object_namespace(object), object_name(object));
+
+	pod->object = object_ref(object);
+	JSON_EACH (json_path(tree, "spec.initContainers"), it)
+		add_container(pod, it.value, true);
+	JSON_EACH (json_path(tree, "spec.containers"), it)
+		add_container(pod, it.value, false);
+	return pod;
+}
+
+struct pod *pod_new_orphan(struct kubelet *kubelet, const struct node_sandbox *sandbox)
+{
+	const char *uid = label_of(sandbox->labels, sandbox->n_labels, "uid");
+	struct pod *pod = pod_blank(kubelet, str_from(uid), str_from(sandbox->ns), str_from(sandbox->name));
+
+	pod->no_object = true;
+	return pod;
+}
+
+void pod_free(struct pod *pod)
+{
+	struct kubelet *kubelet = pod->kubelet;
+
+	ASSERT(pod->task == NULL);
+	loop_call_cancel(&pod->poke);
+	loop_timer_stop(&pod->timer);
+	pod_status_cancel(pod);
+	map_take(&kubelet->by_uid, str_from(pod->uid));
+	if (!pod_host_network(pod))
+		pool_release(kubelet, pod->ip);
+	for (size_t i = 0; i < pod->containers.len; i++)
+		container_free(pod->containers.ptr[i]);
+	vec_fini(&pod->containers);
+	for (size_t i = 0; i < pod->rubbish.len; i++)
+		free(pod->rubbish.ptr[i]);
+	vec_fini(&pod->rubbish);
+	MAP_EACH (&pod->tokens, it) {
+		free(((struct token *)it->value)->text);
+		free(it->value);
+	}
+	map_fini(&pod->tokens);
+	map_fini(&pod->mounted);
+	arena_free(pod->posted_arena);
+	object_unref(pod->object);
+	free(pod->sandbox);
+	free(pod->rejected_message);
+	free(pod->uid);
+	free(pod->ns);
+	free(pod->name);
+	free(pod);
+}
+
+void pod_set_object(struct pod *pod, struct object *object, uint64_t revision)
+{
+	if (object != NULL) {
+		object_ref(object);
+		object_unref(pod->object);
+		pod->object = object;
+	} else {
+		pod->object_gone = true;
+	}
+	pod->cause = revision;
+	pod_poke(pod);
+}
+
+/* --- what the node tells --- */
+
+static void forget_run(struct pod *pod, struct run *run)
+{
+	if (run == NULL)
+		return;
+	vec_push(&pod->rubbish, xstrdup(run->id));
+	run_free(run);
+}
+
+static void update_run(struct kubelet *kubelet, struct container *c, struct run *run, const struct node_container *found)
+{
+	struct arena *arena;
+	struct str text;
+	const struct json *spec = container_spec(c);
+	bool was_over = run->exited;
+
+	run->running = found->state == NODE_RUNNING;
+	run->exited = found->state == NODE_EXITED;
+	run->exit_code = found->exit_code;
+	run->signal = found->signal;
+	run->oom_killed = found->oom_killed;
+	run->lost = found->lost;
+	run->created_at = found->created_at;
+	run->started_at = found->started_at;
+	run->finished_at = found->finished_at != 0 ? found->finished_at : clock_now();
+	if (run->image == NULL)
+		replace_text(&run->image, found->image);
+	if (run->image_id == NULL)
+		replace_text(&run->image_id, label_of(found->labels, found->n_labels, "image"));
+	if (run->stop_signal == 0)
+		run->stop_signal = signal_number(label_of(found->labels, found->n_labels, "stop"));
+	if (!run->exited || was_over)
+		return;
+	if (found->message != NULL && found->message[0] != '\0')
+		replace_text(&run->message, found->message);
+	if (found->started_at == 0)
+		replace_text(&run->reason, "StartError");
+	arena = arena_new();
+	text = root_read(arena, kubelet, termination_path(arena, c, run->attempt), MESSAGE_MOST, false);
+	if (text.len == 0 && run->exit_code != 0 &&
+	    str_is(json_get_str(spec, "terminationMessagePolicy"), "FallbackToLogsOnError"))
+		text = log_last_lines(arena, kubelet, log_path(arena, c, run->attempt));
+	if (text.len != 0)
+		replace_text(&run->message, str_cstr(arena, text));
+	arena_free(arena);
+}
+
+void pod_found_sandbox(struct pod *pod, const struct node_sandbox *sandbox)
+{
+	const char *ip = label_of(sandbox->labels, sandbox->n_labels, "ip");
+	struct ip parsed;
+
+	if (pod->sandbox != NULL && sandbox->attempt < pod->sandbox_attempt)
+		return;
+	replace_text(&pod->sandbox, sandbox->id);
+	pod->sandbox_attempt = sandbox->attempt;
+	pod->sandbox_ready = sandbox->ready;
+	if (ip != NULL && ip_parse(str_from(ip), &parsed)) {
+		pod->ip = parsed;
+		if (sandbox->ready && !sandbox->host_network)
+			pool_claim(pod->kubelet, parsed);
+	}
+}
+
+void pod_found_container(struct pod *pod, const struct node_container *found)
+{
+	struct container *c = pod_container(pod, str_from(found->name));
+	struct run *run;
+
+	if (c == NULL) {
+		vec_push(&pod->rubbish, xstrdup(found->id));
+		return;
+	}
+	if (c->now != NULL && strcmp(c->now->id, found->id) == 0) {
+		update_run(pod->kubelet, c, c->now, found);
+		return;
+	}
+	if (c->last != NULL && strcmp(c->last->id, found->id) == 0)
+		return;
+	run = run_new(found->id, found->attempt);
+	update_run(pod->kubelet, c, run, found);
+	if (c->now == NULL) {
+		c->now = run;
+	} else if (run->attempt > c->now->attempt) {
+		forget_run(pod, c->last);
+		c->last = c->now;
+		c->now = run;
+	} else if (c->last == NULL || run->attempt > c->last->attempt) {
+		forget_run(pod, c->last);
+		c->last = run;
+	} else {
+		forget_run(pod, run);
+	}
+	c->again = pod->sandbox == NULL || strcmp(found->sandbox, pod->sandbox) != 0;
+}
+
+void pod_found_all(struct pod *pod)
+{
+	for (size_t i = 0; i < pod->containers.len; i++) {
+		struct container *c = pod->containers.ptr[i];
+
+		if (c->now != NULL && !c->now->running && !c->now->exited) { /* made, never started: made again */
+			forget_run(pod, c->now);
+			c->now = c->last;
+			c->last = NULL;
+		}
+		if (c->now != NULL && c->now->running)
+			probes_start(c);
+		else
+			probes_stop(c);
+	}
+	pod_poke(pod);
+}
+
+static void wake_waiters(struct container *c, bool lost)
+{
+	typeof(c->exit_waiters) waiters = c->exit_waiters;
+
+	memset(&c->exit_waiters, 0, sizeof(c->exit_waiters));
+	for (size_t i = 0; i < waiters.len; i++)
+		task_wake(waiters.ptr[i], lost ? link_absent_error(c->pod->kubelet) : NULL);
+	vec_fini(&waiters);
+}
+
+void pod_container_exited(struct pod *pod, const struct node_container *found)
+{
+	struct container *c = pod_container(pod, str_from(found->name));
+
+	if (c == NULL || c->now == NULL || strcmp(c->now->id, found->id) != 0)
+		return;
+	update_run(pod->kubelet, c, c->now, found);
+	probes_stop(c);
+	wake_waiters(c, false);
+	serve_run_ended(pod->kubelet);
+	pod_poke(pod);
+}
+
+void pod_node_lost(struct pod *pod)
+{
+	map_fini(&pod->mounted); /* went with it */
+	for (size_t i = 0; i < pod->containers.len; i++) {
+		probes_stop(pod->containers.ptr[i]);
+		wake_waiters(pod->containers.ptr[i], true);
+	}
+}
+
+/* --- deciding --- */
+
+static void look(void *arg);
+
+void pod_poke(struct pod *pod)
+{
+	loop_call_soon(&pod->poke, look, pod);
+}
+
+void pod_poke_at(struct pod *pod, int64_t now_ns)
+{
+	int64_t wait = now_ns - clock_now();
+
+	if (wait < NS_PER_MS)
+		wait = NS_PER_MS;
+	if (loop_timer_running(&pod->timer) && pod->timer.at <= clock_mono() + wait)
+		return;
+	loop_timer_start(&pod->timer, wait, look, pod);
+}
+
+static void sandbox_made(void *arg, struct error *err)
+{
+	struct pod *pod = arg;
+	int64_t wait = NS_PER_S << (pod->sandbox_failures < 6 ? pod->sandbox_failures : 6);
+
+	pod->task = NULL;
+	closegroup_leave(&pod->kubelet->tasks);
+	fsm_move(&pod->state, err == NULL ? POD_ACTIVE : POD_WAITING);
+	if (err == NULL) {
+		pod->sandbox_failures = 0;
+	} else if (err->kind == ERR_CANCELED || err->kind == ERR_UNAVAILABLE) {
+		pod->sandbox_not_before = clock_now() + 100 * NS_PER_MS;
+	} else {
+		pod->sandbox_failures++;
+		pod->sandbox_not_before = clock_now() + (wait < SANDBOX_RETRY_MOST ? wait : SANDBOX_RETRY_MOST);
+	}
+	log_consume(LOG_INFO, err, "start of a pod failed");
+	pod_poke(pod);
+}
+
+static void container_made(void *arg, struct error *err)
+{
+	struct pod *pod = arg;
+
+	pod->task = NULL;
+	closegroup_leave(&pod->kubelet->tasks);
+	log_consume(LOG_INFO, err, "start of a container failed");
+	pod_poke(pod);
+}
+
+static void pod_stopped(void *arg, struct error *err)
+{
+	struct pod *pod = arg;
+
+	pod->task = NULL;
+	closegroup_leave(&pod->kubelet->tasks);
+	if (err == NULL) {
+		fsm_move(&pod->state, pod->state.state == POD_STOPPING ? POD_OVER : POD_GONE);
+	} else { /* again: the node is away, or something would not go */
+		fsm_move(&pod->state, pod->sandbox_ready ? POD_ACTIVE : POD_WAITING);
+		pod->stop_not_before = clock_now() + NS_PER_S;
+	}
+	log_consume(LOG_WARN, err, "stop of a pod failed");
+	pod_poke(pod);
+}
+
+static int64_t grace_of(const struct pod *pod)
+{
+	const struct json *tree = pod_tree(pod);
+	int64_t grace = json_int(json_path(tree, "metadata.deletionGracePeriodSeconds"), -1);
+
+	if (pod->no_object || pod->object_gone)
+		return NS_PER_S;
+	if (grace < 0)
+		grace = json_int(json_path(tree, "spec.terminationGracePeriodSeconds"), 30);
+	return (grace > 0 ? grace : 1) * NS_PER_S;
+}
+
+static void stop(struct pod *pod, bool remove)
+{
+	if (pod->stop_not_before > clock_now()) {
+		pod_poke_at(pod, pod->stop_not_before);
+		return;
+	}
+	fsm_move(&pod->state, remove ? POD_REMOVING : POD_STOPPING);
+	closegroup_add(&pod->kubelet->tasks);
+	pod->task = pod_stop(pod, grace_of(pod), remove, pod_stopped);
+}
+
+static void start_sandbox(struct pod *pod)
+{
+	if (pod->sandbox_not_before > clock_now()) {
+		pod_poke_at(pod, pod->sandbox_not_before);
+		return;
+	}
+	if (!pod_host_network(pod) && !pod->kubelet->has_cidr)
+		return; /* the node's informer brings it */
+	if (pod->state.state != POD_WAITING)
+		fsm_move(&pod->state, POD_WAITING);
+	fsm_move(&pod->state, POD_STARTING);
+	closegroup_add(&pod->kubelet->tasks);
+	pod->task = pod_start_sandbox(pod, sandbox_made);
+}
+
+static void tell_back_off(struct pod *pod, const struct plan_container *view)
+{
+	for (size_t i = 0; i < pod->containers.len; i++) {
+		struct container *c = pod->containers.ptr[i];
+
+		if (view[i].state != SEEN_EXITED || !plan_restarts(&view[i]) || c->told_back_off == c->now->attempt + 1 ||
+		    backoff_until(&c->backoff, view[i].finished_at) <= clock_now())
+			continue;
+		c->told_back_off = c->now->attempt + 1;
+		pod_event(pod, c, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
+			  pod->name, pod->ns, pod->uid);
+	}
+}
+
+static void follow_plan(struct pod *pod)
+{
+	struct arena *arena = arena_new();
+	struct plan_container *view = ARENA_ARRAY(arena, struct plan_container, pod->containers.len + 1);
+	struct plan plan;
+
+	pod_plan_view(pod, view);
+	plan = pod_plan(view, pod->containers.len, pod->sandbox_ready, clock_now());
+	tell_back_off(pod, view);
+	arena_free(arena);
+	switch (plan.verb) {
+	case PLAN_NOTHING:
+		if (pod->state.state == POD_NEW || (pod->state.state == POD_WAITING && pod->sandbox_ready))
+			fsm_move(&pod->state, pod->sandbox_ready ? POD_ACTIVE : POD_WAITING);
+		if (plan.at != 0)
+			pod_poke_at(pod, plan.at);
+		break;
+	case PLAN_SANDBOX: start_sandbox(pod); break;
+	case PLAN_CONTAINER:
+		if (pod->state.state != POD_ACTIVE)
+			fsm_move(&pod->state, POD_ACTIVE);
+		closegroup_add(&pod->kubelet->tasks);
+		pod->task = pod_start_container(pod->containers.ptr[plan.container], container_made);
+		break;
+	case PLAN_OVER:
+		pod->over = true;
+		stop(pod, false);
+		break;
+	}
+}
+
+static bool is_final(const struct pod *pod)
+{
+	return pod->over || pod->rejected != NULL || (pod->object != NULL && pod_is_over(pod_tree(pod)));
+}
+
+/* Everything it left is gone: the API object may go too. */
+static void finish(struct pod *pod)
+{
+	if (pod->object == NULL || pod->object_gone) {
+		pod_free(pod);
+		return;
+	}
+	pod_delete_object(pod);
+}
+
+static void look(void *arg)
+{
+	struct pod *pod = arg;
+	struct kubelet *kubelet = pod->kubelet;
+	const char *before = log_action(pod->name);
+
+	if (kubelet->stopping) {
+		log_action(before);
+		return;
+	}
+	if (pod->object != NULL && !pod->object_gone)
+		pod_write_status(pod);
+	if (pod->state.state == POD_GONE) {
+		finish(pod);
+	} else if (pod->task != NULL) {
+		if (pod_is_deleted(pod) && pod->state.state != POD_REMOVING && pod->state.state != POD_STOPPING)
+			task_cancel(pod->task, error_new(ERR_CANCELED, "the pod is being deleted"));
+	} else if (kubelet_may_work(kubelet)) {
+		if (pod_is_deleted(pod))
+			stop(pod, true);
+		else if (pod->state.state == POD_OVER)
+			; /* until it is deleted */
+		else if (is_final(pod))
+			stop(pod, false);
+		else if (pod_admit(pod))
+			follow_plan(pod);
+	}
+	log_action(before);
+}
+
+/* --- admission --- */
+
+static int64_t used(struct kubelet *kubelet, const struct pod *except, const char *resource)
+{
+	int64_t sum = 0;
+
+	MAP_EACH (&kubelet->by_uid, it) {
+		const struct pod *pod = it->value;
+
+		if (pod == except || pod->object == NULL || pod->object_gone || pod->state.state == POD_NEW ||
+		    pod->state.state == POD_OVER || pod->state.state == POD_GONE || pod->rejected != NULL)
+			continue;
+		sum += strcmp(resource, "pods") == 0 ? 1 : pod_request(json_get(pod_tree(pod), "spec"), resource);
+	}
+	return sum;
+}
+
+bool pod_admit(struct pod *pod)
+{
+	struct kubelet *kubelet = pod->kubelet;
+	const struct {
+		const char *resource;
+		int64_t has;
+	} all[] = { { "pods", LIMIT_PODS_PER_NODE }, { "cpu", kubelet->post.cpu_milli }, { "memory", kubelet->post.memory } };
+
+	if (pod->state.state != POD_NEW || pod->sandbox != NULL)
+		return true;
+	for (size_t i = 0; i < 3; i++) {
+		int64_t wants = i == 0 ? 1 : pod_request(json_get(pod_tree(pod), "spec"), all[i].resource);
+		int64_t taken = used(kubelet, pod, all[i].resource);
+
+		if (wants == 0 || taken + wants <= all[i].has)
+			continue;
+		pod->rejected = i == 0 ? "OutOfpods" : i == 1 ? "OutOfcpu" : "OutOfmemory";
+		free(pod->rejected_message);
+		pod->rejected_message = xasprintf("Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
+						  "capacity: %lld", all[i].resource, (long long)wants, (long long)taken,
+						  (long long)all[i].has);
+		pod_event(pod, NULL, "Warning", pod->rejected, "%s", pod->rejected_message + strlen("Pod was rejected: "));
+		pod_poke(pod);
+		return false;
+	}
+	return true;
+}

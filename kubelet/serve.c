@@ -1,0 +1,284 @@
+/* The kubelet's HTTP server, for the API server: logs of containers, and what it knows. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kubelet/logs.h"
+#include "kubelet/private.h"
+
+#define LOOK_EVERY (500 * NS_PER_MS)
+
+/* A reader of one log file, which may still grow. */
+struct follower {
+	struct list link;
+	struct kubelet *kubelet;
+	struct http_request *request;
+	struct log_cursor cursor;
+	char *uid, *container, *run;
+	int fd;
+	int inotify;
+	struct loop_poll *poll;
+	struct loop_timer timer;
+	struct loop_call call;
+	bool follow;
+};
+
+static void follower_free(struct follower *f)
+{
+	list_remove(&f->link);
+	loop_poll_close(f->poll);
+	loop_timer_stop(&f->timer);
+	loop_call_cancel(&f->call);
+	log_cursor_fini(&f->cursor);
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->inotify >= 0)
+		close(f->inotify);
+	free(f->uid);
+	free(f->container);
+	free(f->run);
+	free(f);
+}
+
+static void finish(struct follower *f)
+{
+	http_reply_end(f->request);
+	follower_free(f);
+}
+
+static bool still_runs(const struct follower *f)
+{
+	const struct pod *pod = map_find(&f->kubelet->by_uid, str_from(f->uid));
+	const struct container *c = pod != NULL ? pod_container(pod, str_from(f->container)) : NULL;
+
+	return c != NULL && c->now != NULL && strcmp(c->now->id, f->run) == 0 && !c->now->exited && f->kubelet->link.up;
+}
+
+static void pump(void *arg)
+{
+	struct follower *f = arg;
+	bool runs = f->follow && still_runs(f); /* before reading: what it wrote last is there */
+
+	if (http_request_closed(f->request)) {
+		finish(f);
+		return;
+	}
+	while (!http_reply_full(f->request)) {
+		AUTO_BUF struct buf out = { 0 };
+		enum log_result result = log_cursor_next(&f->cursor, f->fd, &out);
+
+		http_reply_write(f->request, buf_str(&out));
+		if (result == LOG_MORE)
+			continue;
+		if (result == LOG_LIMIT || !runs)
+			finish(f);
+		return;
+	}
+}
+
+static void on_change(void *arg, int events)
+{
+	struct follower *f = arg;
+	char drop[4096];
+
+	(void)events;
+	while (read(f->inotify, drop, sizeof(drop)) > 0)
+		;
+	pump(f);
+}
+
+static void on_drained(void *arg)
+{
+	struct follower *f = arg;
+
+	loop_call_soon(&f->call, pump, f);
+}
+
+static void on_closed(void *arg)
+{
+	struct follower *f = arg;
+
+	loop_call_soon(&f->call, pump, f);
+}
+
+void serve_run_ended(struct kubelet *kubelet)
+{
+	LIST_EACH (&kubelet->followers, struct follower, link, f)
+		loop_call_soon(&f->call, pump, f);
+}
+
+static void watch(struct follower *f)
+{
+	AUTO_FREE char *path = xasprintf("/proc/self/fd/%d", f->fd);
+
+	loop_timer_every(&f->timer, LOOK_EVERY, pump, f);
+	f->timer.weak = true;
+	f->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (f->inotify >= 0 && inotify_add_watch(f->inotify, path, IN_MODIFY) >= 0)
+		f->poll = loop_poll(f->inotify, LOOP_READ, on_change, f);
+}
+
+/* --- GET /containerLogs/NS/POD/CONTAINER --- */
+
+static struct pod *find_pod(struct kubelet *kubelet, struct str ns, struct str name)
+{
+	MAP_EACH (&kubelet->by_uid, it) {
+		struct pod *pod = it->value;
+
+		if (str_is(ns, pod->ns) && str_is(name, pod->name) && !pod->object_gone && pod->object != NULL)
+			return pod;
+	}
+	return NULL;
+}
+
+static bool is_true(const struct http_request *request, const char *name)
+{
+	struct str value = http_param(request, name, NULL);
+
+	return str_is(value, "true") || str_is(value, "1");
+}
+
+static bool read_options(struct http_request *request, struct log_options *options)
+{
+	bool has_tail, has_limit, has_since;
+	struct str tail = http_param(request, "tailLines", &has_tail), limit = http_param(request, "limitBytes", &has_limit);
+	struct str since = http_param(request, "sinceSeconds", &has_since), time = http_param(request, "sinceTime", NULL);
+	int64_t seconds = 0;
+
+	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = is_true(request, "timestamps") };
+	if ((has_tail && !str_to_i64(tail, &options->tail)) || (has_limit && !str_to_i64(limit, &options->limit)) ||
+	    (has_since && !str_to_i64(since, &seconds)) || (time.len != 0 && !time_parse(time, &options->since)))
+		return false;
+	if (has_since)
+		options->since = clock_now() - seconds * NS_PER_S;
+	return true;
+}
+
+static void refuse(struct http_request *request, int status, const char *text)
+{
+	http_reply_text(request, status, str_from(text));
+}
+
+static void reply_logs(struct kubelet *kubelet, struct http_request *request, struct str rest)
+{
+	struct str ns, name, container;
+	struct log_options options;
+	struct container *c = NULL;
+	const struct run *run;
+	struct follower *f;
+	struct error *err;
+	struct pod *pod;
+
+	static const struct http_request_events events = { on_closed, on_drained };
+	static const struct http_header type = { STR_INIT("content-type"), STR_INIT("text/plain") };
+
+	str_cut(&rest, '/', &ns);
+	str_cut(&rest, '/', &name);
+	str_cut(&rest, '/', &container);
+	pod = find_pod(kubelet, ns, name);
+	if (pod != NULL)
+		c = pod_container(pod, container);
+	if (c == NULL) {
+		refuse(request, 404, arena_printf(request->arena, pod == NULL ? "pod \"%.*s\" not found\n" :
+						  "container \"%.*s\" not found in pod\n", STR_ARG(pod == NULL ? name : container)));
+		return;
+	}
+	if (!read_options(request, &options)) {
+		refuse(request, 400, "invalid log options\n");
+		return;
+	}
+	run = is_true(request, "previous") ? c->last : c->now;
+	if (run == NULL) {
+		refuse(request, 400, is_true(request, "previous") ?
+		       arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found", c->name, pod->name) :
+		       arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, pod->name,
+				    c->wait_reason != NULL ? c->wait_reason : "ContainerCreating"));
+		return;
+	}
+	f = xcalloc(1, sizeof(*f));
+	list_init(&f->link);
+	f->inotify = -1;
+	err = root_open(kubelet, log_path(request->arena, c, run->attempt), O_RDONLY | O_NOFOLLOW, &f->fd);
+	if (err != NULL) {
+		error_free(err);
+		f->fd = -1;
+	}
+	list_push(&kubelet->followers, &f->link);
+	f->kubelet = kubelet;
+	f->request = request;
+	f->uid = xstrdup(pod->uid);
+	f->container = xstrdup(c->name);
+	f->run = xstrdup(run->id);
+	f->follow = is_true(request, "follow") && f->fd >= 0;
+	log_cursor_init(&f->cursor, f->fd, &options);
+	http_reply_start(request, 200, (struct http_headers){ &type, 1 });
+	http_request_listen(request, &events, f);
+	if (f->follow)
+		watch(f);
+	loop_call_soon(&f->call, pump, f);
+}
+
+static void reply_pods(struct kubelet *kubelet, struct http_request *request)
+{
+	struct json_builder list = { .arena = request->arena };
+	static const struct http_header type = { STR_INIT("content-type"), STR_INIT("application/json") };
+
+	MAP_EACH (&kubelet->by_uid, it)
+		json_builder_item(&list, pod_tree(it->value));
+	http_reply(request, 200, (struct http_headers){ &type, 1 },
+		   json_format(request->arena, JSON_OBJECT_OF(request->arena, { "kind", json_text(request->arena, "PodList") },
+							      { "apiVersion", json_text(request->arena, "v1") },
+							      { "metadata", &json_empty_object },
+							      { "items", json_builder_array(&list) })));
+}
+
+static void handle(void *arg, struct http_request *request)
+{
+	struct kubelet *kubelet = arg;
+
+	if (!str_is(request->method, "GET"))
+		refuse(request, 405, "Method Not Allowed\n");
+	else if (str_is(request->path, "/healthz"))
+		refuse(request, 200, "ok");
+	else if (str_is(request->path, "/pods"))
+		reply_pods(kubelet, request);
+	else if (str_has_prefix(request->path, STR("/containerLogs/")))
+		reply_logs(kubelet, request, str_skip(request->path, strlen("/containerLogs/")));
+	else
+		refuse(request, 404, "404 page not found\n");
+}
+
+struct http_server *serve_new(struct kubelet *kubelet)
+{
+	return http_server_new(&(struct http_server_options){ .handle = handle, .arg = kubelet });
+}
+
+void serve_stop(struct kubelet *kubelet)
+{
+	LIST_EACH (&kubelet->followers, struct follower, link, f)
+		finish(f);
+}
+
+struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const char *path)
+{
+	struct log_options options = { .tail = MESSAGE_LOG_LINES, .limit = -1 };
+	struct log_cursor cursor;
+	AUTO_BUF struct buf out = { 0 };
+	AUTO_FD int fd = -1;
+	struct error *err = root_open(kubelet, path, O_RDONLY | O_NOFOLLOW, &fd);
+
+	if (err != NULL) {
+		error_free(err);
+		return (struct str){ NULL, 0 };
+	}
+	log_cursor_init(&cursor, fd, &options);
+	while (log_cursor_next(&cursor, fd, &out) == LOG_MORE)
+		;
+	log_cursor_fini(&cursor);
+	return str_dup(arena, out.len > MESSAGE_LOG_MOST ? str_skip(buf_str(&out), out.len - MESSAGE_LOG_MOST) : buf_str(&out));
+}

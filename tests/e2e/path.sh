@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# The path: a person starts a cluster, deploys an application with stock kubectl, reaches it, kills the server, finds the
+# application still answering, stops, starts, deletes, and the machine is as before.
+. "$(dirname "$0")/lib.sh"
+
+machine >"$work/before"
+
+ok "start makes two nodes ready" monokube start -p demo --nodes 2
+ok "status says that all runs" monokube status -p demo
+nodes_ready() { [ "$(k get nodes --no-headers | grep -cw Ready)" = 2 ]; }
+ok "both nodes are Ready" within 10 nodes_ready
+
+ok "a deployment is created" k create deployment web --image=monokube/hello --replicas=3
+ok "it is exposed" k expose deployment web --port=80 --target-port=8080 --type=LoadBalancer
+ok "its pods become ready" k rollout status deployment web --timeout=30s
+pods() { k get pods -l app=web --no-headers -o custom-columns=:metadata.name,:metadata.uid,:status.containerStatuses[0].containerID,:status.containerStatuses[0].restartCount | sort; }
+
+address() { k get service web -o jsonpath='{.status.loadBalancer.ingress[0].ip}'; }
+has_address() { [ -n "$(address)" ]; }
+ok "the service has an address" within 5 has_address
+lb=$(address)
+node_ip=$(k get node demo -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}')
+port=$(k get service web -o jsonpath='{.spec.ports[0].nodePort}')
+ok "the load balancer address answers on the host" within 5 get "http://$lb/"
+ok "the node port answers on the host" within 5 get "http://$node_ip:$port/"
+all_answer() { for _ in $(seq 30); do get "http://$lb/"; done | awk '{print $4}' | sort -u | wc -l | grep -qx 3; }
+ok "all three pods take part" all_answer
+
+ok "get all -A -o wide" k get all -A -o wide
+ok "describe a pod" k describe pods -l app=web
+ok "events tell the story" sh -c "timeout 20 kubectl get events | grep -q 'Container started'"
+ok "logs" sh -c "timeout 20 kubectl logs -l app=web --tail=-1 | grep -q listening"
+ok "explain" k explain deployment.spec
+ok "api-resources" k api-resources
+ok "scale" k scale deployment web --replicas=4
+ok "the scaled deployment is ready" k rollout status deployment web --timeout=30s
+
+( errors=0; until [ -e "$work/enough" ]; do get "http://$lb/" >/dev/null 2>>"$work/errors" || errors=$((errors + 1)); done; echo $errors >"$work/failed-requests" ) &
+load=$!
+ok "set env starts a rolling update" k set env deployment/web VERSION=2
+ok "the update completes" k rollout status deployment web --timeout=60s
+touch "$work/enough"; wait $load
+ok "no request failed while it ran" grep -qx 0 "$work/failed-requests"
+ok "the new version answers" sh -c "curl --noproxy '*' -fsS --max-time 3 http://$lb/ | grep -q 'version 2'"
+ok "rollout undo" k rollout undo deployment web
+ok "the undone deployment is ready" k rollout status deployment web --timeout=60s
+
+pod=$(k get pods -l app=web -o name | head -n 1)
+ok "delete a pod" k delete "$pod" --timeout=40s
+four_ready() { [ "$(k get deployment web -o jsonpath='{.status.readyReplicas}')" = 4 ]; }
+ok "it returns" within 20 four_ready
+
+cat >"$work/app.yaml" <<'Y'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {GREETING: hello}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: keys}
+data: {token: czNjcmV0}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: box}
+spec:
+  restartPolicy: Never
+  initContainers:
+  - {name: first, image: busybox, command: [sh, -c, "echo from-init > /work/file"], volumeMounts: [{name: work, mountPath: /work}]}
+  containers:
+  - name: box
+    image: busybox
+    command: [sh, -c, 'echo "$GREETING $(cat /keys/token) $(cat /work/file)"; wget -qO- http://web.default.svc.cluster.local/; sleep 3600']
+    env: [{name: GREETING, valueFrom: {configMapKeyRef: {name: settings, key: GREETING}}}]
+    resources: {requests: {cpu: 10m, memory: 16Mi}, limits: {memory: 64Mi}}
+    volumeMounts: [{name: work, mountPath: /work}, {name: keys, mountPath: /keys}]
+  volumes:
+  - {name: work, emptyDir: {}}
+  - {name: keys, secret: {secretName: keys}}
+Y
+mkdir -p "$work/image/rootfs/bin"
+cp /bin/busybox "$work/image/rootfs/bin/busybox"
+"$work/image/rootfs/bin/busybox" --install -s "$work/image/rootfs/bin" 2>/dev/null
+for link in "$work"/image/rootfs/bin/*; do [ -L "$link" ] && ln -sf busybox "$link"; done
+python3 - "$work/image" <<'P'
+import hashlib, json, sys, tarfile, io, os
+d = sys.argv[1]
+layer = io.BytesIO()
+with tarfile.open(fileobj=layer, mode="w") as t:
+    t.add(os.path.join(d, "rootfs"), arcname=".")
+raw = layer.getvalue()
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]}}).encode()
+manifest = json.dumps([{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]).encode()
+with tarfile.open(os.path.join(d, "busybox.tar"), "w") as t:
+    for name, data in (("layer.tar", raw), ("config.json", config), ("manifest.json", manifest)):
+        i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
+P
+ok "image load" monokube image load "$work/image/busybox.tar"
+ok "image ls shows it" sh -c "'$program' image ls | grep -q busybox"
+ok "apply several documents" k apply -f "$work/app.yaml"
+ok "apply again changes nothing" sh -c "timeout 20 kubectl apply -f '$work/app.yaml' | grep -c unchanged | grep -qx 3"
+ok "wait for the pod" k wait --for=condition=Ready pod/box --timeout=30s
+ok "its log shows ConfigMap, Secret and init container" within 10 sh -c "timeout 20 kubectl logs box | grep -q 'hello s3cret from-init'"
+ok "a pod reaches the service by name" within 10 sh -c "timeout 20 kubectl logs box | grep -q 'Hello from pod'"
+ok "get -o yaml, jsonpath, custom-columns" sh -c "timeout 20 kubectl get pod box -o yaml >/dev/null && timeout 20 kubectl get pod box -o jsonpath={.status.podIP} | grep -q 10.244"
+
+pods >"$work/pods-before"
+ok "the server is killed" kill -9 "$(cat "$MONOKUBE_HOME/profiles/demo/server.pid")"
+ok "the application still answers" get "http://$lb/"
+ok "start brings the server back" monokube start -p demo
+same_pods() { pods >"$work/pods-after" && diff "$work/pods-before" "$work/pods-after"; }
+ok "same pods, nothing restarted" within 10 same_pods
+ok "it still answers" within 5 get "http://$lb/"
+
+ok "stop" monokube stop -p demo
+stopped() { monokube status -p demo; [ $? = 3 ] || [ $? = 7 ]; }
+ok "status says stopped" sh -c "'$program' status -p demo | grep -q 'apiserver: Stopped'"
+ok "start again" monokube start -p demo
+ok "the pods come back" within 30 four_ready
+ok "and answer" within 10 get "http://$lb/"
+
+ok "delete" monokube delete -p demo
+machine >"$work/after"
+clean() { machine >"$work/after"; diff "$work/before" "$work/after"; }
+ok "the machine is as before" within 10 clean
+ok "the context is gone" sh -c "! timeout 10 kubectl config get-contexts demo"

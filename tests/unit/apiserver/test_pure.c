@@ -1,0 +1,101 @@
+/* The pure parts: routes and negotiation. */
+#include "apiserver/negotiate.h"
+#include "apiserver/route.h"
+#include "tests/unit/tap.h"
+
+TEST(routes)
+{
+	static const struct {
+		const char *method, *path;
+		enum route_what what;
+		const char *resource, *ns, *name, *subresource;
+		enum verb verb;
+		bool bad_method;
+	} rows[] = {
+		{ "GET", "/api/v1/pods", ROUTE_RESOURCE, "pods", "", "", "", VERB_LIST, false },
+		{ "GET", "/api/v1/pods/", ROUTE_RESOURCE, "pods", "", "", "", VERB_LIST, false },
+		{ "GET", "/api/v1/namespaces/a/pods/p", ROUTE_RESOURCE, "pods", "a", "p", "", VERB_GET, false },
+		{ "GET", "/api/v1/namespaces/a/pods/p/log", ROUTE_RESOURCE, "pods", "a", "p", "log", VERB_GET, false },
+		{ "GET", "/api/v1/namespaces/a", ROUTE_RESOURCE, "namespaces", "", "a", "", VERB_GET, false },
+		{ "PUT", "/api/v1/namespaces/a/finalize", ROUTE_RESOURCE, "namespaces", "", "a", "finalize", VERB_UPDATE, false },
+		{ "POST", "/apis/apps/v1/namespaces/a/deployments", ROUTE_RESOURCE, "deployments", "a", "", "", VERB_CREATE, false },
+		{ "POST", "/api/v1/namespaces/a/pods/p", ROUTE_RESOURCE, "pods", "a", "p", "", VERB_CREATE, true },
+		{ "POST", "/api/v1/namespaces/a/pods/p/binding", ROUTE_RESOURCE, "pods", "a", "p", "binding", VERB_CREATE, false },
+		{ "PUT", "/api/v1/namespaces/a/pods", ROUTE_RESOURCE, "pods", "a", "", "", VERB_UPDATE, true },
+		{ "DELETE", "/api/v1/namespaces/a/pods/p/status", ROUTE_RESOURCE, "pods", "a", "p", "status", VERB_DELETE, true },
+		{ "DELETE", "/api/v1/namespaces/a/pods", ROUTE_RESOURCE, "pods", "a", "", "", VERB_DELETECOLLECTION, false },
+		{ "FOO", "/api/v1/pods", ROUTE_RESOURCE, "pods", "", "", "", VERB_LIST, true },
+		{ "GET", "/api/v1/watch/pods", ROUTE_RESOURCE, "pods", "", "", "", VERB_LIST, false },
+		{ "GET", "/api/v1/nothing", ROUTE_NO_RESOURCE, "nothing", "", "", "", VERB_LIST, false },
+		{ "GET", "/api/v1/namespaces/a/nodes", ROUTE_NO_RESOURCE, "nodes", "a", "", "", VERB_LIST, false },
+		{ "GET", "/apis/none/v1/pods", ROUTE_NONE, "", "", "", "", VERB_LIST, false },
+		{ "GET", "/apis/apps/v9/deployments", ROUTE_NONE, "", "", "", "", VERB_LIST, false },
+		{ "GET", "/apis/apps/v1", ROUTE_DOCUMENT, "", "", "", "", VERB_LIST, false },
+		{ "GET", "/version", ROUTE_DOCUMENT, "", "", "", "", VERB_LIST, false },
+		{ "GET", "/", ROUTE_DOCUMENT, "", "", "", "", VERB_LIST, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena *arena = arena_new();
+		struct route route;
+
+		route_parse(arena, str_from(rows[i].method), str_from(rows[i].path), &route);
+		if (route.what != rows[i].what || (route.what == ROUTE_RESOURCE && route.bad_method != rows[i].bad_method))
+			tap_fail(__FILE__, __LINE__, "%s %s: what %d, bad method %d", rows[i].method, rows[i].path, route.what,
+				 route.bad_method);
+		if (route.what == ROUTE_RESOURCE || route.what == ROUTE_NO_RESOURCE) {
+			CHECK_STR(route.resource, rows[i].resource);
+			CHECK_STR(route.ns, rows[i].ns);
+			CHECK_STR(route.name, rows[i].name);
+			CHECK_STR(route.subresource, rows[i].subresource);
+		}
+		if (route.what == ROUTE_RESOURCE && !route.bad_method)
+			CHECK_EQ(route.verb, rows[i].verb);
+		arena_free(arena);
+	}
+}
+
+TEST(accept_headers)
+{
+	static const struct {
+		const char *header;
+		bool table;
+		int media, as; /* media -1: not acceptable */
+	} rows[] = {
+		{ "", true, API_JSON, AS_ITSELF },
+		{ "*/*", true, API_JSON, AS_ITSELF },
+		{ "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", true, API_JSON, AS_TABLE },
+		{ "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false, API_JSON, AS_ITSELF },
+		{ "application/json;as=Table;v=v1;g=meta.k8s.io", false, -1, 0 },
+		{ "application/vnd.kubernetes.protobuf", true, API_PROTOBUF, AS_ITSELF },
+		{ "application/vnd.kubernetes.protobuf,application/json", true, API_PROTOBUF, AS_ITSELF },
+		{ "application/json;q=0.5, application/yaml", true, API_YAML, AS_ITSELF },
+		{ "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", true, API_JSON, AS_PARTIAL },
+		{ "text/html", true, -1, 0 },
+		{ "text/html,*/*;q=0.1", true, API_JSON, AS_ITSELF },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct accept accept;
+		struct error *err = accept_parse(str_from(rows[i].header), rows[i].table, &accept);
+
+		if (rows[i].media < 0) {
+			CHECK_ERR(err, ERR_NOT_ACCEPTABLE);
+			continue;
+		}
+		CHECK_OK(err);
+		if ((int)accept.media != rows[i].media || (int)accept.as != rows[i].as)
+			tap_fail(__FILE__, __LINE__, "%s: media %d as %d", rows[i].header, accept.media, accept.as);
+	}
+}
+
+TEST(aggregated_discovery_is_asked_for_by_name)
+{
+	struct str version;
+
+	CHECK(accept_aggregated(STR("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"),
+				&version));
+	CHECK_STR(version, "v2");
+	CHECK(!accept_aggregated(STR("application/json"), &version));
+	CHECK(!accept_aggregated(STR("application/json;as=Other;g=apidiscovery.k8s.io;v=v2"), &version));
+}
