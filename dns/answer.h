@@ -31,7 +31,6 @@ enum dns_verdict {
 	DNS_IGNORE,  /* no query: no answer */
 };
 
-/* */
 enum dns_rcode { DNS_NOERROR, DNS_FORMERR, DNS_SERVFAIL, DNS_NXDOMAIN, DNS_NOTIMP, DNS_REFUSED };
 
 /* Appends one message to out. chase: a query of our own, id 0, appended on DNS_CHASE. */
