@@ -521,6 +521,38 @@ static void tell_back_off(struct pod *pod, const struct plan_container *view)
 	}
 }
 
+static void refreshed(void *arg, struct error *err)
+{
+	struct pod *pod = arg;
+
+	pod->task = NULL;
+	closegroup_leave(&pod->kubelet->tasks);
+	if (err != NULL && err->kind != ERR_CANCELED && err->kind != ERR_UNAVAILABLE)
+		pod_event(pod, NULL, "Warning", "FailedMount", "%s", err->text);
+	log_consume(LOG_INFO, err, "volumes were not refreshed");
+	pod_poke(pod);
+}
+
+/* What a running pod's volumes show has changed, or a token of it ages. True: that is what happens now. */
+static bool refresh(struct pod *pod)
+{
+	int64_t due = 0;
+
+	MAP_EACH (&pod->tokens, it) {
+		int64_t at = ((const struct token *)it->value)->refresh_at;
+
+		due = due == 0 || at < due ? at : due;
+	}
+	if (due != 0 && due > clock_now())
+		pod_poke_at(pod, due);
+	if (pod->state.state != POD_ACTIVE || (!pod->volumes_stale && (due == 0 || due > clock_now())))
+		return false;
+	pod->volumes_stale = false;
+	closegroup_add(&pod->kubelet->tasks);
+	pod->task = volumes_refresh(pod, refreshed);
+	return true;
+}
+
 static void follow_plan(struct pod *pod)
 {
 	struct arena *arena = arena_new();
@@ -557,6 +589,25 @@ static bool is_final(const struct pod *pod)
 	return pod->over || pod->rejected != NULL || (pod->object != NULL && pod_is_over(pod_tree(pod)));
 }
 
+static void rubbish_gone(void *arg, struct node_reply *reply)
+{
+	(void)arg;
+	(void)reply; /* what stays is found at the next look at the node */
+}
+
+/* Ends that nobody asks for any more: two of each container are kept. */
+static void sweep(struct pod *pod)
+{
+	struct node_client *client = link_client(pod->kubelet);
+
+	for (size_t i = 0; i < pod->rubbish.len && client != NULL; i++) {
+		node_container_remove(client, &(struct node_ref){ .id = pod->rubbish.ptr[i] }, rubbish_gone, NULL);
+		free(pod->rubbish.ptr[i]);
+	}
+	if (client != NULL)
+		vec_clear(&pod->rubbish);
+}
+
 /* Everything it left is gone: the API object may go too. */
 static void finish(struct pod *pod)
 {
@@ -585,13 +636,15 @@ static void look(void *arg)
 		if (pod_is_deleted(pod) && pod->state.state != POD_REMOVING && pod->state.state != POD_STOPPING)
 			task_cancel(pod->task, error_new(ERR_CANCELED, "the pod is being deleted"));
 	} else if (kubelet_may_work(kubelet)) {
+		if (!pod_is_deleted(pod))
+			sweep(pod);
 		if (pod_is_deleted(pod))
 			stop(pod, true);
 		else if (pod->state.state == POD_OVER)
 			; /* until it is deleted */
 		else if (is_final(pod))
 			stop(pod, false);
-		else if (pod_admit(pod))
+		else if (!refresh(pod) && pod_admit(pod))
 			follow_plan(pod);
 	}
 	log_action(before);

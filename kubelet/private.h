@@ -285,8 +285,8 @@ const char *log_dir(struct arena *arena, const struct pod *pod, const struct jso
 const char *log_path(struct arena *arena, const struct container *container, unsigned attempt);
 const char *termination_path(struct arena *arena, const struct container *container, unsigned attempt);
 /* The whole request to the node. Errors are CreateContainerConfigError. */
-struct error *container_request(struct arena *arena, struct container *container, const struct image *image, const char *id,
-				unsigned attempt, struct node_container_create *out) MUST_CHECK;
+struct error *container_request(struct arena *arena, struct container *container, const struct image *image, const char *ref,
+				const char *id, unsigned attempt, struct node_container_create *out) MUST_CHECK;
 void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip, struct node_sandbox_create *out);
 int signal_number(const char *name); /* "SIGQUIT", "3"; NULL and others: SIGTERM */
 const char *qos_class(const struct json *pod_spec);

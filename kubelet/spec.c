@@ -480,8 +480,8 @@ static struct error *set_mounts(struct arena *arena, struct container *c, unsign
 
 /* --- the whole --- */
 
-struct error *container_request(struct arena *arena, struct container *c, const struct image *image, const char *id,
-				unsigned attempt, struct node_container_create *out)
+struct error *container_request(struct arena *arena, struct container *c, const struct image *image, const char *ref,
+				const char *id, unsigned attempt, struct node_container_create *out)
 {
 	struct pod *pod = c->pod;
 	const struct json *container = container_spec(c), *pod_spec = json_get(pod_tree(pod), "spec");
@@ -515,7 +515,7 @@ struct error *container_request(struct arena *arena, struct container *c, const 
 	out->sandbox = pod->sandbox;
 	out->name = c->name;
 	out->attempt = attempt;
-	out->image = str_cstr(arena, json_get_str(container, "image"));
+	out->image = ref;
 	out->log_path = log_path(arena, c, attempt);
 	out->stdin_open = json_bool(json_get(container, "stdin"));
 	out->stdin_once = json_bool(json_get(container, "stdinOnce"));

@@ -279,6 +279,7 @@ struct making {
 	char id[65];
 	unsigned attempt;
 	const char *image_name;
+	const char *image_ref;   /* with host and tag: docker.io/library/nginx:1 */
 	const struct image *image;
 	struct node_container_create request;
 	struct task *task;       /* while the job runs */
@@ -355,10 +356,17 @@ static enum task_result judge_image(struct task *task, void *arg)
 	struct making *making = arg;
 	struct container *c = making->container;
 	struct str policy = json_get_str(container_spec(c), "imagePullPolicy");
+	struct image_ref ref;
+	struct error *err;
 
 	if (making->image == NULL)
 		return refuse_image(task, c, making->image_name, str_is(policy, "Never"));
 	c->image_backoff = (struct backoff){ 0 };
+	making->image_ref = making->image_name;
+	err = image_ref_parse(making->arena, str_from(making->image_name), &ref);
+	if (err == NULL && (ref.tag.len != 0 || ref.digest.len != 0))
+		making->image_ref = str_cstr(making->arena, image_ref_format(making->arena, &ref));
+	error_free(err);
 	pod_event(c->pod, c, "Normal", "Pulled", "Container image \"%s\" already present on machine and can be accessed by the pod",
 		  making->image_name);
 	return TASK_NEXT;
@@ -372,12 +380,33 @@ static enum task_result configure(struct task *task, void *arg)
 
 	making->attempt = c->now != NULL ? c->now->attempt + 1 : 0;
 	random_id(making->id);
-	err = container_request(making->arena, c, making->image, making->id, making->attempt, &making->request);
+	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt, &making->request);
 	if (err == NULL)
 		return TASK_NEXT;
 	wait_for(c, "CreateContainerConfigError", err->text, clock_now() + 10 * NS_PER_S);
 	pod_event(c->pod, c, "Warning", "Failed", "Error: %s", err->text);
 	return task_fail(task, err);
+}
+
+static void tell_created(struct making *making)
+{
+	struct container *c = making->container;
+
+	making->created = true;
+	pod_event(c->pod, c, "Normal", "Created", "Container created");
+	if (c->now != NULL && !c->again && c->now->exited)
+		backoff_grow(&c->backoff, c->now->finished_at, clock_now());
+}
+
+/* Our node looks at the program already now; for people who know other runtimes that is part of the start. */
+static void container_created(void *arg, struct node_reply *reply)
+{
+	struct task *task = arg;
+	struct making *making = task_arg(task);
+
+	if (reply->err != NULL && reply->step != NODE_STEP_NONE && reply->step != NODE_STEP_REQUEST)
+		tell_created(making);
+	link_woken(task, reply);
 }
 
 static enum task_result create(struct task *task, void *arg)
@@ -388,7 +417,7 @@ static enum task_result create(struct task *task, void *arg)
 	if (client == NULL)
 		return task_fail(task, link_absent_error(making->kubelet));
 	task_hold(task);
-	node_container_create(client, &making->request, link_woken, task);
+	node_container_create(client, &making->request, container_created, task);
 	return TASK_WAIT;
 }
 
@@ -421,7 +450,7 @@ static struct run *new_run(struct making *making)
 	c->last = c->now;
 	c->now = run;
 	c->again = false;
-	replace_text(&run->image, making->image_name);
+	replace_text(&run->image, making->image_ref);
 	replace_text(&run->image_id, str_cstr(making->arena, making->image->id));
 	run->stop_signal = signal_number(str_cstr(making->arena, making->image->stop_signal));
 	run->created_at = clock_now();
@@ -429,16 +458,10 @@ static struct run *new_run(struct making *making)
 	return run;
 }
 
-static enum task_result tell_created(struct task *task, void *arg)
+static enum task_result note_created(struct task *task, void *arg)
 {
-	struct making *making = arg;
-	struct container *c = making->container;
-
 	(void)task;
-	making->created = true;
-	pod_event(c->pod, c, "Normal", "Created", "Container created");
-	if (c->now != NULL && !c->again && c->now->exited)
-		backoff_grow(&c->backoff, c->now->finished_at, clock_now());
+	tell_created(arg);
 	return TASK_NEXT;
 }
 
@@ -476,7 +499,7 @@ static const struct task_step container_steps[] = {
 	{ "judge image", judge_image, NULL },
 	{ "configure", configure, NULL },
 	{ "create", create, uncreate },
-	{ "created", tell_created, NULL },
+	{ "created", note_created, NULL },
 	{ "start", start, NULL },
 	{ NULL, NULL, NULL },
 };
@@ -493,6 +516,7 @@ static void failed_to_start(struct making *making, const struct error *err)
 		run = new_run(making);
 		run->exited = true;
 		run->exit_code = 128;
+		run->started_at = run->created_at;
 		run->finished_at = clock_now();
 		replace_text(&run->reason, "StartError");
 		replace_text(&run->message, err->text);
