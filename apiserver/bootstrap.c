@@ -34,20 +34,27 @@ static void created(void *arg, struct api_reply *reply)
 	arena_free(bootstrap->arena);
 }
 
+static void found(void *arg)
+{
+	struct api_reply nothing = { .err = NULL };
+
+	created(arg, &nothing);
+}
+
 static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns,
 		   const struct json *body)
 {
 	const struct api_transport *transport = apiserver_transport(bootstrap->server);
-	const struct kind *type = kind_must(api_version, kind);
-	struct str key = object_key(bootstrap->arena, type, str_from(ns), json_path_str(body, "metadata.name"));
-	bool exists = store_find(bootstrap->server->options.store, key) != NULL;
+	struct str key = object_key(bootstrap->arena, kind_must(api_version, kind), str_from(ns), meta_str(body, "name"));
 
-	/* What is there is only asked for: making it again would first ask for its addresses again. */
 	bootstrap->open++;
+	if (store_find(bootstrap->server->options.store, key) != NULL) {
+		loop_soon(found, bootstrap);
+		return;
+	}
 	transport->call(transport->arg, &(struct api_call){
-		.verb = exists ? VERB_GET : VERB_CREATE,
-		.kind = type,
-		.name = exists ? json_path_str(body, "metadata.name") : (struct str){ NULL, 0 },
+		.verb = VERB_CREATE,
+		.kind = kind_must(api_version, kind),
 		.ns = str_from(ns),
 		.body = body,
 		.actor = STR(SERVER_ACTOR),

@@ -37,11 +37,20 @@ static void stopped(void *arg)
 	loop_stop();
 }
 
+/* Asked to end, it goes on answering for a moment: proxies may still send somebody here who has not heard of it. */
+#define LAME_DUCK (NS_PER_S)
+
+static void close_server(void *arg)
+{
+	http_server_close(arg, 5 * NS_PER_S, stopped, NULL);
+}
+
 static void on_term(void *arg, int signal)
 {
+	static struct loop_timer timer;
+
 	(void)signal;
-	/* Requests under way are answered: a rolling update loses none. */
-	http_server_close(arg, 5 * NS_PER_S, stopped, NULL);
+	loop_timer_start(&timer, LAME_DUCK, close_server, arg);
 }
 
 static struct error *run(struct args *args)

@@ -384,6 +384,20 @@ struct error *life_stop_nodes(struct arena *arena, const struct profile *profile
 
 /* --- the rest --- */
 
+/* Where nobody else has a profile, the parent of all goes, too. */
+static void remove_empty_parents(void)
+{
+	AUTO_DIR DIR *dir = opendir("/sys/fs/cgroup");
+	struct dirent *entry;
+	char path[PATH_MAX];
+
+	rmdir("/sys/fs/cgroup/monokube");
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/monokube", entry->d_name);
+		rmdir(path);
+	}
+}
+
 struct error *life_remove(struct arena *arena, const struct profile *profile)
 {
 	struct error *err = NULL;
@@ -393,5 +407,6 @@ struct error *life_remove(struct arena *arena, const struct profile *profile)
 						     life_node_name(arena, profile, i)));
 	if (err == NULL)
 		err = node_remove_group(arena_printf(arena, "monokube/%s", profile->name));
+	remove_empty_parents();
 	return err != NULL ? err : files_remove(profile->dir);
 }

@@ -35,7 +35,7 @@ skip() { # WHAT WHY
 within() { # SECONDS COMMAND…
 	local until=$((SECONDS + $1))
 	shift
-	until "$@"; do
+	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $until ] || { "$@"; return 1; }
 		sleep 0.1
 	done
@@ -58,6 +58,6 @@ machine() {
 	ip route
 	nft list tables 2>/dev/null
 	awk '{print $5}' /proc/self/mountinfo
-	find /sys/fs/cgroup -maxdepth 3 -name 'monokube*' 2>/dev/null
+	find /sys/fs/cgroup -maxdepth 4 -path '*/monokube/demo*' 2>/dev/null
 	pgrep -f "$work" | while read -r pid; do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null; echo; done | grep -E 'monokube (node|server)'
 }

@@ -28,8 +28,8 @@ ok "all three pods take part" all_answer
 
 ok "get all -A -o wide" k get all -A -o wide
 ok "describe a pod" k describe pods -l app=web
-ok "events tell the story" sh -c "timeout 20 kubectl get events | grep -q 'Started container'"
-ok "logs" sh -c "timeout 20 kubectl logs -l app=web --tail=5 | grep -q listening"
+ok "events tell the story" sh -c "timeout 20 kubectl get events | grep -q 'Container started'"
+ok "logs" sh -c "timeout 20 kubectl logs -l app=web --tail=-1 | grep -q listening"
 ok "explain" k explain deployment.spec
 ok "api-resources" k api-resources
 ok "scale" k scale deployment web --replicas=4
@@ -59,7 +59,7 @@ data: {GREETING: hello}
 apiVersion: v1
 kind: Secret
 metadata: {name: keys}
-stringData: {token: s3cret}
+data: {token: czNjcmV0}
 ---
 apiVersion: v1
 kind: Pod
