@@ -304,6 +304,8 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 	const char *phase = phase_of(arena, in);
 	bool told = in->rejected == NULL;
 
+	for (size_t i = 0; i < in->n; i++) /* it was ended, not refused */
+		told = told || in->containers[i].now != NULL;
 	for (size_t i = 0; i < in->n && told; i++)
 		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init, container_status(arena, in, i));
 	return JSON_OBJECT_OF(arena, { "observedGeneration", json_path(in->pod, "metadata.generation") },
