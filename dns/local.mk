@@ -5,3 +5,10 @@ libdns_a_SOURCES = \
 	dns/forward.c dns/forward.h \
 	dns/wire.c dns/wire.h
 dns_LIBS = libdns.a $(client_LIBS)
+
+check_PROGRAMS += tests/unit/dns/test_dns
+tests_unit_dns_test_dns_SOURCES = \
+	tests/unit/dns/test_answer.c \
+	tests/unit/dns/test_server.c \
+	$(STATIC_NSS)
+tests_unit_dns_test_dns_LDADD = libfake.a libtap.a $(dns_LIBS)

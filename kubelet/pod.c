@@ -288,6 +288,8 @@ static void update_run(struct kubelet *kubelet, struct container *c, struct run 
 		replace_text(&run->image_id, label_of(found->labels, found->n_labels, "image"));
 	if (run->stop_signal == 0)
 		run->stop_signal = signal_number(label_of(found->labels, found->n_labels, "stop"));
+	if (run->exited && run == c->now)
+		c->ready = c->started = false;
 	if (!run->exited || was_over)
 		return;
 	if (found->message != NULL && found->message[0] != '\0')

@@ -309,9 +309,8 @@ struct link {
 	struct loop_poll *poll;
 	struct loop_timer retry;
 	bool up;                    /* it has told what it has */
+	bool told;                  /* that it is away */
 	int netns, rtnl;            /* of this instance; -1 */
-	unsigned waiting;
-	char *version;
 	char *trouble;              /* why it is away */
 };
 
@@ -330,7 +329,7 @@ struct error *link_absent_error(struct kubelet *kubelet) MUST_CHECK;
 struct node_post {
 	struct loop_timer timer, lease_timer;
 	void *call, *lease_call;
-	bool posted_ready, dirty, has_lease;
+	bool posted_ready, was_ready, dirty, has_lease;
 	int64_t posted_at;
 	int64_t cpu_milli, memory, storage;
 };

@@ -372,13 +372,26 @@ static enum task_result judge_image(struct task *task, void *arg)
 	return TASK_NEXT;
 }
 
+/* A run that left nothing on the node is still counted in the API. */
+static unsigned next_attempt(const struct container *c)
+{
+	const struct json *tree = pod_tree(c->pod);
+
+	if (c->now != NULL)
+		return c->now->attempt + 1;
+	JSON_EACH (json_path(tree, c->kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
+		if (str_is(json_get_str(it.value, "name"), c->name) && json_get(it.value, "containerID") != NULL)
+			return (unsigned)json_int(json_get(it.value, "restartCount"), 0) + 1;
+	return 0;
+}
+
 static enum task_result configure(struct task *task, void *arg)
 {
 	struct making *making = arg;
 	struct container *c = making->container;
 	struct error *err;
 
-	making->attempt = c->now != NULL ? c->now->attempt + 1 : 0;
+	making->attempt = next_attempt(c);
 	random_id(making->id);
 	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt, &making->request);
 	if (err == NULL)

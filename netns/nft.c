@@ -798,9 +798,11 @@ void nft_dnat(struct nft_batch *batch, const char *table, const struct nft_endpo
 
 /* --- the kernel --- */
 
-/* After a send, errors are already queued; an empty queue means that the transaction is in force. */
+/* After a send, errors are already queued, one for each message that is refused; the first tells why. An empty queue means
+ * that the transaction is in force. */
 static struct error *read_verdict(int nfnl)
 {
+	struct error *first = NULL;
 	char buffer[8192];
 
 	for (;;) {
@@ -809,14 +811,16 @@ static struct error *read_verdict(int nfnl)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && first == NULL && errno != EAGAIN)
+			first = error_errno(errno, "read answer of nf_tables");
 		if (n < 0)
-			return errno == EAGAIN ? NULL : error_errno(errno, "read answer of nf_tables");
+			return first;
 		for (int left = (int)n; NLMSG_OK(answer, left); answer = NLMSG_NEXT(answer, left)) {
 			const struct nlmsgerr *error = NLMSG_DATA(answer);
 
-			if (answer->nlmsg_type == NLMSG_ERROR && error->error != 0)
-				return error_errno(-error->error, "nf_tables refuses message %u of the batch",
-						   error->msg.nlmsg_seq);
+			if (first == NULL && answer->nlmsg_type == NLMSG_ERROR && error->error != 0)
+				first = error_errno(-error->error, "nf_tables refuses message %u of the batch",
+						    error->msg.nlmsg_seq);
 		}
 	}
 }
