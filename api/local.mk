@@ -83,6 +83,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_apply.c \
 	tests/unit/api/test_convert.c \
 	tests/unit/api/test_openapi.c \
+	tests/unit/api/test_random.c \
 	tests/unit/api/test_print.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \
