@@ -504,3 +504,34 @@ TEST(proxy_survives_conflicts)
 	close(two);
 	close_world(&w);
 }
+
+#define POD(spec, phase)                                                                                                  \
+	"{'kind':'Pod','apiVersion':'v1','metadata':{'namespace':'d','name':'p'},'spec':{'nodeName':'a','containers':[{'ports':[" \
+	spec "]}]},'status':{'phase':'" phase "','podIP':'10.244.0.5','podIPs':[{'ip':'10.244.0.5'}]}}"
+
+TEST(proxy_host_ports)
+{
+	struct world w = open_world();
+	int server = serve_in(w.pod[0], SOCK_STREAM, 8080);
+
+	enter(w.home);
+	start(&w);
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), ECONNREFUSED);
+	fake_api_put(w.api, POD("{'containerPort':8080,'hostPort':8888},{'containerPort':8080,'hostPort':8889,'hostIP':'127.0.0.1'}",
+				"Running"));
+	settle();
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), 0);
+	CHECK_STR(peer_of(server), "192.168.9.1");
+	CHECK_EQ(connect_from(w.node, "127.0.0.1", 8888), 0);
+	CHECK_STR(peer_of(server), "192.168.9.10");
+	CHECK_EQ(connect_from(w.pod[0], "192.168.9.10", 8888), 0);
+	CHECK_STR(peer_of(server), "192.168.9.10");
+	CHECK_EQ(connect_from(w.node, "127.0.0.1", 8889), 0);
+	CHECK_STR(peer_of(server), "192.168.9.10");
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8889), ECONNREFUSED);
+	fake_api_put(w.api, POD("{'containerPort':8080,'hostPort':8888}", "Succeeded"));
+	settle();
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), ECONNREFUSED);
+	close(server);
+	close_world(&w);
+}
