@@ -22,7 +22,7 @@
 #include "base/error.h"
 #include "json/json.h"
 
-enum api_patch { API_PATCH_JSON, API_PATCH_MERGE, API_PATCH_STRATEGIC };
+enum api_patch { API_PATCH_JSON, API_PATCH_MERGE, API_PATCH_STRATEGIC, API_PATCH_APPLY };
 
 struct api_reply {
 	struct error *err;              /* NULL: success; freed after done unless set to NULL */

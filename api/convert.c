@@ -1,6 +1,7 @@
 #include "api/convert.h"
 
 #include "api/api.h"
+#include "api/private.h"
 #include "base/trace.h"
 
 /* Event of core (left) and of events.k8s.io (right): the same fields under other names.
@@ -42,6 +43,8 @@ static const struct json *convert(struct arena *arena, const struct json *tree, 
 {
 	if (str_is(kind_name(to), "Event"))
 		return convert_event(arena, tree, kind_group(to).len == 0);
+	if (str_is(kind_name(to), "HorizontalPodAutoscaler"))
+		return convert_autoscaler(arena, tree, str_is(kind_version(to), "v2"));
 	return tree;
 }
 

@@ -467,6 +467,9 @@ static struct error *decode_member(struct decoder *d, const struct type *type, c
 	err = decode_field(d, field, member->value, &value);
 	if (err != NULL)
 		return err;
+	/* A pointer to Go's zero time is as good as none. */
+	if (value->type == JSON_NULL && (field->flags & FIELD_POINTER) != 0)
+		value = NULL;
 	d->slots.ptr[slots + (size_t)(field - type_at(type, 0))] = value;
 	d->fields.len = stack;
 	d->path.len = path;

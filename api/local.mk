@@ -38,16 +38,19 @@ api/catalog_hooks.h: api/catalog.c
 CLEANFILES += api/catalog.c api/catalog_hooks.h
 
 # Public headers: api/api.h (the walker), api/schema.h (the catalogue), api/object.h, api/quantity.h, api/selector.h,
-# api/names.h, api/convert.h, api/call.h.
+# api/names.h, api/apply.h, api/convert.h, api/call.h.
 noinst_LIBRARIES += libapi.a
 nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
 	api/api.h api/check.h api/check_pod.h api/hooks.h api/private.h api/walk.h \
+	api/apply.c api/apply.h \
 	api/check.c \
 	api/convert.c api/convert.h \
+	api/convert_autoscaler.c \
 	api/decode.c \
 	api/defaults.c \
 	api/discovery.c \
+	api/fieldset.c api/fieldset.h \
 	api/findings.c \
 	api/leaf.c \
 	api/names.c api/names.h \
@@ -77,7 +80,10 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_defaults.c \
 	tests/unit/api/test_discovery.c \
 	tests/unit/api/test_object.c \
+	tests/unit/api/test_apply.c \
+	tests/unit/api/test_convert.c \
 	tests/unit/api/test_openapi.c \
+	tests/unit/api/test_random.c \
 	tests/unit/api/test_print.c \
 	tests/unit/api/test_quantity.c \
 	tests/unit/api/test_roundtrip.c \

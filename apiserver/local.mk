@@ -13,6 +13,7 @@ libapiserver_a_SOURCES = \
 	apiserver/route.c apiserver/route.h \
 	apiserver/server.c apiserver/server.h \
 	apiserver/streams/log.c apiserver/streams/streams.h \
+	apiserver/streams/upgrade.c \
 	apiserver/verbs/allocate.c \
 	apiserver/verbs/commit.c \
 	apiserver/verbs/delete.c \

@@ -138,6 +138,8 @@ static struct error *parse_query(struct request *req)
 	query->bookmarks = query_bool(http, "allowWatchBookmarks");
 	query->send_initial = query_bool(http, "sendInitialEvents");
 	http_param(http, "sendInitialEvents", &query->send_initial_given);
+	query->force = query_bool(http, "force");
+	http_param(http, "force", &query->force_given);
 	err = query_int(http, "limit", &query->limit);
 	if (err == NULL)
 		err = query_int(http, "timeoutSeconds", &query->timeout_seconds);

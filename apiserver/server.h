@@ -44,6 +44,8 @@ struct query {
 	bool bookmarks;
 	bool send_initial;
 	bool send_initial_given;
+	bool force;               /* of an apply */
+	bool force_given;
 };
 
 /* One request, from wherever it came. Lives on its own arena, which the task frees after the reply. */
@@ -55,6 +57,7 @@ struct request {
 	struct http_request *http;    /* NULL: in process, then call is set */
 	struct api_call call;
 	bool canceled;                /* in process: nobody waits any more */
+	bool applied;                 /* server-side apply has decided who owns what */
 	struct user user;
 	struct route route;
 	struct accept accept;

@@ -11,7 +11,8 @@ libhttp_a_SOURCES = \
 	http/request.c \
 	http/server.c \
 	http/text.c \
-	http/tls.c
+	http/tls.c \
+	http/websocket.c http/websocket.h
 http_LIBS = libhttp.a $(loop_LIBS)
 
 check_PROGRAMS += tests/unit/http/test_http

@@ -61,7 +61,11 @@ static void drop(struct action *action)
 		close(action->fd);
 	if (action->fetch != NULL)
 		http_fetch_cancel(action->fetch);
-	http_client_free(action->http);
+	if (action->http != NULL) {
+		http_client_free(action->http);
+		if (action->connected != NULL) /* the dial is still owed an answer */
+			action->connected(action->to, error_new(ERR_CANCELED, "canceled"), NULL);
+	}
 	http_tls_unref(action->tls);
 	buf_fini(&action->output);
 	free(action->subject);
@@ -223,12 +227,14 @@ static void start_exec(struct action *action, struct node_client *client, const 
 static void give_stream(struct action *action, struct error *err)
 {
 	struct stream *stream = NULL;
+	void (*connected)(void *, struct error *, struct stream *) = action->connected;
 
+	action->connected = NULL;
 	loop_poll_close(action->poll);
 	action->poll = NULL;
 	if (err == NULL)
 		err = stream_from_fd(fd_take(&action->fd), &stream);
-	action->connected(action->to, err, stream);
+	connected(action->to, err, stream);
 }
 
 static void writable(void *arg, int events)

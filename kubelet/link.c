@@ -70,7 +70,8 @@ static const struct node_handlers handlers = { on_container_exited, on_exec_exit
 
 static void give_up(struct kubelet *kubelet, struct error *err)
 {
-	log_consume(LOG_WARN, err, "connect to node process");
+	log_consume(kubelet->link.told ? LOG_DEBUG : LOG_WARN, err, "connect to node process");
+	kubelet->link.told = true;
 	disconnect(kubelet);
 	loop_timer_start(&kubelet->link.retry, NS_PER_S, try_connect, kubelet);
 }
@@ -82,6 +83,7 @@ static void got_list(void *arg, struct node_reply *reply)
 	if (kubelet->link.client == NULL || reply->err != NULL) /* on_closed() comes, or came */
 		return;
 	kubelet->link.up = true;
+	kubelet->link.told = false;
 	log_info("node process is here", "node=%s", kubelet->options.node_name);
 	kubelet_found(kubelet, reply->body);
 }

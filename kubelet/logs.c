@@ -6,53 +6,42 @@
 
 #define BLOCK (64 * 1024)
 
-/* Where the last n lines begin: whole lines, which may be several records. */
+/* Whether the record there is the end of a line: "TIME STREAM F …". */
+static bool ends_line(int fd, int64_t at)
+{
+	char head[64];
+	ssize_t n = pread(fd, head, sizeof(head), at);
+	struct str rest = str_of(head, n > 0 ? (size_t)n : 0), word;
+
+	return str_cut(&rest, ' ', &word) && str_cut(&rest, ' ', &word) && str_has_prefix(rest, STR("F "));
+}
+
+/* Where the last n lines begin, which may be several records each: behind the end of the line before them. */
 static int64_t tail_start(int fd, int64_t n)
 {
-	AUTO_FREE char *block = xmalloc(BLOCK + 64);
+	AUTO_FREE char *block = xmalloc(BLOCK);
 	struct stat st;
-	int64_t end, lines = 0;
+	int64_t lines = 0, next; /* where the record behind the one looked at begins */
 
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return 0;
-	end = st.st_size;
-	if (n == 0)
-		return end;
-	/* backwards: a record that ends a line has " F " behind its stream */
-	for (int64_t at = end; at > 0;) {
-		int64_t from = at > BLOCK ? at - BLOCK : 0;
-		ssize_t got = pread(fd, block, (size_t)(at - from), from);
+	next = st.st_size;
+	for (int64_t to = st.st_size; to > 0;) {
+		int64_t from = to > BLOCK ? to - BLOCK : 0;
 
-		if (got != at - from)
+		if (pread(fd, block, (size_t)(to - from), from) != to - from)
 			return 0;
-		for (int64_t i = at - 1; i >= from; i--) {
-			char head[64];
-			ssize_t len;
-
-			if (block[i - from] != '\n' && i != 0)
+		for (int64_t at = to; at > from; at--) {
+			/* a record begins behind a newline, and at the start */
+			if (block[at - 1 - from] != '\n' || at == st.st_size)
 				continue;
-			if (i + 1 >= end)
-				continue;
-			/* a record begins behind this newline, or at the very start */
-			len = pread(fd, head, sizeof(head) - 1, i == 0 && block[0] != '\n' && from == 0 ? 0 : i + 1);
-			if (len <= 0)
-				continue;
-			head[len] = '\0';
-			if (strstr(head, "stdout F") == NULL && strstr(head, "stderr F") == NULL)
-				continue;
-			if (++lines > n) { /* this one is the line before: what follows it is ours */
-				char *next;
-				AUTO_FREE char *record = xmalloc(BLOCK);
-				int64_t start = i == 0 && from == 0 && block[0] != '\n' ? 0 : i + 1;
-
-				len = pread(fd, record, BLOCK, start);
-				next = len > 0 ? memchr(record, '\n', (size_t)len) : NULL;
-				return next != NULL ? start + (next - record) + 1 : start;
-			}
+			if (ends_line(fd, at) && ++lines > n)
+				return next;
+			next = at;
 		}
-		at = from;
+		to = from;
 	}
-	return 0;
+	return ends_line(fd, 0) && lines >= n ? next : 0;
 }
 
 void log_cursor_init(struct log_cursor *cursor, int fd, const struct log_options *options)

@@ -219,9 +219,12 @@ static void tell_ready(struct kubelet *kubelet, struct object *node, bool ready)
 	if (post->posted_ready == ready)
 		return;
 	post->posted_ready = ready;
-	client_event(kubelet->client, &(struct client_event){ .about = node, .type = "Normal",
-		     .reason = ready ? "NodeReady" : "NodeNotReady", .component = "kubelet", .host = kubelet->options.node_name },
-		     "Node %s status is now: %s", kubelet->options.node_name, ready ? "NodeReady" : "NodeNotReady");
+	if (!post->was_ready || !ready)
+		client_event(kubelet->client, &(struct client_event){ .about = node, .type = "Normal",
+			     .reason = ready ? "NodeReady" : "NodeNotReady", .component = "kubelet",
+			     .host = kubelet->options.node_name },
+			     "Node %s status is now: %s", kubelet->options.node_name, ready ? "NodeReady" : "NodeNotReady");
+	post->was_ready = ready;
 	log_info(ready ? "node is ready" : "node is not ready", "node=%s", kubelet->options.node_name);
 	if (ready)
 		kubelet_poke_all(kubelet);
@@ -262,6 +265,8 @@ static void update(struct kubelet *kubelet, struct object *node)
 		normal = now;
 	}
 	post->dirty = false;
+	if (post->posted_at == 0) /* as the server before us left it */
+		post->was_ready = condition_true(tree, "Ready");
 	if (err != NULL || !beat) {
 		log_consume(LOG_ERROR, err, "node status");
 		again(kubelet, LOOK_EVERY);

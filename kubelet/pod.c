@@ -184,6 +184,7 @@ static struct pod *pod_blank(struct kubelet *kubelet, struct str uid, struct str
 	pod->name = xmemdup(name.ptr, name.len);
 	pod->state = (struct fsm){ &table, POD_NEW };
 	pod->start_time = clock_now();
+	list_init(&pod->stoppings);
 	map_set(&kubelet->by_uid, str_from(pod->uid), pod);
 	return pod;
 }
@@ -194,6 +195,7 @@ struct pod *pod_new(struct kubelet *kubelet, struct object *object)
 	struct pod *pod = pod_blank(kubelet, object_uid(object), object_namespace(object), object_name(object));
 
 	pod->object = object_ref(object);
+	time_parse(json_path_str(tree, "status.startTime"), &pod->start_time);
 	JSON_EACH (json_path(tree, "spec.initContainers"), it)
 		add_container(pod, it.value, true);
 	JSON_EACH (json_path(tree, "spec.containers"), it)
@@ -288,6 +290,8 @@ static void update_run(struct kubelet *kubelet, struct container *c, struct run 
 		replace_text(&run->image_id, label_of(found->labels, found->n_labels, "image"));
 	if (run->stop_signal == 0)
 		run->stop_signal = signal_number(label_of(found->labels, found->n_labels, "stop"));
+	if (run->exited && run == c->now)
+		c->ready = c->started = false;
 	if (!run->exited || was_over)
 		return;
 	if (found->message != NULL && found->message[0] != '\0')
@@ -481,6 +485,49 @@ static int64_t grace_of(const struct pod *pod)
 	return (grace > 0 ? grace : 1) * NS_PER_S;
 }
 
+static bool is_final(const struct pod *pod)
+{
+	return pod->over || pod->rejected != NULL || (pod->object != NULL && pod_is_over(pod_tree(pod)));
+}
+
+/* activeDeadlineSeconds: from its first look on, whatever it does. */
+static bool outlived(struct pod *pod)
+{
+	int64_t seconds = json_int(json_path(pod_tree(pod), "spec.activeDeadlineSeconds"), 0);
+
+	if (seconds <= 0 || is_final(pod))
+		return false;
+	if (clock_now() < pod->start_time + seconds * NS_PER_S) {
+		pod_poke_at(pod, pod->start_time + seconds * NS_PER_S);
+		return false;
+	}
+	pod->rejected = "DeadlineExceeded";
+	replace_text(&pod->rejected_message, "Pod was active on the node longer than the specified deadline");
+	pod_event(pod, NULL, "Normal", "DeadlineExceeded", "%s", pod->rejected_message);
+	return true;
+}
+
+/* A container whose image was changed is made again. */
+static void look_changed(struct pod *pod)
+{
+	for (size_t i = 0; i < pod->containers.len; i++) {
+		struct container *c = pod->containers.ptr[i];
+		struct arena *arena;
+		struct image_ref ref;
+		struct error *err;
+		struct str wants = json_get_str(container_spec(c), "image");
+
+		if (c->now == NULL || !c->now->running || c->now->image == NULL || c->stopping != NULL || c->kind == PLAN_INIT)
+			continue;
+		arena = arena_new();
+		err = image_ref_parse(arena, wants, &ref);
+		if (err == NULL && !str_is(wants, c->now->image) && !str_is(image_ref_format(arena, &ref), c->now->image))
+			container_kill(c, arena_printf(arena, "Container %s definition changed, will be restarted", c->name));
+		error_free(err);
+		arena_free(arena);
+	}
+}
+
 static void stop(struct pod *pod, bool remove)
 {
 	if (pod->stop_not_before > clock_now()) {
@@ -584,11 +631,6 @@ static void follow_plan(struct pod *pod)
 	}
 }
 
-static bool is_final(const struct pod *pod)
-{
-	return pod->over || pod->rejected != NULL || (pod->object != NULL && pod_is_over(pod_tree(pod)));
-}
-
 static void rubbish_gone(void *arg, struct node_reply *reply)
 {
 	(void)arg;
@@ -633,16 +675,22 @@ static void look(void *arg)
 	if (pod->state.state == POD_GONE) {
 		finish(pod);
 	} else if (pod->task != NULL) {
-		if (pod_is_deleted(pod) && pod->state.state != POD_REMOVING && pod->state.state != POD_STOPPING)
-			task_cancel(pod->task, error_new(ERR_CANCELED, "the pod is being deleted"));
+		if (pod->state.state == POD_REMOVING || pod->state.state == POD_STOPPING) {
+			if (pod_is_deleted(pod))
+				pod_hurry(pod, grace_of(pod));
+		} else if (pod_is_deleted(pod) || outlived(pod)) {
+			task_cancel(pod->task, error_new(ERR_CANCELED, "the pod is being ended"));
+		}
 	} else if (kubelet_may_work(kubelet)) {
-		if (!pod_is_deleted(pod))
+		if (!pod_is_deleted(pod)) {
 			sweep(pod);
+			look_changed(pod);
+		}
 		if (pod_is_deleted(pod))
 			stop(pod, true);
 		else if (pod->state.state == POD_OVER)
 			; /* until it is deleted */
-		else if (is_final(pod))
+		else if (is_final(pod) || outlived(pod))
 			stop(pod, false);
 		else if (!refresh(pod) && pod_admit(pod))
 			follow_plan(pod);
@@ -667,6 +715,37 @@ static int64_t used(struct kubelet *kubelet, const struct pod *except, const cha
 	return sum;
 }
 
+/* kubelet/sysctl: what is safe without asking. */
+static const char *const safe_sysctls[] = {
+	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+	"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time",
+	"net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem",
+	"net.ipv4.tcp_wmem",
+};
+
+static bool sysctls_allowed(struct pod *pod)
+{
+	JSON_EACH (json_path(pod_tree(pod), "spec.securityContext.sysctls"), it) {
+		struct str name = json_get_str(it.value, "name");
+		AUTO_FREE char *dotted = xmemdup(name.ptr, name.len);
+		bool safe = false;
+
+		for (char *at = strchr(dotted, '/'); at != NULL; at = strchr(at, '/'))
+			*at = '.';
+		for (size_t i = 0; i < sizeof(safe_sysctls) / sizeof(safe_sysctls[0]); i++)
+			safe = safe || strcmp(dotted, safe_sysctls[i]) == 0;
+		if (safe)
+			continue;
+		pod->rejected = "SysctlForbidden";
+		free(pod->rejected_message);
+		pod->rejected_message = xasprintf("Pod was rejected: forbidden sysctl: \"%s\" not allowlisted", dotted);
+		pod_event(pod, NULL, "Warning", "SysctlForbidden", "forbidden sysctl: \"%s\" not allowlisted", dotted);
+		pod_poke(pod);
+		return false;
+	}
+	return true;
+}
+
 bool pod_admit(struct pod *pod)
 {
 	struct kubelet *kubelet = pod->kubelet;
@@ -677,6 +756,8 @@ bool pod_admit(struct pod *pod)
 
 	if (pod->state.state != POD_NEW || pod->sandbox != NULL)
 		return true;
+	if (!sysctls_allowed(pod))
+		return false;
 	for (size_t i = 0; i < 3; i++) {
 		int64_t wants = i == 0 ? 1 : pod_request(json_get(pod_tree(pod), "spec"), all[i].resource);
 		int64_t taken = used(kubelet, pod, all[i].resource);

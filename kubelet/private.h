@@ -133,6 +133,7 @@ struct pod {
 	int sandbox_failures;
 	int64_t sandbox_not_before, stop_not_before;
 	int64_t start_time;
+	struct list stoppings;   /* of its containers, under way */
 	bool over;               /* decided: nothing of it will run any more */
 	bool volumes_stale;      /* something they show has changed */
 	void *status_call, *delete_call;
@@ -178,6 +179,7 @@ bool pod_admit(struct pod *pod);
 /* Tasks, each with pod as argument (start.c, stop.c). done(pod, err). */
 struct task *pod_start_sandbox(struct pod *pod, void (*done)(void *arg, struct error *err));
 struct task *pod_start_container(struct container *container, void (*done)(void *arg, struct error *err));
+void pod_hurry(struct pod *pod, int64_t grace);
 /* TERM, grace, KILL, teardown of network and sandbox; with remove also everything it left. */
 struct task *pod_stop(struct pod *pod, int64_t grace, bool remove, void (*done)(void *arg, struct error *err));
 
@@ -309,9 +311,8 @@ struct link {
 	struct loop_poll *poll;
 	struct loop_timer retry;
 	bool up;                    /* it has told what it has */
+	bool told;                  /* that it is away */
 	int netns, rtnl;            /* of this instance; -1 */
-	unsigned waiting;
-	char *version;
 	char *trouble;              /* why it is away */
 };
 
@@ -330,7 +331,7 @@ struct error *link_absent_error(struct kubelet *kubelet) MUST_CHECK;
 struct node_post {
 	struct loop_timer timer, lease_timer;
 	void *call, *lease_call;
-	bool posted_ready, dirty, has_lease;
+	bool posted_ready, was_ready, dirty, has_lease;
 	int64_t posted_at;
 	int64_t cpu_milli, memory, storage;
 };

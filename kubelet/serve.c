@@ -116,8 +116,8 @@ static void watch(struct follower *f)
 {
 	AUTO_FREE char *path = xasprintf("/proc/self/fd/%d", f->fd);
 
-	loop_timer_every(&f->timer, LOOK_EVERY, pump, f);
 	f->timer.weak = true;
+	loop_timer_every(&f->timer, LOOK_EVERY, pump, f);
 	f->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (f->inotify >= 0 && inotify_add_watch(f->inotify, path, IN_MODIFY) >= 0)
 		f->poll = loop_poll(f->inotify, LOOP_READ, on_change, f);

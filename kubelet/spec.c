@@ -216,6 +216,9 @@ void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struc
 					     .share_pid = json_bool(json_get(spec, "shareProcessNamespace")),
 					     .cgroup = cgroup_of(arena, pod) };
 	pod_limits(spec, &out->limits);
+	if (json_bool(json_get(spec, "setHostnameAsFQDN")) && json_get(spec, "subdomain") != NULL)
+		out->hostname = arena_printf(arena, "%s.%.*s.%s.svc.%s", out->hostname, STR_ARG(json_get_str(spec, "subdomain")), pod->ns,
+					     pod->kubelet->options.cluster_domain);
 	out->sysctls = ARENA_ARRAY(arena, struct runtime_sysctl, json_len(sysctls) + 1);
 	JSON_EACH (sysctls, it)
 		out->sysctls[out->n_sysctls++] = (struct runtime_sysctl){ str_cstr(arena, json_get_str(it.value, "name")),

@@ -285,8 +285,8 @@ struct making {
 	struct task *task;       /* while the job runs */
 	struct error *err;       /* of the job */
 	struct image_store *store;
-	bool created;
-	int64_t started_at;
+	bool created, started, hook_failed;
+	struct action *hook;
 	void (*done)(void *arg, struct error *err);
 };
 
@@ -372,13 +372,26 @@ static enum task_result judge_image(struct task *task, void *arg)
 	return TASK_NEXT;
 }
 
+/* A run that left nothing on the node is still counted in the API. */
+static unsigned next_attempt(const struct container *c)
+{
+	const struct json *tree = pod_tree(c->pod);
+
+	if (c->now != NULL)
+		return c->now->attempt + 1;
+	JSON_EACH (json_path(tree, c->kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
+		if (str_is(json_get_str(it.value, "name"), c->name) && json_get(it.value, "containerID") != NULL)
+			return (unsigned)json_int(json_get(it.value, "restartCount"), 0) + 1;
+	return 0;
+}
+
 static enum task_result configure(struct task *task, void *arg)
 {
 	struct making *making = arg;
 	struct container *c = making->container;
 	struct error *err;
 
-	making->attempt = c->now != NULL ? c->now->attempt + 1 : 0;
+	making->attempt = next_attempt(c);
 	random_id(making->id);
 	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt, &making->request);
 	if (err == NULL)
@@ -494,6 +507,46 @@ static enum task_result start(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
+/* --- the hook; the container runs meanwhile, but is not started before it is over --- */
+
+static void hook_over(void *arg, bool ok, const char *text)
+{
+	struct making *making = arg;
+
+	making->hook = NULL;
+	making->hook_failed = !ok;
+	if (!ok)
+		pod_event(making->container->pod, making->container, "Warning", "FailedPostStartHook", "PostStartHook failed: %s", text);
+	task_wake(making->task, NULL);
+}
+
+static void cancel_hook(void *arg)
+{
+	struct making *making = arg;
+
+	if (making->hook == NULL)
+		return;
+	action_cancel(making->hook);
+	making->hook = NULL;
+	task_wake(making->task, NULL);
+}
+
+static enum task_result run_hook(struct task *task, void *arg)
+{
+	struct making *making = arg;
+	struct container *c = making->container;
+	const struct json *hook = json_path(container_spec(c), "lifecycle.postStart");
+
+	pod_event(c->pod, c, "Normal", "Started", "Container started");
+	making->started = true;
+	if (hook == NULL || c->now == NULL || !c->now->running)
+		return TASK_NEXT;
+	task_hold(task);
+	task_on_cancel(task, cancel_hook, making);
+	making->hook = action_start(c, hook, START_TIMEOUT, hook_over, making);
+	return TASK_WAIT;
+}
+
 static const struct task_step container_steps[] = {
 	{ "find image", find_image, NULL },
 	{ "judge image", judge_image, NULL },
@@ -501,6 +554,7 @@ static const struct task_step container_steps[] = {
 	{ "create", create, uncreate },
 	{ "created", note_created, NULL },
 	{ "start", start, NULL },
+	{ "post-start hook", run_hook, NULL },
 	{ NULL, NULL, NULL },
 };
 
@@ -535,9 +589,10 @@ static void container_done(void *arg, struct error *err)
 	void (*done)(void *, struct error *) = making->done;
 
 	c->busy = false;
-	if (err == NULL) {
-		pod_event(pod, c, "Normal", "Started", "Container started");
-		if (c->now->running)
+	if (err == NULL && making->hook_failed)
+		container_kill(c, "FailedPostStartHook");
+	else if (err == NULL || making->started) {
+		if (c->now != NULL && c->now->running)
 			probes_start(c);
 	} else {
 		failed_to_start(making, err);

@@ -102,6 +102,17 @@ static const struct json *mounts_of(struct arena *arena, const struct json *spec
 	return list.len != 0 ? json_builder_array(&list) : NULL;
 }
 
+/* What the API was told before, of a container that left nothing on the node. */
+static const struct json *told_before(const struct status_input *in, const struct status_container *c, struct str name)
+{
+	if (c->now != NULL || c->last != NULL || c->wait_reason != NULL)
+		return NULL;
+	JSON_EACH (json_path(in->pod, c->plan.kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
+		if (str_eq(json_get_str(it.value, "name"), name) && json_path(it.value, "state.terminated") != NULL)
+			return it.value;
+	return NULL;
+}
+
 static const struct json *container_status(struct arena *arena, const struct status_input *in, size_t i)
 {
 	const struct status_container *c = &in->containers[i];
@@ -112,8 +123,10 @@ static const struct json *container_status(struct arena *arena, const struct sta
 	const struct json *state = state_of(arena, in, c, name, has_init, &last);
 	bool is_ready = c->plan.kind == PLAN_INIT ? c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0 : c->ready;
 	bool is_started = c->now != NULL && c->now->running && c->plan.started;
-	const struct json *resources = json_get(spec, "resources");
+	const struct json *resources = json_get(spec, "resources"), *before = told_before(in, c, name);
 
+	if (before != NULL)
+		return before;
 	return JSON_OBJECT_OF(arena, { "name", json_get(spec, "name") }, { "state", state },
 		{ "lastState", last != NULL && last->exited ? JSON_OBJECT_OF(arena, { "terminated", terminated(arena, last) }) :
 							    &json_empty_object },
@@ -291,6 +304,8 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 	const char *phase = phase_of(arena, in);
 	bool told = in->rejected == NULL;
 
+	for (size_t i = 0; i < in->n; i++) /* it was ended, not refused */
+		told = told || in->containers[i].now != NULL;
 	for (size_t i = 0; i < in->n && told; i++)
 		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init, container_status(arena, in, i));
 	return JSON_OBJECT_OF(arena, { "observedGeneration", json_path(in->pod, "metadata.generation") },

@@ -9,6 +9,7 @@
 /* --- one container --- */
 
 struct stopping {
+	struct list link;        /* in pod->stoppings */
 	struct container *container;
 	struct kubelet *kubelet;
 	int64_t until;           /* mono: SIGKILL then */
@@ -135,6 +136,7 @@ static struct stopping *stopping_new(struct container *c, int64_t grace)
 {
 	struct stopping *s = xcalloc(1, sizeof(*s));
 
+	list_push(&c->pod->stoppings, &s->link);
 	s->container = c;
 	s->kubelet = c->pod->kubelet;
 	s->until = clock_mono() + grace;
@@ -146,7 +148,22 @@ static struct stopping *stopping_new(struct container *c, int64_t grace)
 static void stopping_free(struct stopping *s)
 {
 	loop_timer_stop(&s->timer);
+	list_remove(&s->link);
 	free(s);
+}
+
+/* A later request gives less time than the one before. */
+void pod_hurry(struct pod *pod, int64_t grace)
+{
+	int64_t until = clock_mono() + grace;
+
+	LIST_EACH (&pod->stoppings, struct stopping, link, s) {
+		if (s->until <= until)
+			continue;
+		s->until = until;
+		if (loop_timer_running(&s->timer))
+			loop_timer_start(&s->timer, grace, kill_it, s);
+	}
 }
 
 static struct error *child_done(void *arg, struct error *err)

@@ -6,6 +6,7 @@ libloop_a_SOURCES = \
 	loop/loop.c loop/loop.h loop/private.h \
 	loop/poll.c \
 	loop/process.c \
+	loop/pump.c loop/pump.h \
 	loop/sim.c \
 	loop/stream.c loop/stream.h \
 	loop/stream_net.c \

@@ -1,4 +1,4 @@
-/* GET pods/NAME/log: the kubelet's answer, passed on as it comes, at the client's pace. */
+/* What goes on to the kubelet of a pod, by a table; and logs: the kubelet's answer, passed on as it comes, at the client's pace. */
 #include "apiserver/streams/streams.h"
 
 struct relay {
@@ -7,9 +7,30 @@ struct relay {
 	bool started;
 };
 
+static const struct row {
+	const char *subresource;
+	const char *path;     /* of the kubelet's server */
+	bool container;       /* one is meant; port-forward speaks to the pod */
+	bool upgrade;         /* only by an upgrade */
+} rows[] = {
+	{ "log", "containerLogs", true, false },
+	{ "exec", "exec", true, true },
+	{ "attach", "attach", true, true },
+	{ "portforward", "portForward", false, true },
+};
+
+static const struct row *row_of(const struct request *req)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (str_is(req->route.subresource, rows[i].subresource))
+			return &rows[i];
+	return NULL;
+}
+
 bool streams_wants(const struct request *req)
 {
-	return req->route.what == ROUTE_RESOURCE && !req->route.bad_method && str_is(req->route.subresource, "log");
+	return req->route.what == ROUTE_RESOURCE && !req->route.bad_method && str_is(req->route.resource, "pods") &&
+	       row_of(req) != NULL;
 }
 
 static void client_closed(void *arg)
@@ -120,10 +141,16 @@ void streams_start(struct request *req)
 	const struct json *tree = lookup(req, req->route.kind, req->route.ns, req->route.name);
 	struct http_client *client;
 	struct relay *relay;
-	struct str container, node;
-	struct error *err = tree == NULL ? error_not_found(req->route.kind, req->route.name) :
-					   choose_container(req, tree, &container);
+	const struct row *row = row_of(req);
+	struct str container = STR(""), node, target;
+	struct error *err = tree == NULL ? error_not_found(req->route.kind, req->route.name) : NULL;
 
+	if (err == NULL && row->container)
+		err = choose_container(req, tree, &container);
+	if (err == NULL && row->upgrade && !req->http->wants_upgrade)
+		err = error_new(ERR_BAD_REQUEST, "Upgrade request required");
+	if (err == NULL && row->upgrade && json_path_str(tree, "spec.nodeName").len == 0)
+		err = error_new(ERR_BAD_REQUEST, "pod %.*s does not have a host assigned", STR_ARG(req->route.name));
 	if (err != NULL) {
 		respond_error(req, err);
 		return;
@@ -141,13 +168,18 @@ void streams_start(struct request *req)
 		respond_error(req, error_new(ERR_INTERNAL, "node %.*s is not reachable", STR_ARG(node)));
 		return;
 	}
+	target = str_format(req->arena, "/%s/%.*s/%.*s%s%.*s%s%.*s", row->path, STR_ARG(req->route.ns), STR_ARG(req->route.name),
+			    container.len != 0 ? "/" : "", STR_ARG(container), req->http->query.len != 0 ? "?" : "",
+			    STR_ARG(req->http->query));
+	if (req->http->wants_upgrade) {
+		upgrade_start(req, client, target);
+		return;
+	}
 	relay = ARENA_NEW(req->arena, struct relay);
 	relay->req = req;
 	http_request_listen(req->http, &events, relay);
 	relay->call = http_call(client, &(struct http_call_options){
-		.target = str_format(req->arena, "/containerLogs/%.*s/%.*s/%.*s%s%.*s", STR_ARG(req->route.ns),
-				     STR_ARG(req->route.name), STR_ARG(container), req->http->query.len != 0 ? "?" : "",
-				     STR_ARG(req->http->query)),
+		.target = target,
 		.responded = responded,
 		.data = data,
 		.done = done,

@@ -1,4 +1,4 @@
-/* Requests that are carried on to a kubelet: logs now; exec, attach, port-forward and proxy come on the same road. */
+/* Requests that are carried on to a kubelet: logs, exec, attach, port-forward. */
 #ifndef APISERVER_STREAMS_STREAMS_H
 #define APISERVER_STREAMS_STREAMS_H
 
@@ -6,5 +6,7 @@
 
 bool streams_wants(const struct request *req);
 void streams_start(struct request *req); /* takes the request */
+/* Joins the client to the kubelet by an upgrade; takes the request. */
+void upgrade_start(struct request *req, struct http_client *client, struct str target);
 
 #endif

@@ -1,4 +1,5 @@
 /* CREATE, UPDATE and PATCH. */
+#include "api/apply.h"
 #include "apiserver/verbs/verbs.h"
 
 static task_fn step_create, step_update, step_patch, step_validate, step_keep_result;
@@ -120,6 +121,44 @@ enum task_result step_decode(struct task *task, void *arg)
 
 /* --- create --- */
 
+/* --- who set which field --- */
+
+/* The request's fieldManager, else the beginning of its user agent; in process the last word of the actor. */
+static struct str manager_name(const struct request *req)
+{
+	struct str name = req->query.field_manager, head;
+	ptrdiff_t colon;
+
+	if (name.len != 0)
+		return name;
+	if (req->http == NULL) {
+		colon = str_rfind(req->user.name, ':');
+		return str_skip(req->user.name, (size_t)(colon + 1));
+	}
+	name = http_header(&req->http->headers, "user-agent");
+	return str_cut(&name, '/', &head) && head.len != 0 ? head : STR("unknown");
+}
+
+static struct api_manager manager_of(struct request *req)
+{
+	char time[TIME_TEXT];
+
+	return (struct api_manager){ .kind = req->route.kind, .name = manager_name(req), .subresource = req->route.subresource,
+				     .now = str_dup(req->arena, time_format(time, clock_now())) };
+}
+
+/* Writes down what this write owns. A renewal owns what the one before it owned. */
+static void track(struct request *req)
+{
+	struct api_manager me;
+
+	if (req->applied || str_is(req->route.resource, "leases") ||
+	    (req->old_tree != NULL && json_equal(req->tree, req->old_tree)))
+		return;
+	me = manager_of(req);
+	req->tree = api_track(req->arena, &me, req->old_tree, req->tree);
+}
+
 static struct error *check_namespace(struct request *req)
 {
 	struct str ns = meta_str(req->input, "namespace");
@@ -171,6 +210,8 @@ struct error *make_new(struct request *req)
 		req->tree = api_default(req->arena, req->route.kind, req->tree);
 		err = prepare->create != NULL ? prepare->create(req) : NULL;
 	}
+	if (err == NULL)
+		track(req);
 	return err;
 }
 
@@ -191,6 +232,15 @@ static enum task_result step_create(struct task *task, void *arg)
 
 /* --- the old state --- */
 
+static bool is_apply(const struct request *req)
+{
+	if (req->route.verb != VERB_PATCH)
+		return false;
+	if (req->http == NULL)
+		return req->call.patch == API_PATCH_APPLY;
+	return str_is(content_type(http_header(&req->http->headers, "content-type")), "application/apply-patch+yaml");
+}
+
 enum task_result step_read_old(struct task *task, void *arg)
 {
 	struct request *req = arg;
@@ -202,6 +252,8 @@ enum task_result step_read_old(struct task *task, void *arg)
 	if (req->old == NULL) {
 		if (req->route.verb == VERB_UPDATE && !is_status(req) && prepare_of(req->route.kind)->create_on_update)
 			return TASK_NEXT;
+		if (is_apply(req) && req->route.subresource.len == 0)
+			return TASK_NEXT; /* an apply creates what is not there */
 		return task_fail(task, error_not_found(req->route.kind, req->route.name));
 	}
 	arena_defer(req->arena, store_value_release, store_value_ref(req->old));
@@ -332,6 +384,8 @@ struct error *make_next(struct request *req, const struct json *wanted)
 	if (err == NULL && prepare->generation && !str_is(req->route.subresource, "status") &&
 	    spec_changed(req->tree, req->old_tree))
 		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, generation + 1));
+	if (err == NULL)
+		track(req);
 	return err;
 }
 
@@ -382,6 +436,8 @@ static struct error *patch_media(struct request *req, enum api_patch *patch)
 		*patch = API_PATCH_MERGE;
 	else if (str_is(type, "application/strategic-merge-patch+json"))
 		*patch = API_PATCH_STRATEGIC;
+	else if (is_apply(req))
+		*patch = API_PATCH_APPLY;
 	else
 		return error_new(ERR_MEDIA_TYPE, "415: Unsupported Media Type");
 	return NULL;
@@ -410,8 +466,74 @@ static struct error *apply_patch(struct request *req, const struct json *patch, 
 			return error_new(ERR_BAD_REQUEST, "error decoding patch: json: cannot unmarshal %s into Go value of "
 					 "type map[string]interface {}", json_type_name(patch));
 		return api_strategic_merge(req->arena, kind_type(req->route.kind), req->old_tree, patch, out);
+	case API_PATCH_APPLY:
+		break; /* apply_config() */
 	}
 	return NULL;
+}
+
+/* --- apply --- */
+
+static struct error *options_error(struct request *req, bool required, const char *field, const char *text)
+{
+	struct api_findings findings = { .arena = req->arena };
+
+	if (required)
+		finding_required(&findings, field, text);
+	else
+		finding_forbidden(&findings, field, text);
+	return api_invalid(&findings, STR("PatchOptions.meta.k8s.io"), STR(""));
+}
+
+static struct error *check_config(struct request *req, const struct json *config)
+{
+	struct str name = meta_str(config, "name");
+
+	if (!json_is(config, JSON_OBJECT))
+		return error_new(ERR_BAD_REQUEST, "error decoding YAML: the body is no object");
+	if (!str_eq(json_get_str(config, "kind"), kind_name(req->route.kind)) ||
+	    !str_eq(json_get_str(config, "apiVersion"), kind_api_version(req->route.kind)))
+		return error_new(ERR_BAD_REQUEST, "the kind of the provided object (%.*s, %.*s) does not match the expected one "
+				 "(%.*s, %.*s)", STR_ARG(json_get_str(config, "apiVersion")), STR_ARG(json_get_str(config, "kind")),
+				 STR_ARG(kind_api_version(req->route.kind)), STR_ARG(kind_name(req->route.kind)));
+	if (json_len(json_path(config, "metadata.managedFields")) != 0)
+		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
+	if (name.len != 0 && !str_eq(name, req->route.name))
+		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
+				 STR_ARG(name), STR_ARG(req->route.name));
+	return NULL;
+}
+
+/* An apply says what its manager wants; what it wanted before and says no more goes, unless another one wants it. */
+static struct error *apply_config(struct request *req)
+{
+	const struct json *config = req->call.body, *tree = NULL;
+	struct api_manager me;
+	struct error *err = NULL;
+
+	if (req->http != NULL && req->query.field_manager.len == 0)
+		return options_error(req, true, "fieldManager", "is required for apply patch");
+	if (req->http != NULL)
+		err = json_read_yaml(req->arena, req->body, NULL, &config);
+	if (err != NULL)
+		return error_context(err, "error decoding YAML");
+	err = check_config(req, config);
+	if (err != NULL)
+		return err;
+	config = json_with_path(req->arena, config, "metadata.name", json_string(req->arena, req->route.name));
+	if (kind_namespaced(req->route.kind))
+		config = json_with_path(req->arena, config, "metadata.namespace", json_string(req->arena, req->route.ns));
+	me = manager_of(req);
+	err = api_apply(req->arena, &me, req->old_tree, config, req->query.force, &tree);
+	if (err != NULL)
+		return err;
+	req->applied = true;
+	tree = api_default(req->arena, req->route.kind, api_with_kind(req->arena, tree, req->route.kind));
+	if (req->old != NULL)
+		return make_next(req, tree);
+	req->status = 201;
+	req->input = with(req, tree, "metadata.resourceVersion", NULL);
+	return make_new(req);
 }
 
 static enum task_result step_patch(struct task *task, void *arg)
@@ -422,6 +544,12 @@ static enum task_result step_patch(struct task *task, void *arg)
 	enum api_patch how;
 	struct error *err = patch_media(req, &how);
 
+	if (err == NULL && how == API_PATCH_APPLY) {
+		err = apply_config(req);
+		return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	}
+	if (err == NULL && req->query.force_given)
+		err = options_error(req, false, "force", "may not be specified for non-apply patch");
 	if (err == NULL && req->http != NULL) {
 		err = json_read_yaml(req->arena, req->body, NULL, &patch);
 		if (err != NULL)

@@ -5,7 +5,7 @@ program=$(realpath "$1")
 work=$(mktemp -d /tmp/monokube-e2e-XXXXXX)
 export MONOKUBE_HOME=$work/home KUBECONFIG=$work/kubeconfig HOME=$work
 unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY SUDO_USER SUDO_UID SUDO_GID
-number=0 failures=0
+P=e2e-$$ number=0 failures=0
 ip link set lo up
 
 [ "$(readlink /proc/self/ns/net)" != "$(readlink /proc/1/ns/net)" ] || { echo "Bail out! run this by 'unshare --net'"; exit 1; }
@@ -58,6 +58,6 @@ machine() {
 	ip route
 	nft list tables 2>/dev/null
 	awk '{print $5}' /proc/self/mountinfo
-	find /sys/fs/cgroup -maxdepth 4 -path '*/monokube/demo*' 2>/dev/null
+	find /sys/fs/cgroup -maxdepth 4 -path "*/monokube/$P*" -type d 2>/dev/null
 	pgrep -f "$work" | while read -r pid; do tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null; echo; done | grep -E 'monokube (node|server)'
 }

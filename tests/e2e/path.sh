@@ -5,8 +5,8 @@
 
 machine >"$work/before"
 
-ok "start makes two nodes ready" monokube start -p demo --nodes 2
-ok "status says that all runs" monokube status -p demo
+ok "start makes two nodes ready" monokube start -p $P --nodes 2
+ok "status says that all runs" monokube status -p $P
 nodes_ready() { [ "$(k get nodes --no-headers | grep -cw Ready)" = 2 ]; }
 ok "both nodes are Ready" within 10 nodes_ready
 
@@ -19,7 +19,7 @@ address() { k get service web -o jsonpath='{.status.loadBalancer.ingress[0].ip}'
 has_address() { [ -n "$(address)" ]; }
 ok "the service has an address" within 5 has_address
 lb=$(address)
-node_ip=$(k get node demo -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}')
+node_ip=$(k get node $P -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}')
 port=$(k get service web -o jsonpath='{.spec.ports[0].nodePort}')
 ok "the load balancer address answers on the host" within 5 get "http://$lb/"
 ok "the node port answers on the host" within 5 get "http://$node_ip:$port/"
@@ -107,22 +107,22 @@ ok "a pod reaches the service by name" within 10 sh -c "timeout 20 kubectl logs 
 ok "get -o yaml, jsonpath, custom-columns" sh -c "timeout 20 kubectl get pod box -o yaml >/dev/null && timeout 20 kubectl get pod box -o jsonpath={.status.podIP} | grep -q 10.244"
 
 pods >"$work/pods-before"
-ok "the server is killed" kill -9 "$(cat "$MONOKUBE_HOME/profiles/demo/server.pid")"
+ok "the server is killed" kill -9 "$(cat "$MONOKUBE_HOME/profiles/$P/server.pid")"
 ok "the application still answers" get "http://$lb/"
-ok "start brings the server back" monokube start -p demo
+ok "start brings the server back" monokube start -p $P
 same_pods() { pods >"$work/pods-after" && diff "$work/pods-before" "$work/pods-after"; }
 ok "same pods, nothing restarted" within 10 same_pods
 ok "it still answers" within 5 get "http://$lb/"
 
-ok "stop" monokube stop -p demo
-stopped() { monokube status -p demo; [ $? = 3 ] || [ $? = 7 ]; }
-ok "status says stopped" sh -c "'$program' status -p demo | grep -q 'apiserver: Stopped'"
-ok "start again" monokube start -p demo
+ok "stop" monokube stop -p $P
+stopped() { monokube status -p $P; [ $? = 3 ] || [ $? = 7 ]; }
+ok "status says stopped" sh -c "'$program' status -p $P | grep -q 'apiserver: Stopped'"
+ok "start again" monokube start -p $P
 ok "the pods come back" within 30 four_ready
 ok "and answer" within 10 get "http://$lb/"
 
-ok "delete" monokube delete -p demo
+ok "delete" monokube delete -p $P
 machine >"$work/after"
 clean() { machine >"$work/after"; diff "$work/before" "$work/after"; }
 ok "the machine is as before" within 10 clean
-ok "the context is gone" sh -c "! timeout 10 kubectl config get-contexts demo"
+ok "the context is gone" sh -c "! timeout 10 kubectl config get-contexts $P"

@@ -184,10 +184,10 @@ TEST(net_refuses_what_does_not_exist)
 
 #define TABLE "monokube"
 
-static const struct nft_set services = { TABLE, "services", NFT_KEY_ADDR_PROTO_PORT, 4, true };
-static const struct nft_set nodeports = { TABLE, "nodeports", NFT_KEY_PROTO_PORT, 4, true };
-static const struct nft_set hairpins = { TABLE, "hairpins", NFT_KEY_ADDR_ADDR, 4, false };
-static const struct nft_set blocked = { TABLE, "blocked", NFT_KEY_ADDR_PREFIX, 4, false };
+static const struct nft_set services = { .table = TABLE, .name = "services", .key = NFT_KEY_ADDR_PROTO_PORT, .family = 4, .verdicts = true };
+static const struct nft_set nodeports = { .table = TABLE, .name = "nodeports", .key = NFT_KEY_PROTO_PORT, .family = 4, .verdicts = true };
+static const struct nft_set hairpins = { .table = TABLE, .name = "hairpins", .key = NFT_KEY_ADDR_ADDR, .family = 4, .verdicts = false };
+static const struct nft_set blocked = { .table = TABLE, .name = "blocked", .key = NFT_KEY_ADDR_PREFIX, .family = 4, .verdicts = false };
 
 /* The shape that the service proxy uses: a verdict map to a chain per Service, one dnat among its endpoints. */
 static struct nft_batch *service_rules(const struct nft_endpoint *endpoints, size_t n)

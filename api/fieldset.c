@@ -1,0 +1,631 @@
+/* Sets of fields: their algebra and their text. sigs.k8s.io/structured-merge-diff/fieldpath. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/fieldset.h"
+
+struct fieldset *fieldset_new(struct arena *arena)
+{
+	struct fieldset *set = ARENA_NEW(arena, struct fieldset);
+
+	*set = (struct fieldset){ .arena = arena };
+	return set;
+}
+
+static struct fieldset_entry *find(const struct fieldset *set, struct str name)
+{
+	for (size_t i = 0; set != NULL && i < set->len; i++)
+		if (str_eq(set->entries[i].name, name))
+			return &set->entries[i];
+	return NULL;
+}
+
+/* An entry that is nothing is not kept. */
+static void keep(struct fieldset *set, struct str name, bool member, struct fieldset *below)
+{
+	if (fieldset_empty(below))
+		below = NULL;
+	if (!member && below == NULL)
+		return;
+	if (set->len == set->cap) {
+		size_t cap = set->cap == 0 ? 8 : set->cap * 2;
+		struct fieldset_entry *grown = ARENA_ARRAY(set->arena, struct fieldset_entry, cap);
+		if (set->len != 0)
+			memcpy(grown, set->entries, set->len * sizeof(*grown));
+		set->entries = grown;
+		set->cap = cap;
+	}
+	set->entries[set->len++] = (struct fieldset_entry){ name, member, below };
+}
+
+bool fieldset_empty(const struct fieldset *set)
+{
+	return set == NULL || set->len == 0;
+}
+
+/* ---- algebra ---- */
+
+struct fieldset *fieldset_union(struct arena *arena, const struct fieldset *a, const struct fieldset *b)
+{
+	struct fieldset *out = fieldset_new(arena);
+
+	for (size_t i = 0; a != NULL && i < a->len; i++) {
+		const struct fieldset_entry *x = &a->entries[i], *y = find(b, x->name);
+		keep(out, x->name, x->member || (y != NULL && y->member),
+		     y != NULL ? fieldset_union(arena, x->below, y->below) : x->below);
+	}
+	for (size_t i = 0; b != NULL && i < b->len; i++)
+		if (find(a, b->entries[i].name) == NULL)
+			keep(out, b->entries[i].name, b->entries[i].member, b->entries[i].below);
+	return out;
+}
+
+struct fieldset *fieldset_both(struct arena *arena, const struct fieldset *a, const struct fieldset *b)
+{
+	struct fieldset *out = fieldset_new(arena);
+
+	for (size_t i = 0; a != NULL && i < a->len; i++) {
+		const struct fieldset_entry *x = &a->entries[i], *y = find(b, x->name);
+		if (y != NULL)
+			keep(out, x->name, x->member && y->member, fieldset_both(arena, x->below, y->below));
+	}
+	return out;
+}
+
+struct fieldset *fieldset_without(struct arena *arena, const struct fieldset *a, const struct fieldset *b)
+{
+	struct fieldset *out = fieldset_new(arena);
+
+	for (size_t i = 0; a != NULL && i < a->len; i++) {
+		const struct fieldset_entry *x = &a->entries[i], *y = find(b, x->name);
+		if (y == NULL)
+			keep(out, x->name, x->member, x->below);
+		else
+			keep(out, x->name, x->member && !y->member, fieldset_without(arena, x->below, y->below));
+	}
+	return out;
+}
+
+static struct fieldset *without_path(struct arena *arena, const struct fieldset *set, struct str path)
+{
+	struct fieldset *out = fieldset_new(arena);
+	struct str first;
+
+	str_cut(&path, '.', &first);
+	for (size_t i = 0; set != NULL && i < set->len; i++) {
+		const struct fieldset_entry *x = &set->entries[i];
+		if (!str_has_prefix(x->name, STR("f:")) || !str_eq(str_skip(x->name, 2), first))
+			keep(out, x->name, x->member, x->below);
+		else if (path.len != 0)
+			keep(out, x->name, x->member, without_path(arena, x->below, path));
+	}
+	return out;
+}
+
+struct fieldset *fieldset_without_path(struct arena *arena, const struct fieldset *set, const char *path)
+{
+	return without_path(arena, set, str_from(path));
+}
+
+/* ---- order: fields, keys, values, indices ---- */
+
+struct sorted {
+	const struct fieldset_entry *entry;
+	const struct json *value; /* of a key or value */
+};
+
+static int rank(struct str name)
+{
+	switch (name.ptr[0]) {
+	case 'f':
+		return 0;
+	case 'k':
+		return 1;
+	case 'v':
+		return 2;
+	default:
+		return 3;
+	}
+}
+
+static int compare_values(const struct json *a, const struct json *b)
+{
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	if (a->type == JSON_NUMBER) {
+		double x = json_double(a, 0), y = json_double(b, 0);
+		return x < y ? -1 : x > y;
+	}
+	if (a->type == JSON_STRING)
+		return str_cmp(a->text, b->text);
+	for (size_t i = 0; a->type == JSON_OBJECT && i < a->len && i < b->len; i++) {
+		int order = str_cmp(a->members[i].key, b->members[i].key);
+		if (order == 0)
+			order = compare_values(a->members[i].value, b->members[i].value);
+		if (order != 0)
+			return order;
+	}
+	return json_len(a) < json_len(b) ? -1 : json_len(a) > json_len(b);
+}
+
+static int by_element(const void *a, const void *b)
+{
+	const struct sorted *x = a, *y = b;
+	int order = rank(x->entry->name) - rank(y->entry->name);
+
+	if (order == 0 && x->value != NULL && y->value != NULL)
+		order = compare_values(x->value, y->value);
+	return order != 0 ? order : str_cmp(x->entry->name, y->entry->name);
+}
+
+static struct sorted *sort(struct arena *arena, const struct fieldset *set)
+{
+	struct sorted *list = ARENA_ARRAY(arena, struct sorted, set->len + 1);
+
+	for (size_t i = 0; i < set->len; i++) {
+		list[i].entry = &set->entries[i];
+		list[i].value = NULL;
+		if (rank(set->entries[i].name) != 0) {
+			AUTO_ERROR err = json_read(arena, str_skip(set->entries[i].name, 2), NULL, &list[i].value);
+			if (err != NULL)
+				list[i].value = NULL;
+		}
+	}
+	qsort(list, set->len, sizeof(*list), by_element);
+	return list;
+}
+
+/* ---- text ---- */
+
+struct fieldset *fieldset_read(struct arena *arena, const struct json *fields)
+{
+	struct fieldset *set = fieldset_new(arena);
+
+	if (!json_is(fields, JSON_OBJECT))
+		return set;
+	JSON_EACH (fields, it) {
+		if (it.key.len < 2 || it.key.ptr[1] != ':')
+			continue;
+		bool member = json_len(it.value) == 0 || json_get(it.value, ".") != NULL;
+		keep(set, it.key, member, fieldset_read(arena, it.value));
+	}
+	return set;
+}
+
+static const struct json *to_json(struct arena *arena, const struct fieldset *set, bool member)
+{
+	struct json_builder b = { .arena = arena };
+
+	if (fieldset_empty(set))
+		return &json_empty_object;
+	struct sorted *list = sort(arena, set);
+	if (member)
+		json_builder_member(&b, STR("."), &json_empty_object);
+	for (size_t i = 0; i < set->len; i++)
+		json_builder_member(&b, list[i].entry->name, to_json(arena, list[i].entry->below, list[i].entry->member));
+	return json_builder_object(&b);
+}
+
+const struct json *fieldset_json(struct arena *arena, const struct fieldset *set)
+{
+	return to_json(arena, set, false);
+}
+
+static struct str path_below(struct arena *arena, struct str path, const struct sorted *at)
+{
+	AUTO_BUF struct buf out = { 0 };
+	struct str name = str_skip(at->entry->name, 2);
+
+	buf_add(&out, path);
+	switch (rank(at->entry->name)) {
+	case 0:
+		buf_printf(&out, ".%.*s", STR_ARG(name));
+		break;
+	case 1:
+		buf_putc(&out, '[');
+		JSON_EACH (at->value, it) {
+			buf_printf(&out, "%s%.*s=", it.index == 0 ? "" : ",", STR_ARG(it.key));
+			json_write(&out, it.value);
+		}
+		buf_putc(&out, ']');
+		break;
+	case 2:
+		buf_printf(&out, "[=%.*s]", STR_ARG(name));
+		break;
+	default:
+		buf_printf(&out, "[%.*s]", STR_ARG(name));
+		break;
+	}
+	return str_dup(arena, buf_str(&out));
+}
+
+static void each(struct arena *arena, const struct fieldset *set, struct str path, void (*take)(void *arg, struct str path), void *arg)
+{
+	if (fieldset_empty(set))
+		return;
+	struct sorted *list = sort(arena, set);
+	for (size_t i = 0; i < set->len; i++)
+		if (list[i].entry->member)
+			take(arg, path_below(arena, path, &list[i]));
+	for (size_t i = 0; i < set->len; i++)
+		each(arena, list[i].entry->below, path_below(arena, path, &list[i]), take, arg);
+}
+
+void fieldset_each(struct arena *arena, const struct fieldset *set, void (*take)(void *arg, struct str path), void *arg)
+{
+	each(arena, set, STR(""), take, arg);
+}
+
+/* ---- trees ---- */
+
+enum node { NODE_LEAF, NODE_STRUCT, NODE_MAP, NODE_SET, NODE_LIST };
+
+static enum node node_of(struct place place, const struct json *value)
+{
+	const struct field *field = place.field;
+
+	if (place.leaf)
+		return NODE_LEAF;
+	if (field != NULL && field->shape == SHAPE_LIST)
+		return field->list_type == LIST_SET ? NODE_SET : field->list_type == LIST_MAP ? NODE_LIST : NODE_LEAF;
+	if (field != NULL && (field->flags & FIELD_MAP_ATOMIC) != 0)
+		return NODE_LEAF;
+	if (field != NULL && field->shape != SHAPE_ONE)
+		return NODE_MAP;
+	if (place.type == NULL || place.type->form == FORM_RAW || place.type->form == FORM_JSON)
+		return json_is(value, JSON_OBJECT) ? NODE_MAP : NODE_LEAF;
+	if (place.type->form != FORM_STRUCT || (place.type->flags & TYPE_ATOMIC) != 0)
+		return NODE_LEAF;
+	return NODE_STRUCT;
+}
+
+/* *known: a field that the schema names. */
+static struct place place_below(struct place place, enum node node, struct str key, bool *known)
+{
+	const struct field *field = node == NODE_STRUCT ? type_find(place.type, key) : NULL;
+
+	*known = field != NULL;
+	if (field != NULL)
+		return (struct place){ .type = field_type(field), .field = field };
+	if (place.field == NULL || node == NODE_STRUCT)
+		return (struct place){ .type = NULL };
+	return (struct place){ .type = field_type(place.field), .leaf = place.field->shape == SHAPE_MAP_OF_LISTS };
+}
+
+static struct place item_place(struct place place)
+{
+	return (struct place){ .type = field_type(place.field) };
+}
+
+/* A key that an item leaves out may have a default in the schema. */
+static const struct json *key_of(struct arena *arena, const struct field *list, const struct json *item, struct str key)
+{
+	const struct json *value = json_find(item, key);
+	const struct field *field = type_find(field_type(list), key);
+
+	if (value != NULL || field == NULL || field_declared(field).len == 0)
+		return value;
+	AUTO_ERROR err = json_read(arena, field_declared(field), NULL, &value);
+	return err == NULL ? value : NULL;
+}
+
+static struct str element(struct arena *arena, struct place place, enum node node, const struct json *item)
+{
+	struct json_builder keys = { .arena = arena };
+
+	if (node == NODE_SET)
+		return str_format(arena, "v:%.*s", STR_ARG(json_format(arena, item)));
+	for (size_t i = 0; i < place.field->list_keys.n; i++) {
+		struct str key = catalog_text_at(&place.field->list_keys, i);
+		const struct json *value = key_of(arena, place.field, item, key);
+		if (value != NULL)
+			json_builder_member(&keys, key, value);
+	}
+	json_builder_sort(&keys);
+	return str_format(arena, "k:%.*s", STR_ARG(json_format(arena, json_builder_object(&keys))));
+}
+
+static const struct json *item_find(struct arena *arena, struct place place, enum node node, const struct json *list, struct str name)
+{
+	JSON_EACH (list, it)
+		if (str_eq(element(arena, place, node, it.value), name))
+			return it.value;
+	return NULL;
+}
+
+static bool is_map(enum node node)
+{
+	return node == NODE_STRUCT || node == NODE_MAP;
+}
+
+static struct fieldset *set_of(struct arena *arena, struct place place, const struct json *value, bool *member)
+{
+	struct fieldset *set = fieldset_new(arena);
+	enum node node = node_of(place, value);
+	bool known;
+
+	*member = node == NODE_LEAF;
+	if (node == NODE_LEAF || value == NULL || value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
+		return set;
+	JSON_EACH (value, it) {
+		bool self;
+		if (!is_map(node)) {
+			struct fieldset *below = set_of(arena, item_place(place), it.value, &self);
+			keep(set, element(arena, place, node, it.value), true, below);
+			continue;
+		}
+		struct place child = place_below(place, node, it.key, &known);
+		struct fieldset *below = set_of(arena, child, it.value, &self);
+		bool hollow = it.value->type == JSON_NULL || (it.value->type == JSON_OBJECT && it.value->len == 0);
+		keep(set, str_format(arena, "f:%.*s", STR_ARG(it.key)), self || hollow || !known, below);
+	}
+	return set;
+}
+
+struct fieldset *fieldset_of(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	bool member;
+
+	return set_of(arena, (struct place){ .type = type }, tree, &member);
+}
+
+/* ---- comparing ---- */
+
+struct marks {
+	bool added, removed, modified;
+};
+
+static void compare(struct arena *arena, struct place place, const struct json *from, const struct json *to, struct comparison *out,
+		    struct marks *self);
+
+static void compare_child(struct arena *arena, struct place place, struct str name, const struct json *from, const struct json *to,
+			  struct comparison *out)
+{
+	struct comparison below;
+	struct marks marks;
+
+	compare(arena, place, from, to, &below, &marks);
+	keep(out->added, name, marks.added, below.added);
+	keep(out->removed, name, marks.removed, below.removed);
+	keep(out->modified, name, marks.modified, below.modified);
+}
+
+static size_t size(const struct json *value, enum node node)
+{
+	return json_is(value, is_map(node) ? JSON_OBJECT : JSON_ARRAY) ? json_len(value) : 0;
+}
+
+static void compare(struct arena *arena, struct place place, const struct json *from, const struct json *to, struct comparison *out,
+		    struct marks *self)
+{
+	enum node node = node_of(place, to != NULL ? to : from);
+	bool known;
+
+	*out = (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
+	*self = (struct marks){ .added = from == NULL && to != NULL, .removed = to == NULL && from != NULL };
+	if (node == NODE_LEAF || (size(from, node) == 0 && size(to, node) == 0)) {
+		self->modified = from != NULL && to != NULL && !json_equal(from, to);
+		return;
+	}
+	if (is_map(node)) {
+		JSON_EACH (from, it)
+			compare_child(arena, place_below(place, node, it.key, &known), str_format(arena, "f:%.*s", STR_ARG(it.key)), it.value,
+				      json_find(to, it.key), out);
+		JSON_EACH (to, it)
+			if (json_find(from, it.key) == NULL)
+				compare_child(arena, place_below(place, node, it.key, &known),
+					      str_format(arena, "f:%.*s", STR_ARG(it.key)), NULL, it.value, out);
+		return;
+	}
+	JSON_EACH (from, it) {
+		struct str name = element(arena, place, node, it.value);
+		compare_child(arena, item_place(place), name, it.value, item_find(arena, place, node, to, name), out);
+	}
+	JSON_EACH (to, it) {
+		struct str name = element(arena, place, node, it.value);
+		if (item_find(arena, place, node, from, name) == NULL)
+			compare_child(arena, item_place(place), name, NULL, it.value, out);
+	}
+}
+
+struct comparison fieldset_compare(struct arena *arena, const struct type *type, const struct json *from, const struct json *to)
+{
+	struct comparison out;
+	struct marks self;
+
+	compare(arena, (struct place){ .type = type }, from, to, &out, &self);
+	return out;
+}
+
+static struct fieldset *named(struct arena *arena, struct place place, const struct fieldset *set)
+{
+	struct fieldset *out = fieldset_new(arena);
+	enum node node = node_of(place, &json_empty_object);
+	bool known = false;
+
+	for (size_t i = 0; set != NULL && i < set->len; i++) {
+		const struct fieldset_entry *x = &set->entries[i];
+		struct place child = { .type = NULL };
+		known = false;
+		if (rank(x->name) == 0 && is_map(node))
+			child = place_below(place, node, str_skip(x->name, 2), &known);
+		else if (rank(x->name) != 0 && place.field != NULL)
+			child = item_place(place);
+		keep(out, x->name, x->member || known, x->below == NULL ? NULL : named(arena, child, x->below));
+	}
+	return out;
+}
+
+struct fieldset *fieldset_named(struct arena *arena, const struct type *type, const struct fieldset *set)
+{
+	return named(arena, (struct place){ .type = type }, set);
+}
+
+/* ---- merging ---- */
+
+static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value, const struct json **out);
+
+static struct error *check_items(struct arena *arena, struct place place, enum node node, struct str path, const struct json *value,
+				 const struct json **out)
+{
+	struct json_builder b = { .arena = arena };
+	struct fieldset *seen = fieldset_new(arena);
+
+	JSON_EACH (value, it) {
+		const struct json *item = it.value;
+		for (size_t i = 0; node == NODE_LIST && i < place.field->list_keys.n; i++) {
+			struct str key = catalog_text_at(&place.field->list_keys, i);
+			if (key_of(arena, place.field, item, key) == NULL)
+				return error_new(ERR_INTERNAL, "%.*s: element %zu: associative list with keys has an element that omits key "
+						 "field \"%.*s\" (and doesn't have default value)", STR_ARG(path), it.index, STR_ARG(key));
+		}
+		struct fieldset_entry entry = { .name = element(arena, place, node, item), .member = true };
+		struct str text = path_below(arena, STR(""), sort(arena, &(struct fieldset){ .entries = &entry, .len = 1 }));
+		if (find(seen, entry.name) != NULL)
+			return error_new(ERR_INTERNAL, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
+		keep(seen, entry.name, true, NULL);
+		struct error *err = check(arena, item_place(place), str_format(arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), item, &item);
+		if (err != NULL)
+			return err;
+		json_builder_item(&b, item);
+	}
+	*out = json_builder_array(&b);
+	return NULL;
+}
+
+static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value, const struct json **out)
+{
+	struct json_builder b = { .arena = arena };
+	enum node node = node_of(place, value);
+	bool known;
+
+	*out = value;
+	if (node == NODE_LEAF || value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
+		return NULL;
+	if (!is_map(node))
+		return check_items(arena, place, node, path, value, out);
+	JSON_EACH (value, it) {
+		const struct json *child = it.value;
+		struct place below = place_below(place, node, it.key, &known);
+		if (node == NODE_STRUCT && !known)
+			continue;
+		struct error *err = check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);
+		if (err != NULL)
+			return err;
+		json_builder_member(&b, it.key, child);
+	}
+	*out = json_builder_object(&b);
+	return NULL;
+}
+
+struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree, const struct json **out)
+{
+	return check(arena, (struct place){ .type = type }, STR(""), tree, out);
+}
+
+static const struct json *merge(struct arena *arena, struct place place, const struct json *live, const struct json *config);
+
+/* Items of both lists: shared ones in config's order, live's own where they were. */
+static const struct json *merge_items(struct arena *arena, struct place place, enum node node, const struct json *live,
+				      const struct json *config)
+{
+	struct json_builder b = { .arena = arena };
+	size_t n = json_len(live), m = json_len(config), l = 0, shared = 0;
+	struct str *names = ARENA_ARRAY(arena, struct str, n + 1), *wanted = ARENA_ARRAY(arena, struct str, m + 1);
+	bool *taken = ARENA_ARRAY(arena, bool, m + 1);
+
+	for (size_t i = 0; i < n; i++)
+		names[i] = element(arena, place, node, live->items[i]);
+	for (size_t i = 0; i < m; i++)
+		wanted[i] = element(arena, place, node, config->items[i]);
+	for (size_t r = 0; l < n || r < m;) {
+		size_t at = m; /* where config has live's next */
+		for (size_t i = 0; l < n && i < m && at == m; i++)
+			if (str_eq(wanted[i], names[l]))
+				at = i;
+		/* The next shared item that config still wants. */
+		for (; shared < m && (shared < r || item_find(arena, place, node, live, wanted[shared]) == NULL); shared++)
+			;
+		if (l < n && r < m && at == r) {
+			json_builder_item(&b, merge(arena, item_place(place), live->items[l++], config->items[r]));
+			taken[r++] = true;
+			continue;
+		}
+		if (l < n && r < m && at != m && shared != m && !str_eq(wanted[shared], names[l])) {
+			l++;
+			continue;
+		}
+		if (l < n && at == m) {
+			json_builder_item(&b, live->items[l++]);
+			continue;
+		}
+		if (l < n && taken[at])
+			l++;
+		if (r < m) {
+			const struct json *old = item_find(arena, place, node, live, wanted[r]);
+			json_builder_item(&b, merge(arena, item_place(place), old, config->items[r]));
+			taken[r++] = true;
+		}
+	}
+	return json_builder_array(&b);
+}
+
+static const struct json *merge(struct arena *arena, struct place place, const struct json *live, const struct json *config)
+{
+	struct json_builder b = { .arena = arena };
+	enum node node = node_of(place, config != NULL ? config : live);
+	bool known;
+
+	if (config == NULL || live == NULL)
+		return config != NULL ? config : live;
+	if (node == NODE_LEAF || size(live, node) == 0)
+		return config;
+	if (size(config, node) == 0)
+		return live;
+	if (!is_map(node))
+		return merge_items(arena, place, node, live, config);
+	JSON_EACH (live, it)
+		json_builder_member(&b, it.key, merge(arena, place_below(place, node, it.key, &known), it.value, json_find(config, it.key)));
+	JSON_EACH (config, it)
+		if (json_find(live, it.key) == NULL)
+			json_builder_member(&b, it.key, it.value);
+	return json_builder_object(&b);
+}
+
+const struct json *merge_trees(struct arena *arena, const struct type *type, const struct json *live, const struct json *config)
+{
+	return merge(arena, (struct place){ .type = type }, live, config);
+}
+
+static const struct json *without(struct arena *arena, struct place place, const struct json *value, const struct fieldset *set)
+{
+	struct json_builder b = { .arena = arena };
+	enum node node = node_of(place, value);
+	bool known;
+
+	if (node == NODE_LEAF)
+		return json_is(value, JSON_ARRAY) && json_len(value) != 0 ? &json_null : value;
+	if (size(value, node) == 0)
+		return &json_null;
+	JSON_EACH (value, it) {
+		struct str name = is_map(node) ? str_format(arena, "f:%.*s", STR_ARG(it.key)) : element(arena, place, node, it.value);
+		const struct fieldset_entry *entry = find(set, name);
+		const struct json *child = it.value;
+		if (entry != NULL && entry->member)
+			continue;
+		if (entry != NULL && entry->below != NULL)
+			child = without(arena, is_map(node) ? place_below(place, node, it.key, &known) : item_place(place), child, entry->below);
+		if (is_map(node))
+			json_builder_member(&b, it.key, child);
+		else
+			json_builder_item(&b, child);
+	}
+	return b.len == 0 ? &json_null : is_map(node) ? json_builder_object(&b) : json_builder_array(&b);
+}
+
+const struct json *merge_remove(struct arena *arena, const struct type *type, const struct json *tree, const struct fieldset *set)
+{
+	const struct json *out = without(arena, (struct place){ .type = type }, tree, set);
+
+	return json_is(out, JSON_OBJECT) ? out : &json_empty_object;
+}
