@@ -294,6 +294,7 @@ struct kubelet *kubelet_start(const struct kubelet_options *options)
 	if (kubelet->root < 0)
 		log_error("the node's directory cannot be opened", "path=%s errno=%d", options->node_root, errno);
 	list_init(&kubelet->followers);
+	list_init(&kubelet->sessions);
 	list_init(&kubelet->actions);
 	kubelet->http = serve_new(kubelet);
 	job->kubelet = kubelet;

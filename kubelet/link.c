@@ -49,6 +49,7 @@ static void on_container_exited(void *arg, const struct node_container *containe
 static void on_exec_exited(void *arg, const struct node_exec_exit *exit)
 {
 	actions_exec_exited(arg, exit);
+	sessions_exec_exited(arg, exit);
 }
 
 static void on_closed(void *arg, const struct error *err)
@@ -60,6 +61,7 @@ static void on_closed(void *arg, const struct error *err)
 	disconnect(kubelet);
 	if (kubelet->stopping)
 		return;
+	sessions_node_lost(kubelet);
 	kubelet_lost(kubelet);
 	loop_timer_start(&kubelet->link.retry, RETRY_FIRST, try_connect, kubelet);
 }

@@ -368,6 +368,7 @@ struct kubelet {
 	struct node_post post;
 	struct http_server *http;
 	struct list followers;      /* of logs */
+	struct list sessions;    /* exec and attach under way */
 	struct list actions;        /* with an exec under way */
 	struct map taken;           /* pod addresses */
 	struct cidr pod_cidr;
@@ -390,5 +391,13 @@ void kubelet_poke_all(struct kubelet *kubelet);
 const char *label_of(const char *const *labels, size_t n, const char *key); /* NULL: none */
 void random_id(char out[65]);
 char *replace_text(char **place, const char *text); /* frees the old one; NULL is fine */
+
+/* --- exec and attach (exec.c) --- */
+
+/* Takes the request. */
+void serve_exec(struct kubelet *kubelet, struct http_request *request, struct container *container, bool attach);
+void sessions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
+void sessions_node_lost(struct kubelet *kubelet);
+void sessions_stop(struct kubelet *kubelet);
 
 #endif

@@ -237,6 +237,24 @@ static void reply_pods(struct kubelet *kubelet, struct http_request *request)
 							      { "items", json_builder_array(&list) })));
 }
 
+static void reply_exec(struct kubelet *kubelet, struct http_request *request, struct str rest, bool attach)
+{
+	struct str ns, name, container;
+	struct container *c = NULL;
+	struct pod *pod;
+
+	str_cut(&rest, '/', &ns);
+	str_cut(&rest, '/', &name);
+	str_cut(&rest, '/', &container);
+	pod = find_pod(kubelet, ns, name);
+	if (pod != NULL)
+		c = pod_container(pod, container);
+	if (c == NULL)
+		refuse(request, 404, "pod does not exist");
+	else
+		serve_exec(kubelet, request, c, attach);
+}
+
 static void handle(void *arg, struct http_request *request)
 {
 	struct kubelet *kubelet = arg;
@@ -249,6 +267,10 @@ static void handle(void *arg, struct http_request *request)
 		reply_pods(kubelet, request);
 	else if (str_has_prefix(request->path, STR("/containerLogs/")))
 		reply_logs(kubelet, request, str_skip(request->path, strlen("/containerLogs/")));
+	else if (str_has_prefix(request->path, STR("/exec/")))
+		reply_exec(kubelet, request, str_skip(request->path, strlen("/exec/")), false);
+	else if (str_has_prefix(request->path, STR("/attach/")))
+		reply_exec(kubelet, request, str_skip(request->path, strlen("/attach/")), true);
 	else
 		refuse(request, 404, "404 page not found\n");
 }
@@ -262,6 +284,7 @@ void serve_stop(struct kubelet *kubelet)
 {
 	LIST_EACH (&kubelet->followers, struct follower, link, f)
 		finish(f);
+	sessions_stop(kubelet);
 }
 
 struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const char *path)
