@@ -158,6 +158,7 @@ void pod_event(struct pod *pod, struct container *container, const char *type, c
 static void container_free(struct container *c)
 {
 	ASSERT(c->exit_waiters.len == 0 && c->stopping == NULL);
+	vec_fini(&c->exit_waiters);
 	probes_stop(c);
 	run_free(c->now);
 	run_free(c->last);
@@ -435,6 +436,12 @@ void pod_poke_at(struct pod *pod, int64_t now_ns)
 	loop_timer_start(&pod->timer, wait, look, pod);
 }
 
+/* What was called off is no news. */
+static void log_end(struct error *err, enum log_level level, const char *what)
+{
+	log_consume(err != NULL && err->kind == ERR_CANCELED ? LOG_DEBUG : level, err, what);
+}
+
 static void sandbox_made(void *arg, struct error *err)
 {
 	struct pod *pod = arg;
@@ -451,7 +458,7 @@ static void sandbox_made(void *arg, struct error *err)
 		pod->sandbox_failures++;
 		pod->sandbox_not_before = clock_now() + (wait < SANDBOX_RETRY_MOST ? wait : SANDBOX_RETRY_MOST);
 	}
-	log_consume(LOG_INFO, err, "start of a pod failed");
+	log_end(err, LOG_INFO, "start of a pod failed");
 	pod_poke(pod);
 }
 
@@ -461,7 +468,7 @@ static void container_made(void *arg, struct error *err)
 
 	pod->task = NULL;
 	closegroup_leave(&pod->kubelet->tasks);
-	log_consume(LOG_INFO, err, "start of a container failed");
+	log_end(err, LOG_INFO, "start of a container failed");
 	pod_poke(pod);
 }
 
@@ -477,7 +484,7 @@ static void pod_stopped(void *arg, struct error *err)
 		fsm_move(&pod->state, pod->sandbox_ready ? POD_ACTIVE : POD_WAITING);
 		pod->stop_not_before = clock_now() + NS_PER_S;
 	}
-	log_consume(LOG_WARN, err, "stop of a pod failed");
+	log_end(err, LOG_WARN, "stop of a pod failed");
 	pod_poke(pod);
 }
 
@@ -588,7 +595,7 @@ static void refreshed(void *arg, struct error *err)
 	closegroup_leave(&pod->kubelet->tasks);
 	if (err != NULL && err->kind != ERR_CANCELED && err->kind != ERR_UNAVAILABLE)
 		pod_event(pod, NULL, "Warning", "FailedMount", "%s", err->text);
-	log_consume(LOG_INFO, err, "volumes were not refreshed");
+	log_end(err, LOG_INFO, "volumes were not refreshed");
 	pod_poke(pod);
 }
 

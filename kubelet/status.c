@@ -315,15 +315,25 @@ static const char *phase_of(struct arena *arena, const struct status_input *in)
 	return plan_phase(plan, in->n, in->over);
 }
 
+static bool any_known(const struct status_input *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (in->containers[i].now != NULL || in->containers[i].last != NULL)
+			return true;
+	return false;
+}
+
 const struct json *pod_status(struct arena *arena, const struct status_input *in)
 {
 	struct json_builder init = { .arena = arena }, mains = { .arena = arena };
 	const struct json *old = json_get(in->pod, "status"), *start = json_get(old, "startTime");
 	const char *phase = phase_of(arena, in);
-	bool told = in->rejected == NULL;
+	bool told = in->rejected == NULL, is_final = old != NULL && pod_is_over(in->pod);
 
 	for (size_t i = 0; i < in->n; i++) /* it was ended, not refused */
 		told = told || in->containers[i].now != NULL;
+	if (is_final && in->rejected == NULL && !any_known(in)) /* by a kubelet before us: there is nothing to add */
+		return old;
 	for (size_t i = 0; i < in->n && told; i++)
 		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init,
 				  container_status(arena, in, i));

@@ -380,6 +380,14 @@ TEST(status_of_a_refused_pod)
 	CHECK_STR(json_get_str(status, "phase"), "Failed");
 	CHECK_STR(json_get_str(status, "reason"), "OutOfcpu");
 	CHECK(json_get(status, "containerStatuses") == NULL);
+
+	/* another kubelet, which knows nothing of it, leaves it so */
+	struct status_container c = { .plan = { .kind = PLAN_MAIN } };
+	struct status_input later = {
+		.pod = json_with(arena, in.pod, "status", status), .now = NS_PER_S, .containers = &c, .n = 1
+	};
+
+	CHECK(json_equal(pod_status(arena, &later), status));
 	arena_free(arena);
 }
 
