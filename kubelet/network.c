@@ -86,6 +86,7 @@ struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip
 	link->peer = "eth0";
 	link->peer_ns = pod_netns;
 	link->forward = true;
+	link->route_localnet = true; /* node ports and host ports of 127.0.0.1 lead here */
 	memcpy(link->mac, mac, 6);
 	memcpy(link->peer_mac, pod_mac, 6);
 	*net_plan_route(node) = (struct net_route){ .to = address, .link = name, .source = kubelet->options.node_ip };
