@@ -1,5 +1,5 @@
-/* Files below the node's root, reached from the machine. What a pod put there may be a link to anywhere, so every path is
- * resolved with the node's root as root. What is mounted inside the node is not seen here. */
+/* Files below the node's root, reached from the machine. What a pod put there may be a link to anywhere, so every path
+ * is resolved with the node's root as root. What is mounted inside the node is not seen here. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -145,7 +145,8 @@ static struct error *remove_tree(int parent, const char *name)
 	}
 	if (err != NULL)
 		return error_context(err, "in %s", name);
-	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
+	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL
+									    : error_errno(errno, "remove %s", name);
 }
 
 static void removal_work(void *in)

@@ -80,7 +80,8 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 			pod_found_sandbox(pod, sandbox);
 	}
 	for (size_t i = 0; i < list->n_containers; i++) {
-		struct pod *pod = pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
+		struct pod *pod =
+			pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
 
 		if (pod != NULL)
 			pod_found_container(pod, &list->containers[i]);
@@ -126,7 +127,8 @@ void kubelet_lost(struct kubelet *kubelet)
 static void look_informed(struct kubelet *kubelet)
 {
 	if (kubelet->informed || !informer_synced(kubelet->pods) || !informer_synced(kubelet->services) ||
-	    !informer_synced(kubelet->config_maps) || !informer_synced(kubelet->secrets) || !informer_synced(kubelet->nodes))
+	    !informer_synced(kubelet->config_maps) || !informer_synced(kubelet->secrets) ||
+	    !informer_synced(kubelet->nodes))
 		return;
 	kubelet->informed = true;
 	ask_list(kubelet);
@@ -215,7 +217,8 @@ static void service_changed(void *arg, struct object *old, struct object *now, u
 static void listen_to(struct kubelet *kubelet)
 {
 	static const struct informer_events pods = { pod_changed, synced }, nodes = { node_changed, synced },
-					    services = { service_changed, synced }, config_maps = { config_map_changed, synced },
+					    services = { service_changed, synced },
+					    config_maps = { config_map_changed, synced },
 					    secrets = { secret_changed, synced };
 
 	kubelet->nodes = client_informer(kubelet->client, kind_must("v1", "Node"));
@@ -235,7 +238,8 @@ static void listen_to(struct kubelet *kubelet)
 
 static void unlisten(struct kubelet *kubelet)
 {
-	struct informer *const all[] = { kubelet->pods, kubelet->services, kubelet->config_maps, kubelet->secrets, kubelet->nodes };
+	struct informer *const all[] = { kubelet->pods, kubelet->services, kubelet->config_maps, kubelet->secrets,
+					 kubelet->nodes };
 
 	for (size_t i = 0; i < 5; i++)
 		informer_unlisten(all[i], kubelet);
