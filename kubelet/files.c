@@ -98,6 +98,22 @@ struct str root_read(struct arena *arena, struct kubelet *kubelet, const char *p
 	return n > 0 ? str_of(text, (size_t)n) : (struct str){ NULL, 0 };
 }
 
+void root_list(struct kubelet *kubelet, const char *path, void (*fn)(struct kubelet *kubelet, const char *name))
+{
+	AUTO_DIR DIR *dir = NULL;
+	int fd = open_in_root(kubelet->root, path, O_RDONLY | O_DIRECTORY, 0);
+	struct dirent *entry;
+
+	if (fd < 0)
+		return;
+	dir = fdopendir(fd);
+	if (dir == NULL)
+		close(fd);
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			fn(kubelet, entry->d_name);
+}
+
 /* --- removal --- */
 
 struct removal {

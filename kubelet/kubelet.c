@@ -27,6 +27,45 @@ static struct pod *pod_of(struct kubelet *kubelet, const char *uid)
 	return uid != NULL ? map_find(&kubelet->by_uid, str_from(uid)) : NULL;
 }
 
+static void orphan_gone(void *arg, struct error *err)
+{
+	struct kubelet *kubelet = arg;
+
+	log_consume(LOG_WARN, err, "remove files of a pod that is no more");
+	closegroup_leave(&kubelet->tasks);
+}
+
+static void remove_orphan(struct kubelet *kubelet, const char *dir, const char *name)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", dir, name);
+
+	closegroup_add(&kubelet->tasks);
+	root_remove(kubelet, path, orphan_gone, kubelet);
+}
+
+static void look_at_files(struct kubelet *kubelet, const char *uid)
+{
+	if (pod_of(kubelet, uid) == NULL)
+		remove_orphan(kubelet, PODS_DIR, uid);
+}
+
+/* "NS_NAME_UID" */
+static void look_at_logs(struct kubelet *kubelet, const char *name)
+{
+	const char *uid = strrchr(name, '_');
+
+	if (uid != NULL && pod_of(kubelet, uid + 1) == NULL)
+		remove_orphan(kubelet, LOGS_DIR, name);
+}
+
+/* What a server that was killed did not get to. */
+static void sweep(struct kubelet *kubelet)
+{
+	root_list(kubelet, PODS_DIR, look_at_files);
+	root_list(kubelet, LOGS_DIR, look_at_logs);
+	network_sweep(kubelet);
+}
+
 /* What the node has and what the API wants meet here, once both are known. */
 static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 {
@@ -48,6 +87,8 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 	}
 	MAP_EACH (&kubelet->by_uid, it)
 		pod_found_all(it->value);
+	if (!kubelet->matched)
+		sweep(kubelet);
 	kubelet->matched = true;
 }
 

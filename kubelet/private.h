@@ -278,6 +278,8 @@ struct error *root_write(struct kubelet *kubelet, const char *path, struct str c
 struct error *root_open(struct kubelet *kubelet, const char *path, int flags, int *fd) MUST_CHECK;
 /* At most `most` bytes from the start, or from the end. Absent: empty. */
 struct str root_read(struct arena *arena, struct kubelet *kubelet, const char *path, size_t most, bool tail);
+/* Each name in a directory, which fn must not change at once. */
+void root_list(struct kubelet *kubelet, const char *path, void (*fn)(struct kubelet *kubelet, const char *name));
 /* In a job; done(arg) afterwards. */
 void root_remove(struct kubelet *kubelet, const char *path, void (*done)(void *arg, struct error *err), void *arg);
 
@@ -302,6 +304,8 @@ void pool_claim(struct kubelet *kubelet, struct ip ip);
 void pool_release(struct kubelet *kubelet, struct ip ip);
 /* pod_rtnl: a socket inside the pod. */
 struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl) MUST_CHECK;
+/* Removes links of pods that are no more. */
+void network_sweep(struct kubelet *kubelet);
 struct error *network_unplug(struct kubelet *kubelet, struct str uid) MUST_CHECK;
 
 /* --- the node process (link.c) --- */
