@@ -353,8 +353,10 @@ static void heard(void *arg, int events)
 	struct proxy *self = arg;
 	bool gone = false, exists = true;
 
-	(void)events;
 	log_consume(LOG_WARN, nft_read_changes(self->options.ear_fd, PROXY_TABLE, &gone), "hear of changed rules");
+	/* So many changes at once that some were lost; the loop takes that for a broken descriptor. */
+	if ((events & LOOP_HANGUP) != 0)
+		loop_poll_change(self->ear, LOOP_READ);
 	if (!gone)
 		return;
 	log_consume(LOG_WARN, nft_table_exists(self->options.nfnl_fd, PROXY_TABLE, &exists), "look for the table");

@@ -592,3 +592,33 @@ TEST(proxy_both_families)
 	close(server);
 	close_world(&w);
 }
+
+/* So many rules that the socket which hears of them overflows: a deletion is heard all the same. */
+TEST(proxy_hears_after_many_changes)
+{
+	struct world w = open_world();
+	struct nft_batch *batch = nft_batch_new();
+	int other = netlink_in(w.node, NETLINK_NETFILTER), server = serve_in(w.pod[0], SOCK_STREAM, 8080);
+	char text[700];
+
+	enter(w.home);
+	for (int i = 0; i < 2000; i++) {
+		snprintf(text, sizeof(text), "{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'s%d'},"
+			 "'spec':{'clusterIP':'10.97.%d.%d','ports':[{'port':80}]}}", i, i / 250, i % 250);
+		fake_api_put(w.api, text);
+	}
+	fake_api_put(w.api, SERVICE(CLUSTER "," TCP80, ""));
+	fake_api_put(w.api, SLICE("TCP", EP("10.244.0.5", "a")));
+	start(&w);
+	loop_run_for(100 * NS_PER_MS);
+	CHECK_EQ(connect_from(w.outside, "10.96.0.7", 80), 0);
+	nft_table_delete(batch, "monokube");
+	CHECK_OK(nft_apply(other, batch));
+	nft_batch_free(batch);
+	CHECK(connect_from(w.outside, "10.96.0.7", 80) != 0);
+	loop_run_for(1500 * NS_PER_MS);
+	CHECK_EQ(connect_from(w.outside, "10.96.0.7", 80), 0);
+	close(server);
+	close(other);
+	close_world(&w);
+}
