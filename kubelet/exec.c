@@ -169,6 +169,13 @@ static void in_failed(void *arg, struct error *err)
 	websocket_resume(s->ws);
 }
 
+/* A pipe that is written to says nothing. */
+static void in_read(void *arg, struct str data)
+{
+	(void)arg;
+	(void)data;
+}
+
 static void in_drained(void *arg)
 {
 	struct session *s = arg;
@@ -204,6 +211,7 @@ static void on_message(void *arg, struct str data, bool binary)
 {
 	struct session *s = arg;
 	AUTO_BUF struct buf decoded = { 0 };
+	struct stream *to;
 	int channel;
 
 	(void)binary;
@@ -216,9 +224,10 @@ static void on_message(void *arg, struct str data, bool binary)
 			return;
 		data = buf_str(&decoded);
 	}
-	if (channel == CHANNEL_IN && s->in != NULL) {
-		stream_write(s->in, data);
-		if (stream_pending(s->in) >= STREAM_HIGH)
+	to = s->tty ? s->out : s->in; /* a terminal is one stream, both ways */
+	if (channel == CHANNEL_IN && s->wants_in && to != NULL) {
+		stream_write(to, data);
+		if (stream_pending(to) >= STREAM_HIGH)
 			websocket_pause(s->ws);
 	} else if (channel == CHANNEL_RESIZE) {
 		resize(s, data);
@@ -271,12 +280,13 @@ static struct stream *take_stream(int *fd, bool wanted, const struct stream_even
 
 static void started(void *arg, struct node_reply *reply)
 {
-	static const struct stream_events in = { .failed = in_failed, .drained = in_drained },
+	static const struct stream_events in = { .read = in_read, .failed = in_failed, .drained = in_drained },
 					  out = { out_read, out_ended, out_failed, in_drained },
 					  err = { err_read, err_ended, err_failed, NULL };
 	struct session *s = arg;
 
 	s->request = 0;
+	websocket_resume(s->ws);
 	if (reply->err != NULL) {
 		give_up(s, reply->err->text);
 		return;
@@ -287,11 +297,6 @@ static void started(void *arg, struct node_reply *reply)
 		/* One terminal, both ways. */
 		s->terminal = fcntl(reply->fds[0], F_DUPFD_CLOEXEC, 3);
 		s->out = take_stream(&reply->fds[0], true, &out, s);
-		if (s->wants_in && s->terminal >= 0) {
-			int fd = fcntl(s->terminal, F_DUPFD_CLOEXEC, 3);
-
-			s->in = take_stream(&fd, true, &in, s);
-		}
 		return;
 	}
 	s->in = reply->n_fds > 0 ? take_stream(&reply->fds[0], s->wants_in, &in, s) : NULL;
@@ -412,4 +417,5 @@ void serve_exec(struct kubelet *kubelet, struct http_request *request, struct co
 		return;
 	}
 	websocket_start(s->ws, &ws_events, s);
+	websocket_pause(s->ws); /* until there is somebody to say it to */
 }
