@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "http/websocket.h"
 #include "kubelet/logs.h"
 #include "kubelet/private.h"
 
@@ -17,7 +18,9 @@
 struct follower {
 	struct list link;
 	struct kubelet *kubelet;
-	struct http_request *request;
+	struct http_request *request; /* NULL once it has become a websocket */
+	struct websocket *ws;         /* NULL: an ordinary answer, or the client is gone */
+	bool base64;
 	struct log_cursor cursor;
 	char *uid, *container, *run;
 	int fd;
@@ -45,9 +48,38 @@ static void follower_free(struct follower *f)
 	free(f);
 }
 
+/* --- where it goes: the body of an answer, or messages --- */
+
+static bool sink_closed(const struct follower *f)
+{
+	return f->request != NULL ? http_request_closed(f->request) : f->ws == NULL;
+}
+
+static bool sink_full(const struct follower *f)
+{
+	return f->request != NULL ? http_reply_full(f->request) : websocket_full(f->ws);
+}
+
+static void sink_write(struct follower *f, struct str data)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	if (f->request != NULL) {
+		http_reply_write(f->request, data);
+	} else if (data.len != 0 && f->base64) {
+		base64_encode(&text, data);
+		websocket_send_text(f->ws, buf_str(&text));
+	} else if (data.len != 0) {
+		websocket_send(f->ws, data, STR(""));
+	}
+}
+
 static void finish(struct follower *f)
 {
-	http_reply_end(f->request);
+	if (f->request != NULL)
+		http_reply_end(f->request);
+	else if (f->ws != NULL)
+		websocket_close(f->ws, 1000, STR(""));
 	follower_free(f);
 }
 
@@ -64,15 +96,15 @@ static void pump(void *arg)
 	struct follower *f = arg;
 	bool runs = f->follow && still_runs(f); /* before reading: what it wrote last is there */
 
-	if (http_request_closed(f->request)) {
+	if (sink_closed(f)) {
 		finish(f);
 		return;
 	}
-	while (!http_reply_full(f->request)) {
+	while (!sink_full(f)) {
 		AUTO_BUF struct buf out = { 0 };
 		enum log_result result = log_cursor_next(&f->cursor, f->fd, &out);
 
-		http_reply_write(f->request, buf_str(&out));
+		sink_write(f, buf_str(&out));
 		if (result == LOG_MORE)
 			continue;
 		if (result == LOG_LIMIT || !runs)
@@ -97,6 +129,40 @@ static void on_drained(void *arg)
 	struct follower *f = arg;
 
 	loop_call_soon(&f->call, pump, f);
+}
+
+static void ws_closed(void *arg)
+{
+	struct follower *f = arg;
+
+	f->ws = NULL; /* it is freed after this */
+	loop_call_soon(&f->call, pump, f);
+}
+
+static void ws_message(void *arg, struct str data, bool binary)
+{
+	(void)arg; /* there is nothing to say to a log */
+	(void)data;
+	(void)binary;
+}
+
+/* Logs as messages, as k8s.io/apimachinery/pkg/util/httpstream/wsstream sends a reader. */
+static void become_websocket(struct follower *f, struct http_request *request)
+{
+	static const char *const protocols[] = { "binary.k8s.io", "base64.binary.k8s.io", NULL };
+	static const struct websocket_events ws_events = { ws_message, ws_closed, on_drained };
+	const char *protocol = websocket_choose(request, protocols);
+	struct error *err = websocket_accept(request, protocol, &f->ws);
+
+	if (err != NULL) {
+		http_reply_text(request, 400, str_from(err->text));
+		error_free(err);
+		f->request = NULL;
+		return;
+	}
+	f->request = NULL;
+	f->base64 = protocol != NULL && strncmp(protocol, "base64", 6) == 0;
+	websocket_start(f->ws, &ws_events, f);
 }
 
 static void on_closed(void *arg)
@@ -224,8 +290,12 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	f->run = xstrdup(run->id);
 	f->follow = is_true(request, "follow") && f->fd >= 0;
 	log_cursor_init(&f->cursor, f->fd, &options);
-	http_reply_start(request, 200, (struct http_headers){ &type, 1 });
-	http_request_listen(request, &events, f);
+	if (websocket_wanted(request)) {
+		become_websocket(f, request);
+	} else {
+		http_reply_start(request, 200, (struct http_headers){ &type, 1 });
+		http_request_listen(request, &events, f);
+	}
 	if (f->follow)
 		watch(f);
 	loop_call_soon(&f->call, pump, f);
