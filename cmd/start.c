@@ -20,8 +20,8 @@ static struct error *read_flags(const struct args *args, struct profile *profile
 		return error_advise(error_new(ERR_USAGE, "--apiserver-port is %lld, the most is 65535", (long long)port),
 				    "Choose a port from 1024 to 65535.");
 	if (flag_text(args, "nodes") != NULL && existed && nodes != profile->nodes)
-		return error_advise(error_new(ERR_USAGE, "profile %s has %lld nodes; their number is fixed at the first start",
-					      profile->name, (long long)profile->nodes),
+		return error_advise(error_new(ERR_USAGE, "profile %s has %lld node%s; their number is fixed at the first start",
+					      profile->name, (long long)profile->nodes, profile->nodes == 1 ? "" : "s"),
 				    "Delete the profile first, or start another one with -p.");
 	if (flag_text(args, "nodes") != NULL)
 		profile->nodes = nodes;
@@ -54,7 +54,7 @@ static struct error *run(struct args *args)
 {
 	struct profile profile;
 	struct error *err = life_need_root();
-	bool existed;
+	bool existed, runs = false;
 
 	ui_open("start", args->json, args->quiet, 4);
 	if (err == NULL)
@@ -67,6 +67,11 @@ static struct error *run(struct args *args)
 		return err;
 	if (profile_server_pid(args->arena, &profile) != 0) {
 		ui_step("Running", "Cluster '%s' runs already", profile.name);
+		err = life_join_server(args->arena, &profile, TIMEOUT, &runs);
+		if (err != NULL)
+			return err;
+	}
+	if (runs) {
 		err = take_kubeconfig(args, &profile);
 		if (err == NULL)
 			say_next(&profile);
