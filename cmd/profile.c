@@ -167,3 +167,16 @@ int profile_server_pid(struct arena *arena, const struct profile *profile)
 		return 0;
 	return (int)pid;
 }
+
+struct error *profile_lock_home(struct arena *arena, int *fd)
+{
+	const char *path = arena_printf(arena, "%s/lock", profile_home(arena));
+	struct error *err = files_mkdir(profile_home(arena), 0755);
+
+	if (err != NULL)
+		return err;
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0 || flock(*fd, LOCK_EX) != 0)
+		return error_errno(errno, "lock %s", path);
+	return NULL;
+}

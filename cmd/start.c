@@ -40,6 +40,16 @@ static struct error *take_kubeconfig(struct args *args, const struct profile *pr
 	return err;
 }
 
+static struct error *choose(struct arena *arena, struct profile *profile)
+{
+	AUTO_FD int lock = -1;
+	struct error *err = profile_lock_home(arena, &lock);
+
+	if (err == NULL)
+		err = life_choose(arena, profile);
+	return err != NULL ? err : profile_save(profile);
+}
+
 static void say_next(const struct profile *profile)
 {
 	ui_info("Cluster '%s' answers: Kubernetes v1.36.3, %lld node%s.", profile->name, (long long)profile->nodes,
@@ -78,9 +88,7 @@ static struct error *run(struct args *args)
 		return err;
 	}
 	ui_step("Preparing", "%s profile '%s'", existed ? "Found" : "New", profile.name);
-	err = life_choose(args->arena, &profile);
-	if (err == NULL)
-		err = profile_save(&profile);
+	err = choose(args->arena, &profile);
 	if (err != NULL)
 		return err;
 	ui_step("Starting", "Control plane and %lld node%s ready", (long long)profile.nodes, profile.nodes == 1 ? "" : "s");
