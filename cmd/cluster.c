@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -91,6 +92,7 @@ static enum task_result lock_data(struct task *task, void *arg)
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(cluster->pid_fd, 0) != 0 || pwrite(cluster->pid_fd, text, strlen(text), 0) < 0)
 		return task_fail(task, error_errno(errno, "write %s", path));
+	(void)prctl(PR_SET_PDEATHSIG, 0); /* from now on every command sees us; until now we ended with the one that started us */
 	return TASK_NEXT;
 }
 
@@ -244,7 +246,8 @@ static enum task_result start_listening(struct task *task, void *arg)
 									  .port = cluster->options.port }, &cluster->port);
 	if (err != NULL)
 		return task_fail(task, error_advise(error_context(err, "listen on %s:%u", cluster->options.listen,
-				 cluster->options.port), "Another program uses this port; choose another one with --port."));
+				 cluster->options.port), "Another program uses this port; choose another one: "
+						      "--apiserver-port of 'start', --listen of 'server'."));
 	return TASK_NEXT;
 }
 
@@ -373,6 +376,9 @@ void cluster_nodes_ready(struct cluster *cluster)
 
 	if (cluster->options.ready_fd < 0)
 		return;
+	/* For a second `start`, when the one that holds the pipe was interrupted. */
+	log_consume(LOG_ERROR, files_write(arena_printf(cluster->arena, "%s/server.ready", cluster->options.dir),
+					   str_from(arena_printf(cluster->arena, "%d\n", (int)getpid())), 0600), "note readiness");
 	if (write(cluster->options.ready_fd, line, sizeof(line) - 1) < 0)
 		log_warn("nobody waits for the nodes", "errno=%d", errno);
 	auto_close(&cluster->options.ready_fd);

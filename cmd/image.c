@@ -86,6 +86,8 @@ static struct error *run_rm(struct args *args)
 
 	for (size_t i = 0; err == NULL && i < args->n_operands; i++)
 		err = image_store_remove(store, str_from(args->operands[i]));
+	if (err != NULL && err->kind == ERR_NOT_FOUND)
+		err = error_advise(err, "'monokube image ls' lists the images there are.");
 	image_store_close(store);
 	return err;
 }

@@ -2,15 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd/files.h"
 #include "json/json.h"
+
+#define LOCK_SECONDS 10
 
 static const struct json *base64_json(struct arena *arena, const struct buf *bytes)
 {
@@ -78,18 +83,37 @@ const char *kubeconfig_file(struct arena *arena)
 	return files[n - 1];
 }
 
-/* client-go's lock: a file beside, made exclusively. An old one of a dead client is taken over after 10 s. */
+/* Of a client that died: kubectl holds its lock, an empty file, for milliseconds; ours names its process. */
+static bool is_stale(const char *lock_file)
+{
+	AUTO_BUF struct buf text = { 0 };
+	struct error *err = files_read(lock_file, &text);
+	struct stat st;
+	int64_t pid;
+
+	error_free(err);
+	if (err == NULL && str_to_i64(str_trim(buf_str(&text)), &pid) && pid > 0 && pid <= INT32_MAX)
+		return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+	return stat(lock_file, &st) == 0 && time(NULL) - st.st_mtime > LOCK_SECONDS;
+}
+
+/* client-go's lock: a file beside, made exclusively. That of a dead client is taken over. */
 static struct error *lock(struct arena *arena, const char *file, const char **lock_file)
 {
 	*lock_file = arena_printf(arena, "%s.lock", file);
 	for (int i = 0; i < 100; i++) {
 		AUTO_FD int fd = open(*lock_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-		if (fd >= 0)
+		if (fd >= 0) {
+			(void)dprintf(fd, "%d\n", (int)getpid());
 			return NULL;
+		}
 		if (errno != EEXIST)
 			return error_errno(errno, "lock %s", file);
-		usleep(100 * 1000);
+		if (is_stale(*lock_file))
+			unlink(*lock_file);
+		else
+			usleep(100 * 1000);
 	}
 	return error_advise(error_new(ERR_BUSY, "%s is locked by another program", file),
 			    "If no kubectl is running, remove %s.", *lock_file);
@@ -107,16 +131,20 @@ static struct error *read_config(struct arena *arena, const char *file, const st
 	}
 	if (err == NULL && str_trim(buf_str(&text)).len != 0)
 		err = json_read_yaml(arena, str_dup(arena, buf_str(&text)), NULL, out);
-	if (err == NULL && !json_is(*out, JSON_OBJECT))
+	if (err == NULL && json_is(*out, JSON_NULL))
 		*out = &json_empty_object;
+	else if (err == NULL && !json_is(*out, JSON_OBJECT))
+		err = error_advise(error_new(ERR_INVALID, "this is no kubeconfig"),
+				   "Move the file away, or name another one in $KUBECONFIG; nothing was written.");
 	return err != NULL ? error_context(err, "read %s", file) : NULL;
 }
 
 /* Keeps owner and mode of a file that exists; a new one belongs to the person behind sudo. */
-static struct error *write_config(const char *file, const struct json *config)
+static struct error *write_config(const char *named_file, const struct json *config)
 {
 	AUTO_BUF struct buf text = { 0 };
-	const char *uid = getenv("SUDO_UID"), *gid = getenv("SUDO_GID");
+	AUTO_FREE char *target = realpath(named_file, NULL); /* a link stays a link */
+	const char *file = target != NULL ? target : named_file, *uid = getenv("SUDO_UID"), *gid = getenv("SUDO_GID");
 	struct stat st;
 	bool existed = stat(file, &st) == 0;
 	struct error *err;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -129,11 +130,12 @@ struct error *life_choose(struct arena *arena, struct profile *profile)
 
 /* --- the server --- */
 
-static _Noreturn void exec_server(const char *program, char *const argv[], const char *log, int ready)
+static _Noreturn void exec_server(const char *program, char *const argv[], const char *log, int ready, pid_t parent)
 {
 	int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), null = open("/dev/null", O_RDWR);
 
-	if (fd < 0 || null < 0 || setsid() < 0)
+	/* Until it has its lock no other command could find it, so it must not outlive this one; lock_data() ends that. */
+	if (fd < 0 || null < 0 || setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(127);
 	dup2(null, STDIN_FILENO);
 	dup2(fd, STDOUT_FILENO);
@@ -173,13 +175,30 @@ static struct error *wait_ready(int fd, const struct profile *profile, int64_t t
 	}
 }
 
+struct error *life_join_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns, bool *runs)
+{
+	int64_t until = clock_mono() + timeout_ns;
+
+	while (profile_server_pid(arena, profile) != 0) {
+		*runs = profile_server_ready(arena, profile);
+		if (*runs)
+			return NULL;
+		if (clock_mono() > until)
+			return error_advise(error_new(ERR_TIMEOUT, "the cluster does not answer yet"),
+					    "See %s/server.log; 'monokube start' again waits once more.", profile->dir);
+		usleep(10 * 1000);
+	}
+	*runs = false;
+	return NULL;
+}
+
 struct error *life_start_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns)
 {
 	char program[PATH_MAX] = { 0 };
 	const char *ready = NULL, *argv[24];
 	int pipe_fds[2];
 	struct error *err;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 	size_t n = 0;
 
 	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
@@ -206,7 +225,8 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 	argv[n] = NULL;
 	pid = fork();
 	if (pid == 0)
-		exec_server(program, (char *const *)(const void *)argv, profile_path(arena, profile, "server.log"), pipe_fds[1]);
+		exec_server(program, (char *const *)(const void *)argv, profile_path(arena, profile, "server.log"), pipe_fds[1],
+			    parent);
 	close(pipe_fds[1]);
 	err = pid < 0 ? error_errno(errno, "start the server") : wait_ready(pipe_fds[0], profile, timeout_ns, pid);
 	close(pipe_fds[0]);
@@ -408,5 +428,5 @@ struct error *life_remove(struct arena *arena, const struct profile *profile)
 	if (err == NULL)
 		err = node_remove_group(arena_printf(arena, "monokube/%s", profile->name));
 	remove_empty_parents();
-	return err != NULL ? err : files_remove(profile->dir);
+	return err != NULL ? err : profile_remove(arena, profile);
 }

@@ -13,6 +13,8 @@ struct error *life_need_root(void) MUST_CHECK;
 struct error *life_choose(struct arena *arena, struct profile *profile) MUST_CHECK;
 /* Starts the server, detached; waits until it answers and, with nodes, until they are Ready. */
 struct error *life_start_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns) MUST_CHECK;
+/* Waits until a server that runs is ready, as the command that started it would have; *runs is false when it ended instead. */
+struct error *life_join_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns, bool *runs) MUST_CHECK;
 /* Ends the server, gracefully, then hard. Absent is success. */
 struct error *life_stop_server(struct arena *arena, const struct profile *profile) MUST_CHECK;
 /* Ends node processes and the hub, with all pods; takes the host's link away. */

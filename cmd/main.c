@@ -106,8 +106,12 @@ static struct error *check_value(const struct command *command, const struct fla
 {
 	int64_t n;
 
+	if (flag->kind == FLAG_SWITCH && strcmp(value, "true") != 0 && strcmp(value, "false") != 0 && strcmp(value, "1") != 0 &&
+	    strcmp(value, "0") != 0)
+		return usage(command, "--", flag->name, " is a switch: it takes no value but true or false");
 	if ((flag->kind == FLAG_NUMBER || flag->kind == FLAG_SECONDS) && (!str_to_i64(str_from(value), &n) || n < 0))
-		return usage(command, "--", flag->name, " takes a whole number");
+		return error_advise(error_new(ERR_USAGE, "--%s takes a whole number, not '%s'", flag->name, value),
+				    "See 'monokube %s --help'.", command->name);
 	return NULL;
 }
 
@@ -145,10 +149,10 @@ static struct error *take_flag(struct parse *parse, const struct command *comman
 	}
 	if (is_common) {
 		parse->common_values[row] = value;
-		return NULL;
+	} else {
+		parse->args->values[row] = value;
+		parse->args->given[row] = true;
 	}
-	parse->args->values[row] = value;
-	parse->args->given[row] = true;
 	return check_value(command, flag, value);
 }
 
@@ -162,6 +166,7 @@ static struct error *parse_args(struct parse *parse, const struct command *comma
 	struct args *args = parse->args;
 	const char *output;
 	bool only_operands = false;
+	struct error *first_err = NULL;
 
 	args->command = command;
 	args->operands = ARENA_ARRAY(args->arena, const char *, (size_t)argc + 1);
@@ -176,9 +181,13 @@ static struct error *parse_args(struct parse *parse, const struct command *comma
 			err = take_flag(parse, command, argc, argv, &i);
 		else
 			args->operands[args->n_operands++] = argv[i];
-		if (err != NULL)
-			return err;
+		if (first_err != NULL) /* the rest only says how it is to be told */
+			error_free(err);
+		else
+			first_err = err;
 	}
+	if (first_err != NULL)
+		return first_err;
 	parse->help = is_on(parse->common_values[4]);
 	args->profile = parse->common_values[0] != NULL ? parse->common_values[0] : getenv("MONOKUBE_PROFILE");
 	if (args->profile == NULL || args->profile[0] == '\0')
@@ -192,7 +201,7 @@ static struct error *parse_args(struct parse *parse, const struct command *comma
 	if (!args->json && strcmp(output, "text") != 0)
 		return usage(command, "--output takes text or json, not ", output, "");
 	if (args->n_operands < command->min_operands)
-		return usage(command, "monokube ", command->name, " needs an operand");
+		return usage(command, "an operand is missing: ", command->operands, "");
 	if (args->n_operands > command->max_operands)
 		return usage(command, "one operand too many: ", args->operands[command->max_operands], "");
 	return NULL;
@@ -233,20 +242,73 @@ bool flag_switch(const struct args *args, const char *name)
 	return is_on(flag_text(args, name));
 }
 
+/* What follows word in the name of a command of two words, NULL for any other command. */
+static const char *second_word(const struct command *command, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(command->name, word, len) == 0 && command->name[len] == ' ' ? command->name + len + 1 : NULL;
+}
+
+/* "node" for "node list", "node start", …: help for all of them. False when nothing starts with that word. */
+static bool print_group(const char *word)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n_commands; i++) {
+		if (second_word(commands[i], word) == NULL)
+			continue;
+		if (!any)
+			printf("Usage: monokube %s COMMAND [flags]\n\nCommands:\n", word);
+		any = true;
+		printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
+	}
+	return any;
+}
+
+static int unknown(struct arena *arena, const char *word, const char *next)
+{
+	const char *known = NULL;
+
+	for (size_t i = 0; i < n_commands; i++) {
+		const char *second = second_word(commands[i], word);
+
+		if (second != NULL)
+			known = known == NULL ? second : arena_printf(arena, "%s, %s", known, second);
+	}
+	if (known == NULL)
+		return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s'", word),
+					    "'monokube help' lists the commands."));
+	if (next == NULL)
+		return ui_fail(error_advise(error_new(ERR_USAGE, "monokube %s needs one word more", word),
+					    "Say which: %s.", known));
+	return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s %s'", word, next), "There is: %s.", known));
+}
+
 static struct error *run_help(struct args *args)
 {
-	(void)args;
-	print_commands(stdout);
+	char *argv[] = { NULL, NULL, NULL };
+	const struct command *command;
+	int used;
+
+	if (args->n_operands == 0) {
+		print_commands(stdout);
+		return NULL;
+	}
+	for (size_t i = 0; i < args->n_operands; i++)
+		argv[i + 1] = arena_strdup(args->arena, args->operands[i]);
+	command = find_command((int)args->n_operands + 1, argv, &used);
+	if (command != NULL && !command->hidden && (size_t)used == args->n_operands + 1)
+		print_help(command);
+	else if (args->n_operands != 1 || !print_group(args->operands[0]))
+		return error_advise(error_new(ERR_USAGE, "there is no command '%s%s%s'", args->operands[0],
+					      args->n_operands > 1 ? " " : "", args->n_operands > 1 ? args->operands[1] : ""),
+				    "'monokube help' lists the commands.");
 	return NULL;
 }
 
-const struct command help_command = { .name = "help", .operands = "", .summary = "Lists the commands", .run = run_help };
-
-static int unknown(const char *word)
-{
-	return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s'", word),
-				    "'monokube help' lists the commands."));
-}
+const struct command help_command = { .name = "help", .operands = "[COMMAND]", .summary = "Lists the commands, or explains one",
+				      .run = run_help, .max_operands = 2 };
 
 int main(int argc, char **argv)
 {
@@ -255,6 +317,7 @@ int main(int argc, char **argv)
 	struct parse parse = { .args = &args };
 	const struct command *command;
 	struct error *err;
+	const char *next = argc > 2 ? argv[2] : NULL;
 	int used = 0, code = 0;
 
 	/* As a container's entry point the program is called by its image's name. */
@@ -269,9 +332,16 @@ int main(int argc, char **argv)
 		return argc < 2 ? 14 : 0;
 	}
 	command = find_command(argc, argv, &used);
-	if (command == NULL) {
+	if ((command == NULL || command->hidden) && next != NULL && (strcmp(next, "--help") == 0 || strcmp(next, "-h") == 0) &&
+	    print_group(argv[1])) {
 		arena_free(arena);
-		return unknown(argv[1]);
+		return 0;
+	}
+	/* "node" alone is the node process, which takes only flags; a person who types a word means one of the commands. */
+	if (command == NULL || (command == &node_command && (next == NULL || next[0] != '-'))) {
+		code = unknown(arena, argv[1], next);
+		arena_free(arena);
+		return code;
 	}
 	if (command->raw != NULL) {
 		arena_free(arena);
@@ -287,6 +357,8 @@ int main(int argc, char **argv)
 		if (err == NULL)
 			ui_done();
 	}
+	if (err != NULL && parse.common_values[1] != NULL && strcmp(parse.common_values[1], "json") == 0)
+		ui_open(command->name, true, args.quiet, 0); /* also when the flags after it were wrong */
 	if (err != NULL)
 		code = ui_fail(err);
 	arena_free(arena);

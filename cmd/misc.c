@@ -43,7 +43,37 @@ static struct error *run_kubeconfig(struct args *args)
 	return print_file(args, "admin.conf", 0);
 }
 
-/* One word per line; shells cut and match. */
+/* "image load", "image ls": only the first of them stands for the word "image". */
+static bool is_first_of_word(size_t row)
+{
+	size_t len = strcspn(commands[row]->name, " ");
+
+	for (size_t i = 0; i < row; i++)
+		if (!commands[i]->hidden && strcspn(commands[i]->name, " ") == len &&
+		    strncmp(commands[i]->name, commands[row]->name, len) == 0)
+			return false;
+	return true;
+}
+
+/* The flags and second words of all commands that start like this one. */
+static void complete_word(const char *name)
+{
+	size_t len = strcspn(name, " ");
+
+	printf("\t%.*s) COMPREPLY=($(compgen -W \"--profile --output --quiet --verbose --help", (int)len, name);
+	for (size_t i = 0; i < n_commands; i++) {
+		if (commands[i]->hidden || strncmp(commands[i]->name, name, len) != 0)
+			continue;
+		if (commands[i]->name[len] == ' ')
+			printf(" %s", commands[i]->name + len + 1);
+		else if (commands[i]->name[len] != '\0')
+			continue;
+		for (size_t j = 0; j < MAX_FLAGS && commands[i]->flags[j].name != NULL; j++)
+			printf(" --%s", commands[i]->flags[j].name);
+	}
+	printf("\" -- \"$cur\")) ;;\n");
+}
+
 static struct error *run_completion(struct args *args)
 {
 	const char *shell = args->operands[0];
@@ -55,20 +85,13 @@ static struct error *run_completion(struct args *args)
 		printf("autoload -U +X bashcompinit && bashcompinit\n");
 	printf("_monokube() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]}\n\tif [ $COMP_CWORD = 1 ]; then\n\t\tCOMPREPLY=($(compgen -W \"");
 	for (size_t i = 0; i < n_commands; i++)
-		if (!commands[i]->hidden)
+		if (!commands[i]->hidden && is_first_of_word(i))
 			printf("%.*s ", (int)strcspn(commands[i]->name, " "), commands[i]->name);
 	printf("\" -- \"$cur\"))\n\t\treturn\n\tfi\n\tcase \"${COMP_WORDS[1]}\" in\n");
-	for (size_t i = 0; i < n_commands; i++) {
-		if (commands[i]->hidden || strchr(commands[i]->name, ' ') != NULL)
-			continue;
-		printf("\t%s) COMPREPLY=($(compgen -W \"--profile --output --quiet --verbose --help", commands[i]->name);
-		for (size_t j = 0; j < MAX_FLAGS && commands[i]->flags[j].name != NULL; j++)
-			printf(" --%s", commands[i]->flags[j].name);
-		printf("\" -- \"$cur\")) ;;\n");
-	}
-	printf("\timage) COMPREPLY=($(compgen -W \"load ls rm\" -- \"$cur\")) ;;\n"
-	       "\tnode) COMPREPLY=($(compgen -W \"list stop\" -- \"$cur\")) ;;\n\tesac\n}\n"
-	       "complete -o default -F _monokube monokube\n");
+	for (size_t i = 0; i < n_commands; i++)
+		if (!commands[i]->hidden && is_first_of_word(i))
+			complete_word(commands[i]->name);
+	printf("\tesac\n}\ncomplete -o default -F _monokube monokube\n");
 	return NULL;
 }
 

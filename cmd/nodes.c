@@ -499,8 +499,11 @@ static enum task_result join_new(struct task *task, void *arg)
 	struct nodes *nodes = m->nodes;
 	struct topology topology = { .profile = nodes->cluster->options.name, .slot = nodes->cluster->options.slot,
 				     .hub_netns = nodes->hub.netns };
-	struct error *err = apply(m->rtnl, topology_node, &topology, m->index);
+	/* Whoever still holds the dead namespace keeps its link alive, and with it the name of the port. */
+	struct error *err = net_link_delete(nodes->hub.rtnl, topology_port_name(m->index));
 
+	if (err == NULL)
+		err = apply(m->rtnl, topology_node, &topology, m->index);
 	if (err == NULL)
 		err = apply(nodes->hub.rtnl, topology_port, &topology, m->index);
 	if (err == NULL)

@@ -15,6 +15,7 @@
 
 #define HOME "/var/lib/monokube"
 #define MAX_NAME 40
+#define TRASH ".deleted-" /* no name of a profile starts so */
 
 const char *profile_home(struct arena *arena)
 {
@@ -112,6 +113,47 @@ struct error *profile_each(struct arena *arena, void (*fn)(void *arg, const char
 	return NULL;
 }
 
+struct error *profile_remove_trash(struct arena *arena)
+{
+	const char *path = arena_printf(arena, "%s/profiles", profile_home(arena));
+	AUTO_DIR DIR *dir = opendir(path);
+	struct dirent *entry;
+	struct error *err = NULL;
+
+	while (err == NULL && dir != NULL && (entry = readdir(dir)) != NULL)
+		if (strncmp(entry->d_name, TRASH, strlen(TRASH)) == 0)
+			err = files_remove(arena_printf(arena, "%s/%s", path, entry->d_name));
+	return err;
+}
+
+struct error *profile_remove(struct arena *arena, const struct profile *profile)
+{
+	const char *trash = arena_printf(arena, "%s/profiles/" TRASH "%s-%d", profile_home(arena), profile->name, (int)getpid());
+
+	if (rename(profile->dir, trash) != 0 && errno != ENOENT)
+		return error_errno(errno, "take profile %s away", profile->name);
+	return profile_remove_trash(arena);
+}
+
+static int read_pid(const char *path)
+{
+	AUTO_BUF struct buf text = { 0 };
+	struct error *err = files_read(path, &text);
+	int64_t pid = 0;
+
+	if (err != NULL || !str_to_i64(str_trim(buf_str(&text)), &pid))
+		pid = 0;
+	error_free(err);
+	return (int)pid;
+}
+
+bool profile_server_ready(struct arena *arena, const struct profile *profile)
+{
+	int pid = profile_server_pid(arena, profile);
+
+	return pid != 0 && read_pid(profile_path(arena, profile, "server.ready")) == pid;
+}
+
 /* The server holds a lock on its pid file as long as it lives; the file alone proves nothing. */
 int profile_server_pid(struct arena *arena, const struct profile *profile)
 {
@@ -124,4 +166,17 @@ int profile_server_pid(struct arena *arena, const struct profile *profile)
 	if (read(fd, text, sizeof(text) - 1) <= 0 || !str_to_i64(str_trim(str_from(text)), &pid))
 		return 0;
 	return (int)pid;
+}
+
+struct error *profile_lock_home(struct arena *arena, int *fd)
+{
+	const char *path = arena_printf(arena, "%s/lock", profile_home(arena));
+	struct error *err = files_mkdir(profile_home(arena), 0755);
+
+	if (err != NULL)
+		return err;
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (*fd < 0 || flock(*fd, LOCK_EX) != 0)
+		return error_errno(errno, "lock %s", path);
+	return NULL;
 }

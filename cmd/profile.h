@@ -9,6 +9,7 @@
  *	    admin.conf      a kubeconfig
  *	    server.log      of the server
  *	    server.pid      of a running server; locked by it, so a stale one is known as such
+ *	    server.ready    process id of the server whose nodes are all Ready
  *	    hub.sock        of the hub
  *	    nodes/NODE/     root/: the node's file system; node.sock, node.log
  */
@@ -39,5 +40,14 @@ const char *profile_path(struct arena *arena, const struct profile *profile, con
 	__attribute__((format(printf, 3, 4)));
 /* Process id of the running server, 0 when none runs. */
 int profile_server_pid(struct arena *arena, const struct profile *profile);
+/* Whether it answers and all its nodes are Ready. */
+bool profile_server_ready(struct arena *arena, const struct profile *profile);
+/* Takes a profile's directory away in one step, so that no interrupted delete leaves half a profile; then removes it, and
+ * what earlier ones left. */
+struct error *profile_remove(struct arena *arena, const struct profile *profile) MUST_CHECK;
+struct error *profile_remove_trash(struct arena *arena) MUST_CHECK;
+
+/* Held while free things of the machine are chosen, so that two starts at once choose differently. Close *fd to let go. */
+struct error *profile_lock_home(struct arena *arena, int *fd) MUST_CHECK;
 
 #endif

@@ -20,8 +20,8 @@ static struct error *read_flags(const struct args *args, struct profile *profile
 		return error_advise(error_new(ERR_USAGE, "--apiserver-port is %lld, the most is 65535", (long long)port),
 				    "Choose a port from 1024 to 65535.");
 	if (flag_text(args, "nodes") != NULL && existed && nodes != profile->nodes)
-		return error_advise(error_new(ERR_USAGE, "profile %s has %lld nodes; their number is fixed at the first start",
-					      profile->name, (long long)profile->nodes),
+		return error_advise(error_new(ERR_USAGE, "profile %s has %lld node%s; their number is fixed at the first start",
+					      profile->name, (long long)profile->nodes, profile->nodes == 1 ? "" : "s"),
 				    "Delete the profile first, or start another one with -p.");
 	if (flag_text(args, "nodes") != NULL)
 		profile->nodes = nodes;
@@ -40,6 +40,16 @@ static struct error *take_kubeconfig(struct args *args, const struct profile *pr
 	return err;
 }
 
+static struct error *choose(struct arena *arena, struct profile *profile)
+{
+	AUTO_FD int lock = -1;
+	struct error *err = profile_lock_home(arena, &lock);
+
+	if (err == NULL)
+		err = life_choose(arena, profile);
+	return err != NULL ? err : profile_save(profile);
+}
+
 static void say_next(const struct profile *profile)
 {
 	ui_info("Cluster '%s' answers: Kubernetes v1.36.3, %lld node%s.", profile->name, (long long)profile->nodes,
@@ -54,7 +64,7 @@ static struct error *run(struct args *args)
 {
 	struct profile profile;
 	struct error *err = life_need_root();
-	bool existed;
+	bool existed, runs = false;
 
 	ui_open("start", args->json, args->quiet, 4);
 	if (err == NULL)
@@ -67,15 +77,18 @@ static struct error *run(struct args *args)
 		return err;
 	if (profile_server_pid(args->arena, &profile) != 0) {
 		ui_step("Running", "Cluster '%s' runs already", profile.name);
+		err = life_join_server(args->arena, &profile, TIMEOUT, &runs);
+		if (err != NULL)
+			return err;
+	}
+	if (runs) {
 		err = take_kubeconfig(args, &profile);
 		if (err == NULL)
 			say_next(&profile);
 		return err;
 	}
 	ui_step("Preparing", "%s profile '%s'", existed ? "Found" : "New", profile.name);
-	err = life_choose(args->arena, &profile);
-	if (err == NULL)
-		err = profile_save(&profile);
+	err = choose(args->arena, &profile);
 	if (err != NULL)
 		return err;
 	ui_step("Starting", "Control plane and %lld node%s ready", (long long)profile.nodes, profile.nodes == 1 ? "" : "s");

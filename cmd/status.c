@@ -54,21 +54,25 @@ static void print_status(const struct args *args, const struct profile *profile,
 	       state->kubeconfig ? "Configured" : "Misconfigured");
 }
 
+static struct error *open_profile(struct args *args, struct profile *profile)
+{
+	struct error *err = profile_open(args->arena, args->profile, profile);
+
+	if (err == NULL && !profile_exists(profile))
+		err = error_advise(error_new(ERR_NOT_FOUND, "there is no profile '%s'", args->profile),
+				   "Start one: sudo monokube start -p %s", args->profile);
+	return err;
+}
+
 static struct error *run_status(struct args *args)
 {
 	struct profile profile;
 	struct state state;
-	struct error *err = profile_open(args->arena, args->profile, &profile);
+	struct error *err = open_profile(args, &profile);
 	int bits;
 
 	if (err != NULL)
 		return err;
-	if (!profile_exists(&profile)) {
-		fprintf(stderr, "monokube status: there is no profile '%s'\n  → Start one: sudo monokube start -p %s\n",
-			args->profile, args->profile);
-		fflush(NULL);
-		_exit(BIT_HOST | BIT_CLUSTER | BIT_KUBECONFIG);
-	}
 	state = state_of(args->arena, &profile);
 	print_status(args, &profile, &state);
 	bits = (state.host ? 0 : BIT_HOST) | (state.apiserver && (state.kubelet || profile.nodes == 0) ? 0 : BIT_CLUSTER) |
@@ -130,26 +134,28 @@ static struct error *run_profile(struct args *args)
 	return NULL;
 }
 
-static struct error *open_profile(struct args *args, struct profile *profile)
-{
-	struct error *err = profile_open(args->arena, args->profile, profile);
-
-	if (err == NULL && !profile_exists(profile))
-		err = error_advise(error_new(ERR_NOT_FOUND, "there is no profile '%s'", args->profile),
-				   "Start one: sudo monokube start -p %s", args->profile);
-	return err;
-}
-
 static struct error *run_nodes(struct args *args)
 {
 	struct profile profile;
+	struct json_builder all = { .arena = args->arena };
+	AUTO_BUF struct buf out = { 0 };
 	struct error *err = open_profile(args, &profile);
 
 	if (err != NULL)
 		return err;
-	for (int i = 0; i < profile.nodes; i++)
-		printf("%s\t%s\n", life_node_name(args->arena, &profile, i),
-		       word(life_node_runs(life_node_socket(args->arena, &profile, i))));
+	for (int i = 0; i < profile.nodes; i++) {
+		const char *name = life_node_name(args->arena, &profile, i);
+		const char *state = word(life_node_runs(life_node_socket(args->arena, &profile, i)));
+
+		json_builder_item(&all, JSON_OBJECT_OF(args->arena, { "Name", json_text(args->arena, name) },
+						       { "Status", json_text(args->arena, state) }));
+		if (!args->json)
+			printf("%s\t%s\n", name, state);
+	}
+	if (args->json) {
+		json_write(&out, json_builder_array(&all));
+		printf("%s\n", buf_cstr(&out));
+	}
 	return NULL;
 }
 

@@ -11,6 +11,8 @@ static struct error *open_existing(struct args *args, struct profile *profile)
 	struct error *err = life_need_root();
 
 	if (err == NULL)
+		err = profile_remove_trash(args->arena);
+	if (err == NULL)
 		err = profile_open(args->arena, args->profile, profile);
 	if (err == NULL && !profile_exists(profile))
 		err = error_advise(error_new(ERR_NOT_FOUND, "there is no profile '%s'", args->profile),
@@ -44,10 +46,12 @@ static struct error *delete_one(struct args *args, const char *name)
 
 	if (err == NULL && profile_exists(&profile)) {
 		err = end_processes(args, &profile);
+		if (err == NULL) /* before the directory, so that who interrupts us can still say delete */
+			err = kubeconfig_remove(args->arena, name);
 		if (err == NULL)
 			err = life_remove(args->arena, &profile);
 	}
-	return err != NULL ? err : kubeconfig_remove(args->arena, name);
+	return err;
 }
 
 struct names {

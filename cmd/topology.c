@@ -25,7 +25,7 @@ struct cidr topology_pod_cidr(void)
 }
 
 /* Plans keep pointers; names made here live as long as the process. */
-static const char *port_name(int node)
+const char *topology_port_name(int node)
 {
 	static char names[LIMIT_NODES][16];
 
@@ -49,7 +49,7 @@ void topology_host(struct net_plan *plan, const struct topology *topology, int u
 
 	(void)unused;
 	topology_host_link(name, topology->profile);
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_VETH, .name = name, .peer = port_name(-1),
+	*net_plan_link(plan) = (struct net_link){ .kind = NET_VETH, .name = name, .peer = topology_port_name(-1),
 						  .peer_ns = topology->hub_netns };
 	*net_plan_addr(plan) = (struct net_addr){ .link = name, .addr = cluster_subnet(topology->slot) };
 }
@@ -57,7 +57,8 @@ void topology_host(struct net_plan *plan, const struct topology *topology, int u
 void topology_port(struct net_plan *plan, const struct topology *topology, int node)
 {
 	(void)topology;
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = port_name(node), .master = "br0", .peer_ns = -1 };
+	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = topology_port_name(node), .master = "br0",
+						  .peer_ns = -1 };
 }
 
 void topology_node(struct net_plan *plan, const struct topology *topology, int node)
@@ -65,7 +66,7 @@ void topology_node(struct net_plan *plan, const struct topology *topology, int n
 	static const struct cidr everywhere = { .ip = { .family = 4 }, .bits = 0 };
 
 	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = "lo", .route_localnet = true, .peer_ns = -1 };
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_VETH, .name = "eth0", .peer = port_name(node),
+	*net_plan_link(plan) = (struct net_link){ .kind = NET_VETH, .name = "eth0", .peer = topology_port_name(node),
 						  .peer_ns = topology->hub_netns, .forward = true, .no_rp_filter = true };
 	*net_plan_addr(plan) = (struct net_addr){ .link = "eth0", .addr = { cluster_node_ip(topology->slot, node), 24 } };
 	*net_plan_addr(plan) = (struct net_addr){ .link = "lo", .addr = { topology_api_ip(), 32 } };

@@ -16,6 +16,7 @@ void topology_host(struct net_plan *plan, const struct topology *topology, int u
 void topology_hub(struct net_plan *plan, const struct topology *topology, int unused);
 void topology_node(struct net_plan *plan, const struct topology *topology, int node);
 /* In the hub: a link that the host (-1) or a node plugged in becomes a port of the bridge. */
+const char *topology_port_name(int node); /* of that link */
 void topology_port(struct net_plan *plan, const struct topology *topology, int node);
 
 struct ip topology_api_ip(void);    /* 10.96.0.1: every node answers for the API server itself */

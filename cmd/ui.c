@@ -14,7 +14,7 @@ static struct {
 	int step, total;
 	int64_t began;
 	char text[512];
-} ui = { .command = "monokube" };
+} ui = { .command = "" };
 
 void ui_open(const char *command, bool json, bool quiet, int total_steps)
 {
@@ -126,7 +126,7 @@ int ui_fail(struct error *err)
 		event("error", pairs, 6);
 		arena_free(arena);
 	} else {
-		fprintf(stderr, "monokube %s: %s\n", ui.command, err->text);
+		fprintf(stderr, "monokube%s%s: %s\n", ui.command[0] != '\0' ? " " : "", ui.command, err->text);
 		if (advice[0] != '\0')
 			fprintf(stderr, "  → %s\n", advice);
 	}

@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Two profiles side by side; a node that stops and comes back; commands killed at any moment, and the next one that puts it
+# right. SEED repeats a run.
+. "$(dirname "$0")/lib.sh"
+
+machine >"$work/before"
+Q=$P-b
+
+# --- two profiles, started at once
+monokube start -p $P --nodes 2 >"$work/first.log" 2>&1 &
+first=$!
+monokube start -p $Q >"$work/second.log" 2>&1 &
+second=$!
+joined() { wait "$1" || { cat "$2"; return 1; }; }
+ok "two profiles start at once: the first" joined $first "$work/first.log"
+ok "two profiles start at once: the second" joined $second "$work/second.log"
+kp() { k --context $P "$@"; }
+kq() { k --context $Q "$@"; }
+subnet() { k --context "$1" get node "$1" -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}' | cut -d. -f1-3; }
+ok "they have networks of their own" sh -c "[ -n '$(subnet $P)' ] && [ '$(subnet $P)' != '$(subnet $Q)' ]"
+ok "each knows its own nodes" sh -c "[ '$(kp get nodes -o name | sort | tr '\n' ' ')' = 'node/$P node/$P-m02 ' ] && [ '$(kq get nodes -o name)' = node/$Q ]"
+
+both() { kp "$@" && kq "$@"; }
+ok "an application in both" both create deployment web --image=monokube/hello --replicas=3
+ok "exposed in both" both expose deployment web --port=80 --target-port=8080 --type=LoadBalancer
+ok "ready in both" both rollout status deployment web --timeout=30s
+ok "a service in the second only" kq expose deployment web --name=only-there --port=80 --target-port=8080
+address() { k --context "$1" get service web -o jsonpath='{.status.loadBalancer.ingress[0].ip}'; }
+has_address() { [ -n "$(address "$1")" ]; }
+ok "the first has an address" within 5 has_address $P
+ok "the second has an address" within 5 has_address $Q
+lp=$(address $P) lq=$(address $Q)
+# ADDRESS PROFILE COUNT: so many answers, and the nodes whose pods gave them, each once
+answering_nodes() {
+	local pod
+	k --context "$2" get pods -l app=web -o jsonpath='{range .items[*]}{.metadata.name} {.spec.nodeName}{"\n"}{end}' >"$work/where"
+	for _ in $(seq "$3"); do
+		pod=$(get --max-time 1 "http://$1/" | awk '{sub(",", "", $4); print $4}')
+		awk -v pod="$pod" '$1 == pod {print $2; found = 1} END {if (!found) print "nobody"}' "$work/where"
+	done | sort -u | tr '\n' ' '
+}
+answers_from() { [ "$(answering_nodes "$1" "$2" "$3")" = "$4" ] || { answering_nodes "$1" "$2" "$3"; return 1; }; }
+ok "the first answers from its own nodes" within 5 answers_from "$lp" $P 20 "$P $P-m02 "
+ok "the second answers from its own node" within 5 answers_from "$lq" $Q 10 "$Q "
+
+# A process of a pod of a profile, to look at the world from where it is.
+in_pod() { # PROFILE COMMAND…
+	local profile=$1 pid
+	shift
+	for pid in $(find /sys/fs/cgroup -path "*/monokube/$profile/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -un); do
+		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'hello' || continue
+		timeout 10 nsenter -t "$pid" -n -- "$@"
+		return
+	done
+	echo "no process of a pod in $profile"
+	return 1
+}
+ok "more pods in the second" kq scale deployment web --replicas=6
+ok "they are ready" kq rollout status deployment web --timeout=30s
+far() { # the address of a pod of the second that no pod of the first has
+	kp get pods -A -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' >"$work/mine"
+	kq get pods -l app=web -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' | grep -vxFf "$work/mine" | head -n 1
+}
+far=$(far)
+ok "that pod is reached from a pod of its own profile" in_pod $Q curl --noproxy '*' -fsS --max-time 2 "http://$far:8080/"
+not_reached() { ! in_pod "$@" && ! grep -q 'no process' "$work/log"; }
+ok "but not from a pod of the other" not_reached $P curl --noproxy '*' -fsS --max-time 1 "http://$far:8080/"
+only=$(kq get service only-there -o jsonpath='{.spec.clusterIP}')
+ok "a service is reached from a pod of its own profile" in_pod $Q curl --noproxy '*' -fsS --max-time 2 "http://$only/"
+ok "but not from a pod of the other" not_reached $P curl --noproxy '*' -fsS --max-time 1 "http://$only/"
+
+pods_of() { k --context "$1" get pods -A --no-headers -o custom-columns=:metadata.uid,:status.containerStatuses[0].containerID,:status.containerStatuses[0].restartCount | sort; }
+pods_of $P >"$work/pods-before"
+ok "delete the second" monokube delete -p $Q
+ok "the first answers" get "http://$lp/"
+same_pods() { pods_of $P | diff "$work/pods-before" -; }
+ok "its pods are the same" same_pods
+ok "its context is there, the other is not" sh -c "timeout 20 kubectl config get-contexts -o name | grep -qx $P && ! timeout 20 kubectl config get-contexts -o name | grep -qx $Q"
+ok "the context is chosen" k config use-context $P
+
+# --- a node that stops and comes back
+N=$P-m02
+condition() { [ "$(k get node "$1" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}')" = "$2" ]; }
+not_ready() { condition $N Unknown || condition $N False; }
+ok "four pods" k scale deployment web --replicas=4
+ok "they are ready, some on the second node" sh -c "timeout 40 kubectl rollout status deployment web --timeout=30s && timeout 20 kubectl get pods -l app=web -o wide | grep -q ' $N '"
+ok "node stop" monokube node stop -p $P $N
+ok "the node is NotReady soon" within 10 not_ready
+ok "node list says so" sh -c "'$program' node list -p $P | grep -q '^$N	Stopped'"
+ok "the service answers from the other node" within 10 answers_from "$lp" $P 10 "$P "
+ok "node stop again is no error" monokube node stop -p $P $N
+ok "node start" monokube node start -p $P $N
+ok "the node is Ready again" within 15 condition $N True
+four_ready() { [ "$(k get deployment web -o jsonpath='{.status.readyReplicas}')" = 4 ]; }
+ok "all pods are ready again" within 30 four_ready
+ok "the service answers from both nodes" within 15 answers_from "$lp" $P 30 "$P $N "
+ok "node start again is no error" monokube node start -p $P $N
+ok "delete the first" monokube delete -p $P
+clean() {
+	machine >"$work/after"
+	diff "$work/before" "$work/after" || return 1
+	[ -z "$(ls -A "$MONOKUBE_HOME/profiles")" ] || { find "$MONOKUBE_HOME/profiles" -maxdepth 2; return 1; }
+}
+ok "the machine is as before" within 10 clean
+
+# --- killed at any moment
+SEED=${SEED:-$RANDOM}
+RANDOM=$SEED
+echo "# SEED=$SEED"
+server_pids() { pgrep -f "server --profile $P --data $work/"; }
+nap() { sleep "0.$(printf %03d $((RANDOM * $1 / 32768)))"; } # up to so many milliseconds
+interrupt() { # VICTIM MILLISECONDS COMMAND: kills the command, the server or both at some moment
+	local victim=$1 pid
+	"$program" "$3" -p $P ${4:+"$4"} >"$work/interrupted" 2>&1 &
+	pid=$!
+	nap "$2"
+	[ "$victim" = server ] || kill -9 $pid 2>/dev/null
+	# shellcheck disable=SC2046
+	[ "$victim" = command ] || kill -9 $(server_pids) 2>/dev/null
+	wait $pid 2>/dev/null
+	return 0
+}
+why() { tail -n 15 "$MONOKUBE_HOME/profiles/$P/server.log" 2>/dev/null; return 1; }
+works() { monokube start -p $P || why || return 1; within 5 condition $P True && k --context $P get namespace default; }
+servers() { [ "$(server_pids | wc -l)" = "$1" ]; }
+stops() { monokube stop -p $P || why || return 1; servers 0 || { echo "a server is left"; return 1; }
+	! pgrep -f "monokube node .*$work/" || { echo "a node process is left"; return 1; }; }
+nothing_left() {
+	monokube delete -p $P
+	local got=$?
+	[ $got = 0 ] || [ $got = 85 ] || return 1
+	! k config get-contexts $P || return 1
+	within 10 clean
+}
+round() { # NUMBER
+	case $(($1 % 6)) in
+	0) interrupt command 700 start && works && servers 1 ;;
+	1) stops && interrupt server 700 start && works && servers 1 ;;
+	2) interrupt command 200 stop && stops && works ;;
+	3) interrupt both 300 stop && works && servers 1 ;;
+	4) interrupt command 300 delete && nothing_left && works ;;
+	5) stops && interrupt both 500 start && nothing_left ;;
+	esac
+}
+what=("start killed, then start" "the server killed while it starts, then start" "stop killed, then stop"
+	"stop and server killed, then start" "delete killed, then delete" "start and server killed, then delete")
+for i in $(seq 0 11); do
+	ok "round $i of seed $SEED: ${what[i % 6]}" round "$i"
+done
+ok "nothing is left in the end" nothing_left
