@@ -64,10 +64,15 @@ void topology_port(struct net_plan *plan, const struct topology *topology, int n
 void topology_node(struct net_plan *plan, const struct topology *topology, int node)
 {
 	static const struct cidr everywhere = { .ip = { .family = 4 }, .bits = 0 };
+	struct net_link *uplink;
+	char address[IP_TEXT];
 
 	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = "lo", .route_localnet = true, .peer_ns = -1 };
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_VETH, .name = "eth0", .peer = topology_port_name(node),
-						  .peer_ns = topology->hub_netns, .forward = true, .no_rp_filter = true };
+	uplink = net_plan_link(plan);
+	*uplink = (struct net_link){ .kind = NET_VETH, .name = "eth0", .peer = topology_port_name(node),
+				     .peer_ns = topology->hub_netns, .forward = true, .no_rp_filter = true };
+	/* The same when the node comes back, so that nobody sends to one that is gone. */
+	net_mac(uplink->mac, ip_format(address, cluster_node_ip(topology->slot, node)));
 	*net_plan_addr(plan) = (struct net_addr){ .link = "eth0", .addr = { cluster_node_ip(topology->slot, node), 24 } };
 	*net_plan_addr(plan) = (struct net_addr){ .link = "lo", .addr = { topology_api_ip(), 32 } };
 	*net_plan_addr(plan) = (struct net_addr){ .link = "lo", .addr = { topology_dns_ip(), 32 } };
