@@ -308,6 +308,40 @@ bool life_node_runs(const char *socket)
 	return runs;
 }
 
+static bool serves(int pid, const char *socket)
+{
+	AUTO_BUF struct buf words = { 0 };
+	char path[64];
+	struct error *err;
+	struct str rest, word, before = STR("");
+	size_t n = 0;
+	bool node = false, same = false;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	err = files_read(path, &words);
+	if (err != NULL) {
+		error_free(err); /* it ended meanwhile */
+		return false;
+	}
+	for (rest = buf_str(&words); str_cut(&rest, '\0', &word); before = word, n++) {
+		node = node || (n == 1 && str_is(word, "node"));
+		same = same || (str_is(before, "--socket") && str_is(word, socket));
+	}
+	return node && same;
+}
+
+/* A process that was just being started when its server was killed does not listen yet: it is found by its words. */
+static void kill_unborn(const char *socket)
+{
+	AUTO_DIR DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	uint64_t pid;
+
+	while (proc != NULL && (entry = readdir(proc)) != NULL)
+		if (str_to_u64(str_from(entry->d_name), &pid) && pid > 1 && serves((int)pid, socket))
+			kill((pid_t)pid, SIGKILL);
+}
+
 struct error *life_stop_node(struct arena *arena, const char *socket)
 {
 	struct node_client *client = NULL;
@@ -316,7 +350,8 @@ struct error *life_stop_node(struct arena *arena, const char *socket)
 
 	(void)arena;
 	if (err != NULL) {
-		error_free(err); /* nobody there */
+		error_free(err); /* nobody there, or not yet */
+		kill_unborn(socket);
 		unlink(socket);
 		return NULL;
 	}

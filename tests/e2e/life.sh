@@ -134,10 +134,10 @@ nothing_left() {
 }
 round() { # NUMBER
 	case $(($1 % 6)) in
-	0) interrupt command 700 start && works && servers 1 ;;
-	1) stops && interrupt server 700 start && works && servers 1 ;;
+	0) interrupt command 700 start && works && within 3 servers 1 ;;
+	1) stops && interrupt server 700 start && works && within 3 servers 1 ;;
 	2) interrupt command 200 stop && stops && works ;;
-	3) interrupt both 300 stop && works && servers 1 ;;
+	3) interrupt both 300 stop && works && within 3 servers 1 ;;
 	4) interrupt command 300 delete && nothing_left && works ;;
 	5) stops && interrupt both 500 start && nothing_left ;;
 	esac
