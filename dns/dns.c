@@ -246,7 +246,8 @@ static void datagrams(void *arg, int events)
 	struct listener *listener = arg;
 	char query[QUERY_BYTES];
 
-	(void)events;
+	if ((events & LOOP_HANGUP) != 0)
+		loop_poll_change(listener->poll, LOOP_READ); /* an error that is read with the next datagram */
 	for (int i = 0; i < BATCH; i++) {
 		struct question question = { .dns = listener->dns, .listener = listener, .from_len = sizeof(question.from) };
 		ssize_t n = recvfrom(listener->udp, query, sizeof(query), MSG_DONTWAIT, (struct sockaddr *)&question.from,

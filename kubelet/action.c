@@ -119,7 +119,8 @@ static void timed_out(void *arg)
 	AUTO_FREE char *text = NULL;
 
 	if (action->http != NULL)
-		text = xasprintf("%s: context deadline exceeded (Client.Timeout exceeded while awaiting headers)", action->subject);
+		text = xasprintf("%s: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+				 action->subject);
 	else if (action->subject != NULL)
 		text = xasprintf("%s: i/o timeout", action->subject);
 	kill_exec(action);
@@ -131,7 +132,8 @@ static void timed_out(void *arg)
 static void look_exec(struct action *action)
 {
 	if (action->exited && action->out == NULL && action->err == NULL)
-		end(action, action->exit_code == 0, str_is(buf_str(&action->output), "") ? "" : buf_cstr(&action->output));
+		end(action, action->exit_code == 0,
+		    str_is(buf_str(&action->output), "") ? "" : buf_cstr(&action->output));
 }
 
 static void on_output(void *arg, struct str data)
@@ -282,8 +284,8 @@ static void dial(void *arg, void (*connected)(void *to, struct error *err, struc
 		end(action, false, "the node process is away");
 		return;
 	}
-	action->request = node_socket(action->client, &(struct node_socket){ .domain = AF_INET, .type = SOCK_STREAM }, got_socket,
-				      action);
+	action->request = node_socket(action->client, &(struct node_socket){ .domain = AF_INET, .type = SOCK_STREAM },
+				      got_socket, action);
 }
 
 static const char *refusal(const struct error *err)
@@ -332,8 +334,9 @@ static void fetched(void *arg, struct error *err, const struct http_response *re
 		char ip[IP_TEXT];
 
 		ip_format(ip, action->ip);
-		text = err->code == ECONNREFUSED ? xasprintf("%s: dial tcp %s:%u: %s", action->subject, ip, action->port, refusal(err)) :
-						   xasprintf("%s: %s", action->subject, err->text);
+		text = err->code == ECONNREFUSED
+			       ? xasprintf("%s: dial tcp %s:%u: %s", action->subject, ip, action->port, refusal(err))
+			       : xasprintf("%s: %s", action->subject, err->text);
 		end(action, false, text);
 		error_free(err);
 		return;
@@ -345,7 +348,8 @@ static void fetched(void *arg, struct error *err, const struct http_response *re
 static void start_http(struct action *action, const struct json *get, int64_t timeout)
 {
 	struct arena *arena = arena_new();
-	struct str path = json_get_str(get, "path"), scheme = json_get_str(get, "scheme"), host = json_get_str(get, "host");
+	struct str path = json_get_str(get, "path"), scheme = json_get_str(get, "scheme"),
+		   host = json_get_str(get, "host");
 	const struct json *headers = json_get(get, "httpHeaders");
 	struct http_header *list = ARENA_ARRAY(arena, struct http_header, json_len(headers) + 3);
 	bool tls = str_is(scheme, "HTTPS"), has_agent = false, has_accept = false;
@@ -356,9 +360,10 @@ static void start_http(struct action *action, const struct json *get, int64_t ti
 	if (path.len == 0)
 		path = STR("/");
 	ip_format(ip, action->ip);
-	name = arena_printf(arena, "%.*s:%u", host.len != 0 ? (int)host.len : (int)strlen(ip), host.len != 0 ? host.ptr : ip, action->port);
-	action->subject = xasprintf("Get \"%s://%s%s%.*s\"", tls ? "https" : "http", name, path.ptr[0] == '/' ? "" : "/",
-				    STR_ARG(path));
+	name = arena_printf(arena, "%.*s:%u", host.len != 0 ? (int)host.len : (int)strlen(ip),
+			    host.len != 0 ? host.ptr : ip, action->port);
+	action->subject = xasprintf("Get \"%s://%s%s%.*s\"", tls ? "https" : "http", name,
+				    path.ptr[0] == '/' ? "" : "/", STR_ARG(path));
 	JSON_EACH (headers, it) {
 		list[n] = (struct http_header){ json_get_str(it.value, "name"), json_get_str(it.value, "value") };
 		if (str_is(str_lower(arena, list[n].name), "host"))
@@ -374,12 +379,17 @@ static void start_http(struct action *action, const struct json *get, int64_t ti
 		list[n++] = (struct http_header){ STR("Accept"), STR("*/*") };
 	if (tls)
 		error_free(http_tls_client(&(struct http_tls_options){ .insecure = true }, &action->tls));
-	action->http = http_client_new(&(struct http_client_options){ .dial = dial, .dial_arg = action, .tls = action->tls,
-								      .server_name = name, .no_reuse = true });
-	action->fetch = http_fetch(action->http, &(struct http_fetch_options){
-		.call = { .target = path.ptr[0] == '/' ? path : str_format(arena, "/%.*s", STR_ARG(path)), .headers = { list, n },
-			  .timeout = timeout + NS_PER_S },
-		.limit = OUTPUT_MOST, .fetched = fetched, .arg = action });
+	action->http = http_client_new(&(struct http_client_options){
+		.dial = dial, .dial_arg = action, .tls = action->tls, .server_name = name, .no_reuse = true });
+	action->fetch = http_fetch(
+		action->http,
+		&(struct http_fetch_options){
+			.call = { .target = path.ptr[0] == '/' ? path : str_format(arena, "/%.*s", STR_ARG(path)),
+				  .headers = { list, n },
+				  .timeout = timeout + NS_PER_S },
+			.limit = OUTPUT_MOST,
+			.fetched = fetched,
+			.arg = action });
 	arena_free(arena);
 }
 
@@ -394,7 +404,8 @@ struct action *action_start(struct container *container, const struct json *hand
 			    void (*done)(void *arg, bool ok, const char *text), void *arg)
 {
 	struct action *action = xcalloc(1, sizeof(*action));
-	const struct json *get = json_get(handler, "httpGet"), *tcp = json_get(handler, "tcpSocket"), *exec = json_get(handler, "exec");
+	const struct json *get = json_get(handler, "httpGet"), *tcp = json_get(handler, "tcpSocket"),
+			  *exec = json_get(handler, "exec");
 	const struct json *target = get != NULL ? get : tcp, *sleep = json_get(handler, "sleep");
 	struct str host = json_get_str(target, "host");
 	char ip[IP_TEXT];

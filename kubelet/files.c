@@ -1,5 +1,5 @@
-/* Files below the node's root, reached from the machine. What a pod put there may be a link to anywhere, so every path is
- * resolved with the node's root as root. What is mounted inside the node is not seen here. */
+/* Files below the node's root, reached from the machine. What a pod put there may be a link to anywhere, so every path
+ * is resolved with the node's root as root. What is mounted inside the node is not seen here. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -98,6 +98,22 @@ struct str root_read(struct arena *arena, struct kubelet *kubelet, const char *p
 	return n > 0 ? str_of(text, (size_t)n) : (struct str){ NULL, 0 };
 }
 
+void root_list(struct kubelet *kubelet, const char *path, void (*fn)(struct kubelet *kubelet, const char *name))
+{
+	AUTO_DIR DIR *dir = NULL;
+	int fd = open_in_root(kubelet->root, path, O_RDONLY | O_DIRECTORY, 0);
+	struct dirent *entry;
+
+	if (fd < 0)
+		return;
+	dir = fdopendir(fd);
+	if (dir == NULL)
+		close(fd);
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			fn(kubelet, entry->d_name);
+}
+
 /* --- removal --- */
 
 struct removal {
@@ -129,7 +145,8 @@ static struct error *remove_tree(int parent, const char *name)
 	}
 	if (err != NULL)
 		return error_context(err, "in %s", name);
-	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
+	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL
+									    : error_errno(errno, "remove %s", name);
 }
 
 static void removal_work(void *in)

@@ -27,6 +27,45 @@ static struct pod *pod_of(struct kubelet *kubelet, const char *uid)
 	return uid != NULL ? map_find(&kubelet->by_uid, str_from(uid)) : NULL;
 }
 
+static void orphan_gone(void *arg, struct error *err)
+{
+	struct kubelet *kubelet = arg;
+
+	log_consume(LOG_WARN, err, "remove files of a pod that is no more");
+	closegroup_leave(&kubelet->tasks);
+}
+
+static void remove_orphan(struct kubelet *kubelet, const char *dir, const char *name)
+{
+	AUTO_FREE char *path = xasprintf("%s/%s", dir, name);
+
+	closegroup_add(&kubelet->tasks);
+	root_remove(kubelet, path, orphan_gone, kubelet);
+}
+
+static void look_at_files(struct kubelet *kubelet, const char *uid)
+{
+	if (pod_of(kubelet, uid) == NULL)
+		remove_orphan(kubelet, PODS_DIR, uid);
+}
+
+/* "NS_NAME_UID" */
+static void look_at_logs(struct kubelet *kubelet, const char *name)
+{
+	const char *uid = strrchr(name, '_');
+
+	if (uid != NULL && pod_of(kubelet, uid + 1) == NULL)
+		remove_orphan(kubelet, LOGS_DIR, name);
+}
+
+/* What a server that was killed did not get to. */
+static void sweep(struct kubelet *kubelet)
+{
+	root_list(kubelet, PODS_DIR, look_at_files);
+	root_list(kubelet, LOGS_DIR, look_at_logs);
+	network_sweep(kubelet);
+}
+
 /* What the node has and what the API wants meet here, once both are known. */
 static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 {
@@ -41,13 +80,16 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 			pod_found_sandbox(pod, sandbox);
 	}
 	for (size_t i = 0; i < list->n_containers; i++) {
-		struct pod *pod = pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
+		struct pod *pod =
+			pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
 
 		if (pod != NULL)
 			pod_found_container(pod, &list->containers[i]);
 	}
 	MAP_EACH (&kubelet->by_uid, it)
 		pod_found_all(it->value);
+	if (!kubelet->matched)
+		sweep(kubelet);
 	kubelet->matched = true;
 }
 
@@ -85,7 +127,8 @@ void kubelet_lost(struct kubelet *kubelet)
 static void look_informed(struct kubelet *kubelet)
 {
 	if (kubelet->informed || !informer_synced(kubelet->pods) || !informer_synced(kubelet->services) ||
-	    !informer_synced(kubelet->config_maps) || !informer_synced(kubelet->secrets) || !informer_synced(kubelet->nodes))
+	    !informer_synced(kubelet->config_maps) || !informer_synced(kubelet->secrets) ||
+	    !informer_synced(kubelet->nodes))
 		return;
 	kubelet->informed = true;
 	ask_list(kubelet);
@@ -174,7 +217,8 @@ static void service_changed(void *arg, struct object *old, struct object *now, u
 static void listen_to(struct kubelet *kubelet)
 {
 	static const struct informer_events pods = { pod_changed, synced }, nodes = { node_changed, synced },
-					    services = { service_changed, synced }, config_maps = { config_map_changed, synced },
+					    services = { service_changed, synced },
+					    config_maps = { config_map_changed, synced },
 					    secrets = { secret_changed, synced };
 
 	kubelet->nodes = client_informer(kubelet->client, kind_must("v1", "Node"));
@@ -194,7 +238,8 @@ static void listen_to(struct kubelet *kubelet)
 
 static void unlisten(struct kubelet *kubelet)
 {
-	struct informer *const all[] = { kubelet->pods, kubelet->services, kubelet->config_maps, kubelet->secrets, kubelet->nodes };
+	struct informer *const all[] = { kubelet->pods, kubelet->services, kubelet->config_maps, kubelet->secrets,
+					 kubelet->nodes };
 
 	for (size_t i = 0; i < 5; i++)
 		informer_unlisten(all[i], kubelet);
@@ -253,6 +298,7 @@ struct kubelet *kubelet_start(const struct kubelet_options *options)
 	if (kubelet->root < 0)
 		log_error("the node's directory cannot be opened", "path=%s errno=%d", options->node_root, errno);
 	list_init(&kubelet->followers);
+	list_init(&kubelet->sessions);
 	list_init(&kubelet->actions);
 	kubelet->http = serve_new(kubelet);
 	job->kubelet = kubelet;

@@ -2,6 +2,7 @@ noinst_LIBRARIES += libkubelet.a
 libkubelet_a_SOURCES = \
 	kubelet/action.c \
 	kubelet/env.c \
+	kubelet/exec.c \
 	kubelet/files.c \
 	kubelet/kubelet.c kubelet/kubelet.h kubelet/private.h \
 	kubelet/link.c \

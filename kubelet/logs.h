@@ -1,5 +1,5 @@
-/* Log files in CRI format: "TIME STREAM TAG text\n", TAG P for a piece that goes on, F for the end of a line. Reading only,
- * from a descriptor, as far as there is something. */
+/* Log files in CRI format: "TIME STREAM TAG text\n", TAG P for a piece that goes on, F for the end of a line. Reading
+ * only, from a descriptor, as far as there is something. */
 #ifndef KUBELET_LOGS_H
 #define KUBELET_LOGS_H
 

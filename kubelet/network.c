@@ -5,6 +5,7 @@
  *	pod: eth0 10.244.0.5/32, default via 169.254.1.1 onlink ── veth… :node: 10.244.0.5/32 dev veth…
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kubelet/private.h"
@@ -85,6 +86,7 @@ struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip
 	link->peer = "eth0";
 	link->peer_ns = pod_netns;
 	link->forward = true;
+	link->route_localnet = true; /* node ports and host ports of 127.0.0.1 lead here */
 	memcpy(link->mac, mac, 6);
 	memcpy(link->peer_mac, pod_mac, 6);
 	*net_plan_route(node) = (struct net_route){ .to = address, .link = name, .source = kubelet->options.node_ip };
@@ -101,7 +103,8 @@ struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip
 	neigh->link = "eth0";
 	neigh->ip = gateway;
 	memcpy(neigh->mac, mac, 6);
-	*net_plan_route(pod) = (struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
+	*net_plan_route(pod) =
+		(struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
 	err = net_link_delete(kubelet->link.rtnl, name); /* of a sandbox before, whose namespace may linger */
 	if (err == NULL)
 		err = net_apply(kubelet->link.rtnl, node);
@@ -117,4 +120,39 @@ struct error *network_unplug(struct kubelet *kubelet, struct str uid)
 
 	link_name(name, uid);
 	return kubelet->link.rtnl >= 0 ? net_link_delete(kubelet->link.rtnl, name) : NULL;
+}
+
+struct sweep {
+	struct map known;
+	VEC(char *) orphans;
+};
+
+static void look_at_link(void *arg, const char *name)
+{
+	struct sweep *sweep = arg;
+
+	if (strncmp(name, "veth", 4) == 0 && strlen(name) == 12 && map_find(&sweep->known, str_from(name)) == NULL)
+		vec_push(&sweep->orphans, xstrdup(name));
+}
+
+void network_sweep(struct kubelet *kubelet)
+{
+	struct sweep sweep = { 0 };
+
+	if (kubelet->link.rtnl < 0)
+		return;
+	MAP_EACH (&kubelet->by_uid, it) {
+		char name[LINK_NAME];
+
+		link_name(name, it->key);
+		map_set(&sweep.known, str_from(name), kubelet);
+	}
+	log_consume(LOG_WARN, net_links(kubelet->link.rtnl, look_at_link, &sweep), "list links");
+	for (size_t i = 0; i < sweep.orphans.len; i++) {
+		log_consume(LOG_WARN, net_link_delete(kubelet->link.rtnl, sweep.orphans.ptr[i]),
+			    "remove a link nobody knows");
+		free(sweep.orphans.ptr[i]);
+	}
+	vec_fini(&sweep.orphans);
+	map_fini(&sweep.known);
 }

@@ -88,7 +88,8 @@ static bool start_if_due(struct plan *plan, const struct plan_container *c, size
 
 enum init_result { INIT_GO_ON, INIT_WAIT, INIT_START, INIT_FAILED };
 
-static enum init_result plan_init(struct plan *plan, const struct plan_container *c, size_t i, bool initialized, int64_t now)
+static enum init_result plan_init(struct plan *plan, const struct plan_container *c, size_t i, bool initialized,
+				  int64_t now)
 {
 	if (c->kind == PLAN_SIDECAR) {
 		if (c->state == SEEN_BUSY)

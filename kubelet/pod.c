@@ -123,7 +123,8 @@ void pod_plan_view(const struct pod *pod, struct plan_container *out)
 	}
 }
 
-void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
+void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format,
+	       ...)
 {
 	struct arena *arena = arena_new();
 	const char *field = NULL;
@@ -138,10 +139,16 @@ void pod_event(struct pod *pod, struct container *container, const char *type, c
 	text = arena_vprintf(arena, format, args);
 	va_end(args);
 	if (container != NULL)
-		field = arena_printf(arena, "spec.%s{%s}", container->kind == PLAN_MAIN ? "containers" : "initContainers",
-				     container->name);
-	client_event(pod->kubelet->client, &(struct client_event){ .about = pod->object, .field_path = field, .type = type,
-		     .reason = reason, .component = "kubelet", .host = pod->kubelet->options.node_name, .cause = pod->cause },
+		field = arena_printf(arena, "spec.%s{%s}",
+				     container->kind == PLAN_MAIN ? "containers" : "initContainers", container->name);
+	client_event(pod->kubelet->client,
+		     &(struct client_event){ .about = pod->object,
+					     .field_path = field,
+					     .type = type,
+					     .reason = reason,
+					     .component = "kubelet",
+					     .host = pod->kubelet->options.node_name,
+					     .cause = pod->cause },
 		     "%s", text);
 	arena_free(arena);
 }
@@ -151,6 +158,7 @@ void pod_event(struct pod *pod, struct container *container, const char *type, c
 static void container_free(struct container *c)
 {
 	ASSERT(c->exit_waiters.len == 0 && c->stopping == NULL);
+	vec_fini(&c->exit_waiters);
 	probes_stop(c);
 	run_free(c->now);
 	run_free(c->last);
@@ -268,7 +276,8 @@ static void forget_run(struct pod *pod, struct run *run)
 	run_free(run);
 }
 
-static void update_run(struct kubelet *kubelet, struct container *c, struct run *run, const struct node_container *found)
+static void update_run(struct kubelet *kubelet, struct container *c, struct run *run,
+		       const struct node_container *found)
 {
 	struct arena *arena;
 	struct str text;
@@ -427,6 +436,12 @@ void pod_poke_at(struct pod *pod, int64_t now_ns)
 	loop_timer_start(&pod->timer, wait, look, pod);
 }
 
+/* What was called off is no news. */
+static void log_end(struct error *err, enum log_level level, const char *what)
+{
+	log_consume(err != NULL && err->kind == ERR_CANCELED ? LOG_DEBUG : level, err, what);
+}
+
 static void sandbox_made(void *arg, struct error *err)
 {
 	struct pod *pod = arg;
@@ -443,7 +458,7 @@ static void sandbox_made(void *arg, struct error *err)
 		pod->sandbox_failures++;
 		pod->sandbox_not_before = clock_now() + (wait < SANDBOX_RETRY_MOST ? wait : SANDBOX_RETRY_MOST);
 	}
-	log_consume(LOG_INFO, err, "start of a pod failed");
+	log_end(err, LOG_INFO, "start of a pod failed");
 	pod_poke(pod);
 }
 
@@ -453,7 +468,7 @@ static void container_made(void *arg, struct error *err)
 
 	pod->task = NULL;
 	closegroup_leave(&pod->kubelet->tasks);
-	log_consume(LOG_INFO, err, "start of a container failed");
+	log_end(err, LOG_INFO, "start of a container failed");
 	pod_poke(pod);
 }
 
@@ -469,7 +484,7 @@ static void pod_stopped(void *arg, struct error *err)
 		fsm_move(&pod->state, pod->sandbox_ready ? POD_ACTIVE : POD_WAITING);
 		pod->stop_not_before = clock_now() + NS_PER_S;
 	}
-	log_consume(LOG_WARN, err, "stop of a pod failed");
+	log_end(err, LOG_WARN, "stop of a pod failed");
 	pod_poke(pod);
 }
 
@@ -517,12 +532,15 @@ static void look_changed(struct pod *pod)
 		struct error *err;
 		struct str wants = json_get_str(container_spec(c), "image");
 
-		if (c->now == NULL || !c->now->running || c->now->image == NULL || c->stopping != NULL || c->kind == PLAN_INIT)
+		if (c->now == NULL || !c->now->running || c->now->image == NULL || c->stopping != NULL ||
+		    c->kind == PLAN_INIT)
 			continue;
 		arena = arena_new();
 		err = image_ref_parse(arena, wants, &ref);
-		if (err == NULL && !str_is(wants, c->now->image) && !str_is(image_ref_format(arena, &ref), c->now->image))
-			container_kill(c, arena_printf(arena, "Container %s definition changed, will be restarted", c->name));
+		if (err == NULL && !str_is(wants, c->now->image) &&
+		    !str_is(image_ref_format(arena, &ref), c->now->image))
+			container_kill(
+				c, arena_printf(arena, "Container %s definition changed, will be restarted", c->name));
 		error_free(err);
 		arena_free(arena);
 	}
@@ -559,12 +577,13 @@ static void tell_back_off(struct pod *pod, const struct plan_container *view)
 	for (size_t i = 0; i < pod->containers.len; i++) {
 		struct container *c = pod->containers.ptr[i];
 
-		if (view[i].state != SEEN_EXITED || !plan_restarts(&view[i]) || c->told_back_off == c->now->attempt + 1 ||
+		if (view[i].state != SEEN_EXITED || !plan_restarts(&view[i]) ||
+		    c->told_back_off == c->now->attempt + 1 ||
 		    backoff_until(&c->backoff, view[i].finished_at) <= clock_now())
 			continue;
 		c->told_back_off = c->now->attempt + 1;
-		pod_event(pod, c, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
-			  pod->name, pod->ns, pod->uid);
+		pod_event(pod, c, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)",
+			  c->name, pod->name, pod->ns, pod->uid);
 	}
 }
 
@@ -576,7 +595,7 @@ static void refreshed(void *arg, struct error *err)
 	closegroup_leave(&pod->kubelet->tasks);
 	if (err != NULL && err->kind != ERR_CANCELED && err->kind != ERR_UNAVAILABLE)
 		pod_event(pod, NULL, "Warning", "FailedMount", "%s", err->text);
-	log_consume(LOG_INFO, err, "volumes were not refreshed");
+	log_end(err, LOG_INFO, "volumes were not refreshed");
 	pod_poke(pod);
 }
 
@@ -717,9 +736,17 @@ static int64_t used(struct kubelet *kubelet, const struct pod *except, const cha
 
 /* kubelet/sysctl: what is safe without asking. */
 static const char *const safe_sysctls[] = {
-	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
-	"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time",
-	"net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem",
+	"kernel.shm_rmid_forced",
+	"net.ipv4.ip_local_port_range",
+	"net.ipv4.tcp_syncookies",
+	"net.ipv4.ping_group_range",
+	"net.ipv4.ip_unprivileged_port_start",
+	"net.ipv4.ip_local_reserved_ports",
+	"net.ipv4.tcp_keepalive_time",
+	"net.ipv4.tcp_fin_timeout",
+	"net.ipv4.tcp_keepalive_intvl",
+	"net.ipv4.tcp_keepalive_probes",
+	"net.ipv4.tcp_rmem",
 	"net.ipv4.tcp_wmem",
 };
 
@@ -752,7 +779,9 @@ bool pod_admit(struct pod *pod)
 	const struct {
 		const char *resource;
 		int64_t has;
-	} all[] = { { "pods", LIMIT_PODS_PER_NODE }, { "cpu", kubelet->post.cpu_milli }, { "memory", kubelet->post.memory } };
+	} all[] = { { "pods", LIMIT_PODS_PER_NODE },
+		    { "cpu", kubelet->post.cpu_milli },
+		    { "memory", kubelet->post.memory } };
 
 	if (pod->state.state != POD_NEW || pod->sandbox != NULL)
 		return true;
@@ -766,10 +795,12 @@ bool pod_admit(struct pod *pod)
 			continue;
 		pod->rejected = i == 0 ? "OutOfpods" : i == 1 ? "OutOfcpu" : "OutOfmemory";
 		free(pod->rejected_message);
-		pod->rejected_message = xasprintf("Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
-						  "capacity: %lld", all[i].resource, (long long)wants, (long long)taken,
-						  (long long)all[i].has);
-		pod_event(pod, NULL, "Warning", pod->rejected, "%s", pod->rejected_message + strlen("Pod was rejected: "));
+		pod->rejected_message = xasprintf(
+			"Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
+			"capacity: %lld",
+			all[i].resource, (long long)wants, (long long)taken, (long long)all[i].has);
+		pod_event(pod, NULL, "Warning", pod->rejected, "%s",
+			  pod->rejected_message + strlen("Pod was rejected: "));
 		pod_poke(pod);
 		return false;
 	}

@@ -3,10 +3,11 @@
  *
  *	informer of pods ──► struct pod (pod.c): a state, and at most one task: start sandbox, start container, stop
  *	node process ◄─────► link.c ──► observed containers ──► pod_plan() (plan.c) says what is next
- *	                                                   └──► pod_status() (status.c) says what to tell ──► status_write.c
+ *	                                                   └──► pod_status() (status.c) says what to tell ──►
+ * status_write.c
  *
- * A pod is looked at by pod_sync(), which may be asked for by anybody at any time (pod_poke()) and decides anew each time;
- * nothing else starts tasks. While the node process is away nothing is decided.
+ * A pod is looked at by pod_sync(), which may be asked for by anybody at any time (pod_poke()) and decides anew each
+ * time; nothing else starts tasks. While the node process is away nothing is decided.
  */
 #ifndef KUBELET_PRIVATE_H
 #define KUBELET_PRIVATE_H
@@ -170,8 +171,8 @@ bool pod_is_deleted(const struct pod *pod);
 bool pod_host_network(const struct pod *pod);
 void pod_plan_view(const struct pod *pod, struct plan_container *out); /* out: containers.len of them */
 void container_kill(struct container *container, const char *message); /* it failed a probe; it will be restarted */
-void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format,
+	       ...) __attribute__((format(printf, 5, 6)));
 
 /* Whether it fits; otherwise it becomes Failed, now and for good. */
 bool pod_admit(struct pod *pod);
@@ -220,7 +221,8 @@ struct facts {
 	int64_t node_cpu_milli, node_memory, node_storage; /* allocatable */
 };
 
-/* Errors are in the words of CreateContainerConfigError. The first `own` are visible to $(NAME); the image's come last. */
+/* Errors are in the words of CreateContainerConfigError. The first `own` are visible to $(NAME); the image's come last.
+ */
 struct error *env_build(struct arena *arena, const struct facts *facts, const struct json *container,
 			const struct str *image_env, size_t n_image_env, const char ***env, size_t *n,
 			size_t *own) MUST_CHECK;
@@ -248,7 +250,8 @@ struct error *payload_build(struct arena *arena, const struct facts *facts, cons
 struct error *payload_write(int dir, const struct payload *payload, int64_t group) MUST_CHECK;
 
 struct str hosts_file(struct arena *arena, const struct json *pod, struct str pod_ip, struct str domain);
-struct str resolv_conf(struct arena *arena, const struct json *pod, struct str dns_ip, struct str domain, struct str node_conf);
+struct str resolv_conf(struct arena *arena, const struct json *pod, struct str dns_ip, struct str domain,
+		       struct str node_conf);
 struct str pod_hostname(struct arena *arena, const struct json *pod);
 struct str pod_subdomain_fqdn(struct arena *arena, const struct json *pod, struct str domain); /* empty: none */
 
@@ -278,6 +281,8 @@ struct error *root_write(struct kubelet *kubelet, const char *path, struct str c
 struct error *root_open(struct kubelet *kubelet, const char *path, int flags, int *fd) MUST_CHECK;
 /* At most `most` bytes from the start, or from the end. Absent: empty. */
 struct str root_read(struct arena *arena, struct kubelet *kubelet, const char *path, size_t most, bool tail);
+/* Each name in a directory, which fn must not change at once. */
+void root_list(struct kubelet *kubelet, const char *path, void (*fn)(struct kubelet *kubelet, const char *name));
 /* In a job; done(arg) afterwards. */
 void root_remove(struct kubelet *kubelet, const char *path, void (*done)(void *arg, struct error *err), void *arg);
 
@@ -287,9 +292,11 @@ const char *log_dir(struct arena *arena, const struct pod *pod, const struct jso
 const char *log_path(struct arena *arena, const struct container *container, unsigned attempt);
 const char *termination_path(struct arena *arena, const struct container *container, unsigned attempt);
 /* The whole request to the node. Errors are CreateContainerConfigError. */
-struct error *container_request(struct arena *arena, struct container *container, const struct image *image, const char *ref,
-				const char *id, unsigned attempt, struct node_container_create *out) MUST_CHECK;
-void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip, struct node_sandbox_create *out);
+struct error *container_request(struct arena *arena, struct container *container, const struct image *image,
+				const char *ref, const char *id, unsigned attempt,
+				struct node_container_create *out) MUST_CHECK;
+void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip,
+		     struct node_sandbox_create *out);
 int signal_number(const char *name); /* "SIGQUIT", "3"; NULL and others: SIGTERM */
 const char *qos_class(const struct json *pod_spec);
 /* Sum or maximum of what containers ask for, as the scheduler counts: "cpu" in thousandths, others in units. */
@@ -301,7 +308,10 @@ struct error *pool_take(struct kubelet *kubelet, struct ip *ip) MUST_CHECK;
 void pool_claim(struct kubelet *kubelet, struct ip ip);
 void pool_release(struct kubelet *kubelet, struct ip ip);
 /* pod_rtnl: a socket inside the pod. */
-struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl) MUST_CHECK;
+struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns,
+			   int pod_rtnl) MUST_CHECK;
+/* Removes links of pods that are no more. */
+void network_sweep(struct kubelet *kubelet);
 struct error *network_unplug(struct kubelet *kubelet, struct str uid) MUST_CHECK;
 
 /* --- the node process (link.c) --- */
@@ -364,6 +374,7 @@ struct kubelet {
 	struct node_post post;
 	struct http_server *http;
 	struct list followers;      /* of logs */
+	struct list sessions;    /* exec and attach under way */
 	struct list actions;        /* with an exec under way */
 	struct map taken;           /* pod addresses */
 	struct cidr pod_cidr;
@@ -386,5 +397,13 @@ void kubelet_poke_all(struct kubelet *kubelet);
 const char *label_of(const char *const *labels, size_t n, const char *key); /* NULL: none */
 void random_id(char out[65]);
 char *replace_text(char **place, const char *text); /* frees the old one; NULL is fine */
+
+/* --- exec and attach (exec.c) --- */
+
+/* Takes the request. */
+void serve_exec(struct kubelet *kubelet, struct http_request *request, struct container *container, bool attach);
+void sessions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
+void sessions_node_lost(struct kubelet *kubelet);
+void sessions_stop(struct kubelet *kubelet);
 
 #endif

@@ -1,4 +1,5 @@
-/* Probes: each runs on its own timer and keeps its verdict; together they say whether a container is started and ready. */
+/* Probes: each runs on its own timer and keeps its verdict; together they say whether a container is started and ready.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,7 +121,8 @@ void probes_start(struct container *c)
 
 		probe->set = json_get(container_spec(c), fields[i]) != NULL;
 		probe->successes = probe->failures = 0;
-		probe->passed = i == PROBE_LIVENESS || (probe->set && was_told(c, i == PROBE_STARTUP ? "started" : "ready"));
+		probe->passed =
+			i == PROBE_LIVENESS || (probe->set && was_told(c, i == PROBE_STARTUP ? "started" : "ready"));
 	}
 	c->started = false;
 	c->ready = false;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "http/websocket.h"
 #include "kubelet/logs.h"
 #include "kubelet/private.h"
 
@@ -17,7 +18,9 @@
 struct follower {
 	struct list link;
 	struct kubelet *kubelet;
-	struct http_request *request;
+	struct http_request *request; /* NULL once it has become a websocket */
+	struct websocket *ws;         /* NULL: an ordinary answer, or the client is gone */
+	bool base64;
 	struct log_cursor cursor;
 	char *uid, *container, *run;
 	int fd;
@@ -45,9 +48,38 @@ static void follower_free(struct follower *f)
 	free(f);
 }
 
+/* --- where it goes: the body of an answer, or messages --- */
+
+static bool sink_closed(const struct follower *f)
+{
+	return f->request != NULL ? http_request_closed(f->request) : f->ws == NULL;
+}
+
+static bool sink_full(const struct follower *f)
+{
+	return f->request != NULL ? http_reply_full(f->request) : websocket_full(f->ws);
+}
+
+static void sink_write(struct follower *f, struct str data)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	if (f->request != NULL) {
+		http_reply_write(f->request, data);
+	} else if (data.len != 0 && f->base64) {
+		base64_encode(&text, data);
+		websocket_send_text(f->ws, buf_str(&text));
+	} else if (data.len != 0) {
+		websocket_send(f->ws, data, STR(""));
+	}
+}
+
 static void finish(struct follower *f)
 {
-	http_reply_end(f->request);
+	if (f->request != NULL)
+		http_reply_end(f->request);
+	else if (f->ws != NULL)
+		websocket_close(f->ws, 1000, STR(""));
 	follower_free(f);
 }
 
@@ -64,15 +96,15 @@ static void pump(void *arg)
 	struct follower *f = arg;
 	bool runs = f->follow && still_runs(f); /* before reading: what it wrote last is there */
 
-	if (http_request_closed(f->request)) {
+	if (sink_closed(f)) {
 		finish(f);
 		return;
 	}
-	while (!http_reply_full(f->request)) {
+	while (!sink_full(f)) {
 		AUTO_BUF struct buf out = { 0 };
 		enum log_result result = log_cursor_next(&f->cursor, f->fd, &out);
 
-		http_reply_write(f->request, buf_str(&out));
+		sink_write(f, buf_str(&out));
 		if (result == LOG_MORE)
 			continue;
 		if (result == LOG_LIMIT || !runs)
@@ -97,6 +129,40 @@ static void on_drained(void *arg)
 	struct follower *f = arg;
 
 	loop_call_soon(&f->call, pump, f);
+}
+
+static void ws_closed(void *arg)
+{
+	struct follower *f = arg;
+
+	f->ws = NULL; /* it is freed after this */
+	loop_call_soon(&f->call, pump, f);
+}
+
+static void ws_message(void *arg, struct str data, bool binary)
+{
+	(void)arg; /* there is nothing to say to a log */
+	(void)data;
+	(void)binary;
+}
+
+/* Logs as messages, as k8s.io/apimachinery/pkg/util/httpstream/wsstream sends a reader. */
+static void become_websocket(struct follower *f, struct http_request *request)
+{
+	static const char *const protocols[] = { "binary.k8s.io", "base64.binary.k8s.io", NULL };
+	static const struct websocket_events ws_events = { ws_message, ws_closed, on_drained };
+	const char *protocol = websocket_choose(request, protocols);
+	struct error *err = websocket_accept(request, protocol, &f->ws);
+
+	if (err != NULL) {
+		http_reply_text(request, 400, str_from(err->text));
+		error_free(err);
+		f->request = NULL;
+		return;
+	}
+	f->request = NULL;
+	f->base64 = protocol != NULL && strncmp(protocol, "base64", 6) == 0;
+	websocket_start(f->ws, &ws_events, f);
 }
 
 static void on_closed(void *arg)
@@ -146,8 +212,10 @@ static bool is_true(const struct http_request *request, const char *name)
 static bool read_options(struct http_request *request, struct log_options *options)
 {
 	bool has_tail, has_limit, has_since;
-	struct str tail = http_param(request, "tailLines", &has_tail), limit = http_param(request, "limitBytes", &has_limit);
-	struct str since = http_param(request, "sinceSeconds", &has_since), time = http_param(request, "sinceTime", NULL);
+	struct str tail = http_param(request, "tailLines", &has_tail),
+		   limit = http_param(request, "limitBytes", &has_limit);
+	struct str since = http_param(request, "sinceSeconds", &has_since),
+		   time = http_param(request, "sinceTime", NULL);
 	int64_t seconds = 0;
 
 	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = is_true(request, "timestamps") };
@@ -184,8 +252,10 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	if (pod != NULL)
 		c = pod_container(pod, container);
 	if (c == NULL) {
-		refuse(request, 404, arena_printf(request->arena, pod == NULL ? "pod \"%.*s\" not found\n" :
-						  "container \"%.*s\" not found in pod\n", STR_ARG(pod == NULL ? name : container)));
+		refuse(request, 404,
+		       arena_printf(request->arena,
+				    pod == NULL ? "pod \"%.*s\" not found\n" : "container \"%.*s\" not found in pod\n",
+				    STR_ARG(pod == NULL ? name : container)));
 		return;
 	}
 	if (!read_options(request, &options)) {
@@ -194,10 +264,14 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	}
 	run = is_true(request, "previous") ? c->last : c->now;
 	if (run == NULL) {
-		refuse(request, 400, is_true(request, "previous") ?
-		       arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found", c->name, pod->name) :
-		       arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, pod->name,
-				    c->wait_reason != NULL ? c->wait_reason : "ContainerCreating"));
+		refuse(request, 400,
+		       is_true(request, "previous")
+			       ? arena_printf(request->arena,
+					      "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
+					      pod->name)
+			       : arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s",
+					      c->name, pod->name,
+					      c->wait_reason != NULL ? c->wait_reason : "ContainerCreating"));
 		return;
 	}
 	f = xcalloc(1, sizeof(*f));
@@ -216,8 +290,12 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	f->run = xstrdup(run->id);
 	f->follow = is_true(request, "follow") && f->fd >= 0;
 	log_cursor_init(&f->cursor, f->fd, &options);
-	http_reply_start(request, 200, (struct http_headers){ &type, 1 });
-	http_request_listen(request, &events, f);
+	if (websocket_wanted(request)) {
+		become_websocket(f, request);
+	} else {
+		http_reply_start(request, 200, (struct http_headers){ &type, 1 });
+		http_request_listen(request, &events, f);
+	}
 	if (f->follow)
 		watch(f);
 	loop_call_soon(&f->call, pump, f);
@@ -231,10 +309,29 @@ static void reply_pods(struct kubelet *kubelet, struct http_request *request)
 	MAP_EACH (&kubelet->by_uid, it)
 		json_builder_item(&list, pod_tree(it->value));
 	http_reply(request, 200, (struct http_headers){ &type, 1 },
-		   json_format(request->arena, JSON_OBJECT_OF(request->arena, { "kind", json_text(request->arena, "PodList") },
-							      { "apiVersion", json_text(request->arena, "v1") },
-							      { "metadata", &json_empty_object },
-							      { "items", json_builder_array(&list) })));
+		   json_format(request->arena,
+			       JSON_OBJECT_OF(request->arena, { "kind", json_text(request->arena, "PodList") },
+					      { "apiVersion", json_text(request->arena, "v1") },
+					      { "metadata", &json_empty_object },
+					      { "items", json_builder_array(&list) })));
+}
+
+static void reply_exec(struct kubelet *kubelet, struct http_request *request, struct str rest, bool attach)
+{
+	struct str ns, name, container;
+	struct container *c = NULL;
+	struct pod *pod;
+
+	str_cut(&rest, '/', &ns);
+	str_cut(&rest, '/', &name);
+	str_cut(&rest, '/', &container);
+	pod = find_pod(kubelet, ns, name);
+	if (pod != NULL)
+		c = pod_container(pod, container);
+	if (c == NULL)
+		refuse(request, 404, "pod does not exist");
+	else
+		serve_exec(kubelet, request, c, attach);
 }
 
 static void handle(void *arg, struct http_request *request)
@@ -249,6 +346,10 @@ static void handle(void *arg, struct http_request *request)
 		reply_pods(kubelet, request);
 	else if (str_has_prefix(request->path, STR("/containerLogs/")))
 		reply_logs(kubelet, request, str_skip(request->path, strlen("/containerLogs/")));
+	else if (str_has_prefix(request->path, STR("/exec/")))
+		reply_exec(kubelet, request, str_skip(request->path, strlen("/exec/")), false);
+	else if (str_has_prefix(request->path, STR("/attach/")))
+		reply_exec(kubelet, request, str_skip(request->path, strlen("/attach/")), true);
 	else
 		refuse(request, 404, "404 page not found\n");
 }
@@ -262,6 +363,7 @@ void serve_stop(struct kubelet *kubelet)
 {
 	LIST_EACH (&kubelet->followers, struct follower, link, f)
 		finish(f);
+	sessions_stop(kubelet);
 }
 
 struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const char *path)
@@ -280,5 +382,6 @@ struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const ch
 	while (log_cursor_next(&cursor, fd, &out) == LOG_MORE)
 		;
 	log_cursor_fini(&cursor);
-	return str_dup(arena, out.len > MESSAGE_LOG_MOST ? str_skip(buf_str(&out), out.len - MESSAGE_LOG_MOST) : buf_str(&out));
+	return str_dup(arena, out.len > MESSAGE_LOG_MOST ? str_skip(buf_str(&out), out.len - MESSAGE_LOG_MOST)
+							 : buf_str(&out));
 }

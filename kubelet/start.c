@@ -159,7 +159,8 @@ static enum task_result unplug_network(struct task *task, void *arg)
 	struct start *start = arg;
 
 	if (!pod_host_network(start->pod))
-		log_consume(LOG_WARN, network_unplug(start->pod->kubelet, str_from(start->pod->uid)), "remove a pod's link");
+		log_consume(LOG_WARN, network_unplug(start->pod->kubelet, str_from(start->pod->uid)),
+			    "remove a pod's link");
 	(void)task;
 	return TASK_NEXT;
 }
@@ -178,12 +179,14 @@ static enum task_result write_files(struct task *task, void *arg)
 
 	ip_format(ip, start->ip);
 	ip_format(dns, kubelet->options.dns_ip);
-	err = root_write(kubelet, arena_printf(start->arena, "%s/etc-hosts", dir),
-			 hosts_file(start->arena, pod_tree(pod), str_from(ip), str_from(kubelet->options.cluster_domain)), 0644);
+	err = root_write(
+		kubelet, arena_printf(start->arena, "%s/etc-hosts", dir),
+		hosts_file(start->arena, pod_tree(pod), str_from(ip), str_from(kubelet->options.cluster_domain)), 0644);
 	if (err == NULL)
 		err = root_write(kubelet, arena_printf(start->arena, "%s/resolv.conf", dir),
-				 resolv_conf(start->arena, pod_tree(pod), str_from(dns), str_from(kubelet->options.cluster_domain),
-					     node_conf), 0644);
+				 resolv_conf(start->arena, pod_tree(pod), str_from(dns),
+					     str_from(kubelet->options.cluster_domain), node_conf),
+				 0644);
 	if (err == NULL)
 		err = root_write(kubelet, arena_printf(start->arena, "%s/hostname", dir),
 				 str_format(start->arena, "%.*s\n", STR_ARG(host)), 0644);
@@ -263,9 +266,10 @@ struct task *pod_start_sandbox(struct pod *pod, void (*done)(void *arg, struct e
 	start->arena = arena_new();
 	start->netns = start->rtnl = -1;
 	start->done = done;
-	if (pod->sandbox != NULL && pod->sandbox_ready == false && pod->state.state == POD_STARTING && pod->containers.len != 0 &&
-	    pod->containers.ptr[0]->now != NULL)
-		pod_event(pod, NULL, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+	if (pod->sandbox != NULL && pod->sandbox_ready == false && pod->state.state == POD_STARTING &&
+	    pod->containers.len != 0 && pod->containers.ptr[0]->now != NULL)
+		pod_event(pod, NULL, "Normal", "SandboxChanged",
+			  "Pod sandbox changed, it will be killed and re-created.");
 	return task_start(&(struct task_options){ .name = "start sandbox", .subject = subject, .steps = sandbox_steps,
 						  .arg = start, .timeout = START_TIMEOUT, .done = sandbox_done });
 }
@@ -332,19 +336,23 @@ static enum task_result refuse_image(struct task *task, struct container *c, con
 	char *why;
 
 	if (never) {
-		why = arena_printf(task_arena(task), "Container image \"%s\" is not present with pull policy of Never", image);
+		why = arena_printf(task_arena(task), "Container image \"%s\" is not present with pull policy of Never",
+				   image);
 		wait_for(c, "ErrImageNeverPull", why, now + 10 * NS_PER_S);
 		pod_event(pod, c, "Warning", "ErrImageNeverPull", "%s", why);
 		pod_event(pod, c, "Warning", "Failed", "Error: ErrImageNeverPull");
 		return task_fail(task, error_new(ERR_NOT_FOUND, "%s", why));
 	}
-	why = arena_printf(task_arena(task), "%s is not in the image store of this machine, and this version pulls nothing; "
-					     "load it with 'monokube image load'", image);
+	why = arena_printf(task_arena(task),
+			   "%s is not in the image store of this machine, and this version pulls nothing; "
+			   "load it with 'monokube image load'",
+			   image);
 	pod_event(pod, c, "Normal", "Pulling", "Pulling image \"%s\"", image);
 	pod_event(pod, c, "Warning", "Failed", "Failed to pull image \"%s\": %s", image, why);
 	pod_event(pod, c, "Warning", "Failed", "Error: ErrImagePull");
 	backoff_grow(&c->image_backoff, now, now);
-	wait_for(c, "ImagePullBackOff", arena_printf(task_arena(task), "Back-off pulling image \"%s\": ErrImagePull: %s", image, why),
+	wait_for(c, "ImagePullBackOff",
+		 arena_printf(task_arena(task), "Back-off pulling image \"%s\": ErrImagePull: %s", image, why),
 		 now + c->image_backoff.delay);
 	pod_event(pod, c, "Normal", "BackOff", "Back-off pulling image \"%s\"", image);
 	pod_event(pod, c, "Warning", "Failed", "Error: ImagePullBackOff");
@@ -367,7 +375,8 @@ static enum task_result judge_image(struct task *task, void *arg)
 	if (err == NULL && (ref.tag.len != 0 || ref.digest.len != 0))
 		making->image_ref = str_cstr(making->arena, image_ref_format(making->arena, &ref));
 	error_free(err);
-	pod_event(c->pod, c, "Normal", "Pulled", "Container image \"%s\" already present on machine and can be accessed by the pod",
+	pod_event(c->pod, c, "Normal", "Pulled",
+		  "Container image \"%s\" already present on machine and can be accessed by the pod",
 		  making->image_name);
 	return TASK_NEXT;
 }
@@ -379,7 +388,8 @@ static unsigned next_attempt(const struct container *c)
 
 	if (c->now != NULL)
 		return c->now->attempt + 1;
-	JSON_EACH (json_path(tree, c->kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
+	JSON_EACH (json_path(tree, c->kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"),
+		   it)
 		if (str_is(json_get_str(it.value, "name"), c->name) && json_get(it.value, "containerID") != NULL)
 			return (unsigned)json_int(json_get(it.value, "restartCount"), 0) + 1;
 	return 0;
@@ -393,7 +403,8 @@ static enum task_result configure(struct task *task, void *arg)
 
 	making->attempt = next_attempt(c);
 	random_id(making->id);
-	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt, &making->request);
+	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt,
+				&making->request);
 	if (err == NULL)
 		return TASK_NEXT;
 	wait_for(c, "CreateContainerConfigError", err->text, clock_now() + 10 * NS_PER_S);
@@ -516,7 +527,8 @@ static void hook_over(void *arg, bool ok, const char *text)
 	making->hook = NULL;
 	making->hook_failed = !ok;
 	if (!ok)
-		pod_event(making->container->pod, making->container, "Warning", "FailedPostStartHook", "PostStartHook failed: %s", text);
+		pod_event(making->container->pod, making->container, "Warning", "FailedPostStartHook",
+			  "PostStartHook failed: %s", text);
 	task_wake(making->task, NULL);
 }
 
@@ -615,6 +627,10 @@ struct task *pod_start_container(struct container *container, void (*done)(void 
 	making->done = done;
 	container->busy = true;
 	container->started = container->ready = false;
-	return task_start(&(struct task_options){ .name = "start container", .subject = subject, .steps = container_steps,
-						  .arg = making, .timeout = START_TIMEOUT, .done = container_done });
+	return task_start(&(struct task_options){ .name = "start container",
+						  .subject = subject,
+						  .steps = container_steps,
+						  .arg = making,
+						  .timeout = START_TIMEOUT,
+						  .done = container_done });
 }

@@ -20,10 +20,10 @@ static const struct json *terminated(struct arena *arena, const struct run *run)
 			     run->exit_code == 0 ? "Completed" : "Error";
 	int64_t started = run->started_at != 0 ? run->started_at : run->created_at;
 
-	return JSON_OBJECT_OF(arena, { "exitCode", json_number(arena, run->exit_code) },
-			      { "reason", json_text(arena, reason) }, { "message", json_text(arena, run->message) },
-			      { "startedAt", time_json(arena, started) },
-			      { "finishedAt", time_json(arena, run->finished_at) }, { "containerID", id_of(arena, run) });
+	return JSON_OBJECT_OF(
+		arena, { "exitCode", json_number(arena, run->exit_code) }, { "reason", json_text(arena, reason) },
+		{ "message", json_text(arena, run->message) }, { "startedAt", time_json(arena, started) },
+		{ "finishedAt", time_json(arena, run->finished_at) }, { "containerID", id_of(arena, run) });
 }
 
 static const struct json *waiting(struct arena *arena, const char *reason, const char *message)
@@ -46,8 +46,8 @@ static bool is_in_crash_loop(const struct status_input *in, const struct status_
 	       backoff_until(&c->plan.backoff, c->plan.finished_at) > in->now;
 }
 
-static const struct json *crash_loop(struct arena *arena, const struct status_input *in, const struct status_container *c,
-				     struct str name)
+static const struct json *crash_loop(struct arena *arena, const struct status_input *in,
+				     const struct status_container *c, struct str name)
 {
 	return waiting(arena, "CrashLoopBackOff",
 		       arena_printf(arena, "back-off %s restarting failed container=%.*s pod=%.*s_%.*s(%.*s)",
@@ -59,7 +59,8 @@ static const struct json *crash_loop(struct arena *arena, const struct status_in
 
 static const struct json *running(struct arena *arena, const struct run *run)
 {
-	return JSON_OBJECT_OF(arena, { "running", JSON_OBJECT_OF(arena, { "startedAt", time_json(arena, run->started_at) }) });
+	return JSON_OBJECT_OF(arena,
+			      { "running", JSON_OBJECT_OF(arena, { "startedAt", time_json(arena, run->started_at) }) });
 }
 
 /* state, and which run is told as lastState. */
@@ -84,8 +85,11 @@ static const struct json *state_of(struct arena *arena, const struct status_inpu
 		*last = c->now;
 	if (c->wait_reason != NULL)
 		return waiting(arena, c->wait_reason, c->wait_message);
-	return waiting(arena, has_init && in->sandbox_ready ? "PodInitializing" : has_init && c->plan.kind == PLAN_MAIN ?
-		       "PodInitializing" : "ContainerCreating", NULL);
+	return waiting(arena,
+		       has_init && in->sandbox_ready	       ? "PodInitializing"
+		       : has_init && c->plan.kind == PLAN_MAIN ? "PodInitializing"
+							       : "ContainerCreating",
+		       NULL);
 }
 
 static const struct json *mounts_of(struct arena *arena, const struct json *spec)
@@ -107,7 +111,9 @@ static const struct json *told_before(const struct status_input *in, const struc
 {
 	if (c->now != NULL || c->last != NULL || c->wait_reason != NULL)
 		return NULL;
-	JSON_EACH (json_path(in->pod, c->plan.kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
+	JSON_EACH (json_path(in->pod,
+			     c->plan.kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"),
+		   it)
 		if (str_eq(json_get_str(it.value, "name"), name) && json_path(it.value, "state.terminated") != NULL)
 			return it.value;
 	return NULL;
@@ -121,24 +127,29 @@ static const struct json *container_status(struct arena *arena, const struct sta
 	const struct json *spec = spec_of(in->pod, i, &is_init), *requests = json_path(spec, "resources.requests");
 	struct str name = json_get_str(spec, "name");
 	const struct json *state = state_of(arena, in, c, name, has_init, &last);
-	bool is_ready = c->plan.kind == PLAN_INIT ? c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0 : c->ready;
+	bool is_ready = c->plan.kind == PLAN_INIT
+				? c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0
+				: c->ready;
 	bool is_started = c->now != NULL && c->now->running && c->plan.started;
 	const struct json *resources = json_get(spec, "resources"), *before = told_before(in, c, name);
 
 	if (before != NULL)
 		return before;
-	return JSON_OBJECT_OF(arena, { "name", json_get(spec, "name") }, { "state", state },
-		{ "lastState", last != NULL && last->exited ? JSON_OBJECT_OF(arena, { "terminated", terminated(arena, last) }) :
-							    &json_empty_object },
+	return JSON_OBJECT_OF(
+		arena, { "name", json_get(spec, "name") }, { "state", state },
+		{ "lastState", last != NULL && last->exited
+				       ? JSON_OBJECT_OF(arena, { "terminated", terminated(arena, last) })
+				       : &json_empty_object },
 		{ "ready", json_boolean(is_ready) },
 		{ "restartCount", json_number(arena, named != NULL ? named->attempt : 0) },
-		{ "image", named != NULL && named->image != NULL ? json_text(arena, named->image) : json_get(spec, "image") },
+		{ "image",
+		  named != NULL && named->image != NULL ? json_text(arena, named->image) : json_get(spec, "image") },
 		{ "imageID", json_text(arena, named != NULL && named->image_id != NULL ? named->image_id : "") },
 		{ "containerID", named != NULL ? id_of(arena, named) : NULL }, { "started", json_boolean(is_started) },
 		{ "allocatedResources", json_len(requests) != 0 ? requests : NULL },
 		{ "resources", resources != NULL ? JSON_OBJECT_OF(arena, { "limits", json_get(resources, "limits") },
-								  { "requests", json_get(resources, "requests") }) :
-						   &json_empty_object },
+								  { "requests", json_get(resources, "requests") })
+						 : &json_empty_object },
 		{ "volumeMounts", mounts_of(arena, spec) });
 }
 
@@ -176,7 +187,8 @@ static struct verdict initialized(struct arena *arena, const struct status_input
 		v.reason = "PodCompleted";
 	else if (names.len != 0 && !any_main)
 		v = (struct verdict){ "False", "ContainersNotInitialized",
-				      arena_printf(arena, "containers with incomplete status: [%s]", buf_cstr(&names)) };
+				      arena_printf(arena, "containers with incomplete status: [%s]",
+						   buf_cstr(&names)) };
 	buf_fini(&names);
 	return v;
 }
@@ -225,21 +237,24 @@ static struct verdict ready(struct arena *arena, const struct status_input *in, 
 				   STR_ARG(json_get_str(condition, "status")));
 	}
 	if (text.len != 0)
-		containers = (struct verdict){ "False", "ReadinessGatesNotReady", arena_strdup(arena, buf_cstr(&text)) };
+		containers =
+			(struct verdict){ "False", "ReadinessGatesNotReady", arena_strdup(arena, buf_cstr(&text)) };
 	buf_fini(&text);
 	return containers;
 }
 
-static const struct json *condition(struct arena *arena, const struct status_input *in, const char *type, struct verdict v)
+static const struct json *condition(struct arena *arena, const struct status_input *in, const char *type,
+				    struct verdict v)
 {
 	const struct json *old = condition_of(in->pod, type);
 	bool same = str_is(json_get_str(old, "status"), v.status) && json_get(old, "lastTransitionTime") != NULL;
 
-	return JSON_OBJECT_OF(arena, { "type", json_text(arena, type) },
-			      { "observedGeneration", json_path(in->pod, "metadata.generation") },
-			      { "status", json_text(arena, v.status) }, { "lastProbeTime", &json_null },
-			      { "lastTransitionTime", same ? json_get(old, "lastTransitionTime") : time_json(arena, in->now) },
-			      { "reason", json_text(arena, v.reason) }, { "message", json_text(arena, v.message) });
+	return JSON_OBJECT_OF(
+		arena, { "type", json_text(arena, type) },
+		{ "observedGeneration", json_path(in->pod, "metadata.generation") },
+		{ "status", json_text(arena, v.status) }, { "lastProbeTime", &json_null },
+		{ "lastTransitionTime", same ? json_get(old, "lastTransitionTime") : time_json(arena, in->now) },
+		{ "reason", json_text(arena, v.reason) }, { "message", json_text(arena, v.message) });
 }
 
 static const char *const own_conditions[] = { "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
@@ -250,7 +265,10 @@ static const struct json *conditions(struct arena *arena, const struct status_in
 	struct json_builder list = { .arena = arena };
 	struct verdict all = containers_ready(arena, in, phase);
 	const struct verdict verdicts[] = { { in->sandbox_ready ? "True" : "False", NULL, NULL },
-					    initialized(arena, in, phase), ready(arena, in, all), all, { "True", NULL, NULL } };
+					    initialized(arena, in, phase),
+					    ready(arena, in, all),
+					    all,
+					    { "True", NULL, NULL } };
 
 	for (size_t i = 0; i < 5; i++)
 		json_builder_item(&list, condition(arena, in, own_conditions[i], verdicts[i]));
@@ -297,17 +315,28 @@ static const char *phase_of(struct arena *arena, const struct status_input *in)
 	return plan_phase(plan, in->n, in->over);
 }
 
+static bool any_known(const struct status_input *in)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (in->containers[i].now != NULL || in->containers[i].last != NULL)
+			return true;
+	return false;
+}
+
 const struct json *pod_status(struct arena *arena, const struct status_input *in)
 {
 	struct json_builder init = { .arena = arena }, mains = { .arena = arena };
 	const struct json *old = json_get(in->pod, "status"), *start = json_get(old, "startTime");
 	const char *phase = phase_of(arena, in);
-	bool told = in->rejected == NULL;
+	bool told = in->rejected == NULL, is_final = old != NULL && pod_is_over(in->pod);
 
 	for (size_t i = 0; i < in->n; i++) /* it was ended, not refused */
 		told = told || in->containers[i].now != NULL;
+	if (is_final && in->rejected == NULL && !any_known(in)) /* by a kubelet before us: there is nothing to add */
+		return old;
 	for (size_t i = 0; i < in->n && told; i++)
-		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init, container_status(arena, in, i));
+		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init,
+				  container_status(arena, in, i));
 	return JSON_OBJECT_OF(arena, { "observedGeneration", json_path(in->pod, "metadata.generation") },
 		{ "phase", json_text(arena, phase) },
 		{ "conditions", told ? conditions(arena, in, phase) : json_get(old, "conditions") },

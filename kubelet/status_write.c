@@ -8,9 +8,16 @@ static const struct json *make_status(struct arena *arena, struct pod *pod)
 	size_t n = pod->containers.len;
 	struct plan_container *plan = ARENA_ARRAY(arena, struct plan_container, n + 1);
 	struct status_container *all = ARENA_ARRAY(arena, struct status_container, n + 1);
-	struct status_input in = { .pod = pod_tree(pod), .pod_ip = pod->ip, .host_ip = pod->kubelet->options.node_ip,
-				   .start_time = pod->start_time, .sandbox_ready = pod->sandbox_ready, .rejected = pod->rejected,
-				   .rejected_message = pod->rejected_message, .containers = all, .n = n, .now = clock_now() };
+	struct status_input in = { .pod = pod_tree(pod),
+				   .pod_ip = pod->ip,
+				   .host_ip = pod->kubelet->options.node_ip,
+				   .start_time = pod->start_time,
+				   .sandbox_ready = pod->sandbox_ready,
+				   .rejected = pod->rejected,
+				   .rejected_message = pod->rejected_message,
+				   .containers = all,
+				   .n = n,
+				   .now = clock_now() };
 	bool ended = true;
 
 	pod_plan_view(pod, plan);
@@ -23,8 +30,8 @@ static const struct json *make_status(struct arena *arena, struct pod *pod)
 		ended = ended && (c->now == NULL || !c->now->running);
 	}
 	/* what is over is told when nothing of it runs: others may take its place then */
-	in.over = ended && (pod->state.state == POD_OVER || pod->state.state == POD_GONE || pod->state.state == POD_REMOVING ||
-			    pod->over);
+	in.over = ended && (pod->state.state == POD_OVER || pod->state.state == POD_GONE ||
+			    pod->state.state == POD_REMOVING || pod->over);
 	return pod_status(arena, &in);
 }
 
@@ -42,7 +49,8 @@ static void posted(void *arg, struct api_reply *reply)
 		pod->posted = NULL;
 		pod->status_not_before = clock_mono() + RETRY;
 		if (reply->err->kind != ERR_CONFLICT && reply->err->kind != ERR_NOT_FOUND)
-			log_warn("status of a pod was not written", "pod=%s/%s error=%s", pod->ns, pod->name, reply->err->text);
+			log_warn("status of a pod was not written", "pod=%s/%s error=%s", pod->ns, pod->name,
+				 reply->err->text);
 		loop_timer_start(&pod->timer, RETRY, poke, pod);
 		return;
 	}
@@ -63,7 +71,8 @@ void pod_write_status(struct pod *pod)
 	struct error *err;
 
 	/* until the node has told what it has, nothing is known */
-	if (pod->status_call != NULL || pod->no_object || !kubelet_may_work(pod->kubelet) || pod->state.state == POD_NEW)
+	if (pod->status_call != NULL || pod->no_object || !kubelet_may_work(pod->kubelet) ||
+	    pod->state.state == POD_NEW)
 		return;
 	if (pod->status_not_before > clock_mono())
 		return;
@@ -80,9 +89,16 @@ void pod_write_status(struct pod *pod)
 	pod->posted_arena = arena;
 	pod->posted = normal;
 	pod->posted_result = NULL;
-	pod->status_call = client_call(pod->kubelet->client, &(struct api_call){
-		.verb = VERB_UPDATE, .kind = kind, .ns = str_from(pod->ns), .name = str_from(pod->name), .subresource = STR("status"),
-		.body = json_with(arena, tree, "status", normal), .cause = pod->cause, .done = posted, .arg = pod });
+	pod->status_call =
+		client_call(pod->kubelet->client, &(struct api_call){ .verb = VERB_UPDATE,
+								      .kind = kind,
+								      .ns = str_from(pod->ns),
+								      .name = str_from(pod->name),
+								      .subresource = STR("status"),
+								      .body = json_with(arena, tree, "status", normal),
+								      .cause = pod->cause,
+								      .done = posted,
+								      .arg = pod });
 }
 
 static void deleted(void *arg, struct api_reply *reply)
@@ -108,12 +124,21 @@ void pod_delete_object(struct pod *pod)
 		return;
 	pod->deleted_told = true;
 	arena = arena_new();
-	pod->delete_call = client_call(pod->kubelet->client, &(struct api_call){
-		.verb = VERB_DELETE, .kind = object_kind(pod->object), .ns = str_from(pod->ns), .name = str_from(pod->name),
-		.body = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "DeleteOptions") }, { "apiVersion", json_text(arena, "v1") },
-			{ "gracePeriodSeconds", json_number(arena, 0) },
-			{ "preconditions", JSON_OBJECT_OF(arena, { "uid", json_text(arena, pod->uid) }) }),
-		.cause = pod->cause, .done = deleted, .arg = pod });
+	pod->delete_call = client_call(
+		pod->kubelet->client,
+		&(struct api_call){
+			.verb = VERB_DELETE,
+			.kind = object_kind(pod->object),
+			.ns = str_from(pod->ns),
+			.name = str_from(pod->name),
+			.body = JSON_OBJECT_OF(
+				arena, { "kind", json_text(arena, "DeleteOptions") },
+				{ "apiVersion", json_text(arena, "v1") },
+				{ "gracePeriodSeconds", json_number(arena, 0) },
+				{ "preconditions", JSON_OBJECT_OF(arena, { "uid", json_text(arena, pod->uid) }) }),
+			.cause = pod->cause,
+			.done = deleted,
+			.arg = pod });
 	arena_free(arena);
 }
 

@@ -34,7 +34,8 @@ static void hook_over(void *arg, bool ok, const char *text)
 
 	s->action = NULL;
 	if (!ok)
-		pod_event(s->container->pod, s->container, "Warning", "FailedPreStopHook", "PreStopHook failed: %s", text);
+		pod_event(s->container->pod, s->container, "Warning", "FailedPreStopHook", "PreStopHook failed: %s",
+			  text);
 	task_wake(s->task, NULL);
 }
 
@@ -91,7 +92,8 @@ static void kill_it(void *arg)
 	struct node_client *client = link_client(s->kubelet);
 
 	if (client != NULL)
-		node_container_kill(client, &(struct node_kill){ .id = s->id, .signal = SIGKILL, .all = true }, killed, NULL);
+		node_container_kill(client, &(struct node_kill){ .id = s->id, .signal = SIGKILL, .all = true }, killed,
+				    NULL);
 }
 
 static void stop_waiting(void *arg)
@@ -177,9 +179,11 @@ static void stop_child(struct task *task, struct container *c, int64_t grace)
 	AUTO_FREE char *subject = xasprintf("%s/%s %s", c->pod->ns, c->pod->name, c->name);
 
 	pod_event(c->pod, c, "Normal", "Killing", "Stopping container %s", c->name);
-	task_start_child(task, &(struct task_child_options){
-		.task = { .name = "stop container", .subject = subject, .steps = container_steps, .arg = stopping_new(c, grace) },
-		.done = child_done });
+	task_start_child(task, &(struct task_child_options){ .task = { .name = "stop container",
+								       .subject = subject,
+								       .steps = container_steps,
+								       .arg = stopping_new(c, grace) },
+							     .done = child_done });
 }
 
 static void alone_done(void *arg, struct error *err)
@@ -368,7 +372,8 @@ static enum task_result remove_files(struct task *task, void *arg)
 	task_hold(task);
 	root_remove(stop->kubelet, pod_dir(stop->arena, pod), files_gone, task);
 	task_hold(task);
-	root_remove(stop->kubelet, arena_printf(stop->arena, LOGS_DIR "/%s_%s_%s", pod->ns, pod->name, pod->uid), files_gone, task);
+	root_remove(stop->kubelet, arena_printf(stop->arena, LOGS_DIR "/%s_%s_%s", pod->ns, pod->name, pod->uid),
+		    files_gone, task);
 	return TASK_WAIT;
 }
 
@@ -409,6 +414,10 @@ struct task *pod_stop(struct pod *pod, int64_t grace, bool remove, void (*done)(
 	stop->until = clock_mono() + grace;
 	stop->remove = remove;
 	stop->done = done;
-	return task_start(&(struct task_options){ .name = "stop pod", .subject = subject, .steps = pod_steps, .arg = stop,
-						  .timeout = grace + STOP_TIMEOUT, .done = pod_done });
+	return task_start(&(struct task_options){ .name = "stop pod",
+						  .subject = subject,
+						  .steps = pod_steps,
+						  .arg = stop,
+						  .timeout = grace + STOP_TIMEOUT,
+						  .done = pod_done });
 }

@@ -26,7 +26,8 @@ static bool is_memory(const struct json *volume)
 
 bool volume_is_payload(const struct json *volume)
 {
-	return has(volume, "configMap") || has(volume, "secret") || has(volume, "downwardAPI") || has(volume, "projected");
+	return has(volume, "configMap") || has(volume, "secret") || has(volume, "downwardAPI") ||
+	       has(volume, "projected");
 }
 
 bool volume_is_tmpfs(const struct json *volume)
@@ -59,7 +60,8 @@ static const struct json *volumes_of(const struct pod *pod)
 
 static struct error *set_up_failed(const struct json *volume, struct error *err)
 {
-	return error_context(err, "MountVolume.SetUp failed for volume \"%.*s\" ", STR_ARG(json_get_str(volume, "name")));
+	return error_context(err, "MountVolume.SetUp failed for volume \"%.*s\" ",
+			     STR_ARG(json_get_str(volume, "name")));
 }
 
 /* --- facts --- */
@@ -79,10 +81,15 @@ void facts_of(struct arena *arena, struct pod *pod, struct facts *out)
 	const struct json **services = ARENA_ARRAY(arena, const struct json *, informer_len(kubelet->services) + 1);
 	char ip[IP_TEXT];
 
-	*out = (struct facts){ .pod = pod_tree(pod), .find = find_object, .arg = pod, .node_cpu_milli = kubelet->post.cpu_milli,
-			       .node_memory = kubelet->post.memory, .node_storage = kubelet->post.storage };
+	*out = (struct facts){ .pod = pod_tree(pod),
+			       .find = find_object,
+			       .arg = pod,
+			       .node_cpu_milli = kubelet->post.cpu_milli,
+			       .node_memory = kubelet->post.memory,
+			       .node_storage = kubelet->post.storage };
 	INFORMER_EACH (kubelet->services, service) {
-		bool is_api = str_is(object_namespace(service), "default") && str_is(object_name(service), "kubernetes");
+		bool is_api =
+			str_is(object_namespace(service), "default") && str_is(object_name(service), "kubernetes");
 
 		if (is_api || str_is(object_namespace(service), pod->ns))
 			services[out->n_services++] = object_tree(service);
@@ -105,7 +112,9 @@ struct token_wait {
 static void got_token(void *arg, struct api_reply *reply)
 {
 	struct token_wait *wait = arg;
-	struct str text = json_path_str(reply->tree != NULL ? reply->tree : reply->object != NULL ? object_tree(reply->object) : NULL,
+	struct str text = json_path_str(reply->tree != NULL	? reply->tree
+					: reply->object != NULL ? object_tree(reply->object)
+								: NULL,
 					"status.token");
 	struct token *token = map_find(&wait->pod->tokens, str_from(wait->key));
 	struct error *err = reply->err;
@@ -120,7 +129,8 @@ static void got_token(void *arg, struct api_reply *reply)
 		}
 		free(token->text);
 		token->text = xmemdup(text.ptr, text.len);
-		token->refresh_at = wait->asked_at + wait->seconds * NS_PER_S * 8 / 10; /* kubelet/token: at 80 % of its life */
+		token->refresh_at =
+			wait->asked_at + wait->seconds * NS_PER_S * 8 / 10; /* kubelet/token: at 80 % of its life */
 	}
 	task_wake(wait->task, err != NULL ? error_context(err, "failed to fetch token") : NULL);
 	free(wait->key);
@@ -150,18 +160,30 @@ static void ask_token(struct task *task, struct pod *pod, const struct json *vol
 	wait->asked_at = clock_now();
 	wait->seconds = json_int(seconds, TOKEN_SECONDS);
 	task_hold(task);
-	client_call(pod->kubelet->client, &(struct api_call){
-		.verb = VERB_CREATE, .kind = kind_must("v1", "ServiceAccount"), .ns = str_from(pod->ns),
-		.name = json_path_str(pod_tree(pod), "spec.serviceAccountName"), .subresource = STR("token"),
-		.body = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "TokenRequest") },
-			{ "apiVersion", json_text(arena, "authentication.k8s.io/v1") },
-			{ "spec", JSON_OBJECT_OF(arena,
-				{ "audiences", audience.len != 0 ? JSON_ARRAY_OF(arena, json_string(arena, audience)) : NULL },
-				{ "expirationSeconds", json_number(arena, wait->seconds) },
-				{ "boundObjectRef", JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Pod") },
-					{ "apiVersion", json_text(arena, "v1") }, { "name", json_text(arena, pod->name) },
-					{ "uid", json_text(arena, pod->uid) }) }) }),
-		.done = got_token, .arg = wait });
+	client_call(
+		pod->kubelet->client,
+		&(struct api_call){
+			.verb = VERB_CREATE,
+			.kind = kind_must("v1", "ServiceAccount"),
+			.ns = str_from(pod->ns),
+			.name = json_path_str(pod_tree(pod), "spec.serviceAccountName"),
+			.subresource = STR("token"),
+			.body = JSON_OBJECT_OF(
+				arena, { "kind", json_text(arena, "TokenRequest") },
+				{ "apiVersion", json_text(arena, "authentication.k8s.io/v1") },
+				{ "spec", JSON_OBJECT_OF(arena,
+							 { "audiences",
+							   audience.len != 0
+								   ? JSON_ARRAY_OF(arena, json_string(arena, audience))
+								   : NULL },
+							 { "expirationSeconds", json_number(arena, wait->seconds) },
+							 { "boundObjectRef",
+							   JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Pod") },
+									  { "apiVersion", json_text(arena, "v1") },
+									  { "name", json_text(arena, pod->name) },
+									  { "uid", json_text(arena, pod->uid) }) }) }),
+			.done = got_token,
+			.arg = wait });
 }
 
 static struct str token_text(void *arg, struct str volume, struct str path)
@@ -181,7 +203,8 @@ enum task_result volumes_fetch(struct task *task, struct pod *pod)
 	JSON_EACH (volumes_of(pod), volume)
 		JSON_EACH (json_path(volume.value, "projected.sources"), it) {
 			const struct json *source = json_get(it.value, "serviceAccountToken");
-			AUTO_FREE char *key = token_key(json_get_str(volume.value, "name"), json_get_str(source, "path"));
+			AUTO_FREE char *key =
+				token_key(json_get_str(volume.value, "name"), json_get_str(source, "path"));
 			const struct token *have = map_find(&pod->tokens, str_from(key));
 
 			if (source == NULL || (have != NULL && have->refresh_at > clock_now()))
@@ -196,7 +219,8 @@ enum task_result volumes_fetch(struct task *task, struct pod *pod)
 
 static struct error *make_host_path(struct kubelet *kubelet, const struct json *volume)
 {
-	AUTO_FREE char *path = xmemdup(json_path_str(volume, "hostPath.path").ptr, json_path_str(volume, "hostPath.path").len);
+	AUTO_FREE char *path =
+		xmemdup(json_path_str(volume, "hostPath.path").ptr, json_path_str(volume, "hostPath.path").len);
 	struct str type = json_path_str(volume, "hostPath.type");
 	AUTO_FD int fd = -1;
 	struct stat st = { 0 };
@@ -271,7 +295,8 @@ static const char *tmpfs_options(struct arena *arena, struct pod *pod, const str
 	const char *mode = !is_memory(volume) ? "mode=755" :
 			   group >= 0 ? arena_printf(arena, "mode=2777,gid=%lld", (long long)group) : "mode=777";
 
-	return quantity_sign(&limit) > 0 ? arena_printf(arena, "%s,size=%lld", mode, (long long)quantity_value(&limit)) : mode;
+	return quantity_sign(&limit) > 0 ? arena_printf(arena, "%s,size=%lld", mode, (long long)quantity_value(&limit))
+					 : mode;
 }
 
 struct mounting {
@@ -287,7 +312,8 @@ static void mounted(void *arg, struct node_reply *reply)
 
 	reply->err = NULL;
 	if (err != NULL)
-		map_take(&mounting->pod->mounted, str_from(volume_path(task_arena(mounting->task), mounting->pod, mounting->volume)));
+		map_take(&mounting->pod->mounted,
+			 str_from(volume_path(task_arena(mounting->task), mounting->pod, mounting->volume)));
 	task_wake(mounting->task, err != NULL ? set_up_failed(mounting->volume, err) : NULL);
 }
 
@@ -304,8 +330,9 @@ enum task_result volumes_make(struct task *task, struct pod *pod)
 {
 	struct arena *arena = task_arena(task);
 	struct node_client *client = link_client(pod->kubelet);
-	struct error *err = client == NULL ? link_absent_error(pod->kubelet) :
-					     root_mkdir(pod->kubelet, arena_printf(arena, "%s/volumes", pod_dir(arena, pod)), 0750);
+	struct error *err =
+		client == NULL ? link_absent_error(pod->kubelet)
+			       : root_mkdir(pod->kubelet, arena_printf(arena, "%s/volumes", pod_dir(arena, pod)), 0750);
 	struct facts facts;
 
 	facts_of(arena, pod, &facts);
@@ -329,11 +356,14 @@ enum task_result volumes_make(struct task *task, struct pod *pod)
 
 		if (!volume_is_tmpfs(it.value))
 			continue;
-		/* a sandbox before may have left its mount: an emptyDir outlives sandboxes, and mounting twice would hide it */
+		/* a sandbox before may have left its mount: an emptyDir outlives sandboxes, and mounting twice would
+		 * hide it */
 		if (map_find(&pod->mounted, str_from(path)) != NULL)
 			continue;
 		task_hold(task);
-		node_mount(client, &(struct node_mount){ .kind = "tmpfs", .path = path, .data = tmpfs_options(arena, pod, it.value) },
+		node_mount(client,
+			   &(struct node_mount){
+				   .kind = "tmpfs", .path = path, .data = tmpfs_options(arena, pod, it.value) },
 			   mounted, mounting_new(task, pod, it.value));
 		map_set(&pod->mounted, str_from(path), pod);
 	}
@@ -375,8 +405,10 @@ enum task_result volumes_fill(struct task *task, struct pod *pod)
 			continue;
 		any = true;
 		task_hold(task);
-		node_open(client, &(struct node_open){ .path = volume_path(task_arena(task), pod, it.value),
-						       .flags = O_RDONLY | O_DIRECTORY }, opened, mounting_new(task, pod, it.value));
+		node_open(client,
+			  &(struct node_open){ .path = volume_path(task_arena(task), pod, it.value),
+					       .flags = O_RDONLY | O_DIRECTORY },
+			  opened, mounting_new(task, pod, it.value));
 	}
 	return any ? TASK_WAIT : TASK_NEXT;
 }
@@ -401,8 +433,12 @@ static const struct task_step refresh_steps[] = {
 
 struct task *volumes_refresh(struct pod *pod, void (*done)(void *arg, struct error *err))
 {
-	return task_start(&(struct task_options){ .name = "refresh volumes", .subject = pod->name, .steps = refresh_steps, .arg = pod,
-						  .timeout = CALL_TIMEOUT, .done = done });
+	return task_start(&(struct task_options){ .name = "refresh volumes",
+						  .subject = pod->name,
+						  .steps = refresh_steps,
+						  .arg = pod,
+						  .timeout = CALL_TIMEOUT,
+						  .done = done });
 }
 
 static bool names(const struct json *source, const char *field, struct str name)

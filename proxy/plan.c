@@ -409,3 +409,69 @@ struct plan *plan_service(const struct json *service, const struct json *const *
 	plan_announced(&work);
 	return work.plan;
 }
+
+/* --- hostPorts --- */
+
+static void plan_host_port(struct plan *plan, const struct json *pod, const struct json *port, struct ip to)
+{
+	int64_t outside = json_int(json_get(port, "hostPort"), 0), inside = json_int(json_get(port, "containerPort"), 0);
+	struct ip any = { .family = to.family }, at;
+	struct nft_endpoint *endpoint;
+	struct plan_chain *chain;
+	char text[IP_TEXT];
+
+	if (outside <= 0 || outside > UINT16_MAX || inside <= 0 || inside > UINT16_MAX)
+		return;
+	if (!ip_parse(json_get_str(port, "hostIP"), &at))
+		at = any;
+	if (at.family != to.family)
+		return;
+	endpoint = ARENA_NEW(plan->arena, struct nft_endpoint);
+	*endpoint = (struct nft_endpoint){ to, (uint16_t)inside };
+	chain = vec_add(&plan->chains);
+	chain->protocol = protocol_of(port);
+	chain->family = to.family;
+	chain->outside = true;
+	chain->keep_source = true; /* the pod is here, so its answers come back this way */
+	chain->endpoints = endpoint;
+	chain->n = 1;
+	chain->name = arena_printf(plan->arena, "hostport:%.*s/%.*s/%s/%d/%s/%d", STR_ARG(json_path_str(pod, "metadata.namespace")),
+				   STR_ARG(json_path_str(pod, "metadata.name")), ip_format(text, at).ptr, (int)outside,
+				   protocol_name(chain->protocol), to.family);
+	vec_push(&plan->elements, (struct plan_element){ ip_eq(at, any) ? PLAN_NODEPORTS : PLAN_TARGETS, at, chain->protocol,
+							 (uint16_t)outside, chain->name });
+	vec_push(&plan->elements, (struct plan_element){ PLAN_HAIRPINS, to, 0, 0, NULL });
+}
+
+static void plan_host_ports(struct plan *plan, const struct json *pod, const struct json *containers)
+{
+	const struct json *ips = json_path(pod, "status.podIPs");
+	struct ip ip;
+
+	JSON_EACH (containers, container)
+		JSON_EACH (json_get(container.value, "ports"), port) {
+			JSON_EACH (ips, it)
+				if (ip_parse(json_get_str(it.value, "ip"), &ip))
+					plan_host_port(plan, pod, port.value, ip);
+			if (json_len(ips) == 0 && ip_parse(json_path_str(pod, "status.podIP"), &ip))
+				plan_host_port(plan, pod, port.value, ip);
+		}
+}
+
+struct plan *plan_pod(const struct json *pod, const struct plan_options *options)
+{
+	struct str phase = json_path_str(pod, "status.phase");
+	struct plan *plan;
+
+	if (!str_eq(json_path_str(pod, "spec.nodeName"), options->node_name) || json_bool(json_path(pod, "spec.hostNetwork")) ||
+	    str_is(phase, "Succeeded") || str_is(phase, "Failed"))
+		return NULL;
+	plan = xcalloc(1, sizeof(*plan));
+	plan->arena = arena_new();
+	plan_host_ports(plan, pod, json_path(pod, "spec.containers"));
+	plan_host_ports(plan, pod, json_path(pod, "spec.initContainers"));
+	if (plan->chains.len != 0)
+		return plan;
+	plan_free(plan);
+	return NULL;
+}

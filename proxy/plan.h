@@ -1,6 +1,6 @@
 /*
  * What one Service wants of the kernel, as data: chains that send connections to endpoints, and elements of the maps that
- * lead to them. Pure: a Service, its EndpointSlices and the node in, a plan out.
+ * lead to them. Pure: a Service, its EndpointSlices and the node in, a plan out. The hostPorts of a pod are a plan, too.
  *
  * A port of a Service has up to four chains per family: NS/NAME/PORT/tcp/4 (inside), …/ext (from outside), …/all (pods to
  * an outside address with policy Local) and …/lb (only from allowed sources). Private to proxy.
@@ -69,6 +69,8 @@ struct plan {
 /* The EndpointSlices of the Service, of all families; trees may go afterwards. NULL: no rules (headless, ExternalName). */
 struct plan *plan_service(const struct json *service, const struct json *const *slices, size_t n,
 			  const struct plan_options *options);
+/* The hostPorts of a pod of this node; NULL: it has none, or no address yet. */
+struct plan *plan_pod(const struct json *pod, const struct plan_options *options);
 void plan_free(struct plan *plan); /* NULL is fine */
 
 bool plan_chain_equal(const struct plan_chain *a, const struct plan_chain *b);

@@ -9,15 +9,17 @@
 
 #define GATHER (2 * NS_PER_MS) /* changes within this time become one transaction */
 #define RETRY NS_PER_S
+#define POD "pod:"
 
 struct proxy {
 	struct proxy_options options;
 	struct plan_options plan_options;
 	char *node_name, *uplink;
-	struct informer *services, *slices;
+	struct informer *services, *slices, *pods;
 	int by_service;           /* index of slices */
-	struct map plans;         /* "ns/name" to struct plan in force; NULL values are not kept */
-	struct map dirty;         /* "ns/name" of Services to look at again */
+	int by_node;              /* index of pods */
+	struct map plans;         /* "ns/name" of a Service or "pod:ns/name" to its struct plan in force */
+	struct map dirty;         /* keys to look at again */
 	bool anew;                /* nobody knows what the kernel has */
 	bool known;               /* which addresses the uplink had was looked up */
 	struct rules *rules;
@@ -28,7 +30,7 @@ struct proxy {
 
 /* One Service within one transaction. */
 struct change {
-	const char *key;
+	char *key;
 	struct plan *old, *now;
 };
 
@@ -42,9 +44,9 @@ static void later(struct proxy *self, int64_t ns)
 		loop_timer_start(&self->timer, ns, apply, self);
 }
 
-static void mark(struct proxy *self, struct str ns, struct str name)
+static void mark(struct proxy *self, const char *kind, struct str ns, struct str name)
 {
-	AUTO_FREE char *key = xasprintf("%.*s/%.*s", STR_ARG(ns), STR_ARG(name));
+	AUTO_FREE char *key = xasprintf("%s%.*s/%.*s", kind, STR_ARG(ns), STR_ARG(name));
 
 	map_set(&self->dirty, str_from(key), self);
 	later(self, GATHER);
@@ -55,7 +57,7 @@ static void service_changed(void *arg, struct object *old, struct object *now, u
 	struct object *service = now != NULL ? now : old;
 
 	(void)revision;
-	mark(arg, object_namespace(service), object_name(service));
+	mark(arg, "", object_namespace(service), object_name(service));
 }
 
 static struct str service_of(struct object *slice)
@@ -67,9 +69,20 @@ static void slice_changed(void *arg, struct object *old, struct object *now, uin
 {
 	(void)revision;
 	if (old != NULL)
-		mark(arg, object_namespace(old), service_of(old));
+		mark(arg, "", object_namespace(old), service_of(old));
 	if (now != NULL)
-		mark(arg, object_namespace(now), service_of(now));
+		mark(arg, "", object_namespace(now), service_of(now));
+}
+
+/* Most pods have no hostPort: those come here for nothing, which is cheaper than to know. */
+static void pod_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
+{
+	struct object *pod = now != NULL ? now : old;
+	struct proxy *self = arg;
+
+	(void)revision;
+	if (str_is(json_path_str(object_tree(pod), "spec.nodeName"), self->node_name))
+		mark(self, POD, object_namespace(pod), object_name(pod));
 }
 
 static void synced(void *arg)
@@ -95,6 +108,11 @@ static struct plan *plan_key(struct proxy *self, struct str key)
 	const struct json **trees;
 	struct plan *plan;
 
+	if (str_has_prefix(key, STR(POD))) {
+		struct object *pod = informer_find_key(self->pods, str_skip(key, strlen(POD)));
+
+		return pod != NULL ? plan_pod(object_tree(pod), &self->plan_options) : NULL;
+	}
 	if (service == NULL)
 		return NULL;
 	trees = xcalloc(slices.len + 1, sizeof(struct json *));
@@ -263,23 +281,26 @@ static void add_change(struct proxy *self, struct changes *changes, struct str k
 	rules_change(self->rules, change.old, change.now);
 }
 
+static void mark_all(struct proxy *self)
+{
+	struct object_list pods = informer_lookup(self->pods, self->by_node, str_from(self->node_name));
+
+	INFORMER_EACH (self->services, service)
+		mark(self, "", object_namespace(service), object_name(service));
+	for (size_t i = 0; i < pods.len; i++)
+		mark(self, POD, object_namespace(pods.ptr[i]), object_name(pods.ptr[i]));
+	MAP_EACH (&self->plans, it) /* of what is gone, too */
+		map_set(&self->dirty, it->key, self);
+}
+
 static void gather(struct proxy *self, struct changes *changes)
 {
 	rules_begin(self->rules, self->anew);
-	if (self->anew) {
-		INFORMER_EACH (self->services, service) {
-			struct arena *arena = arena_new();
-
-			add_change(self, changes, object_path(arena, service));
-			arena_free(arena);
-		}
-		MAP_EACH (&self->plans, it) /* of Services that are gone */
-			if (informer_find_key(self->services, it->key) == NULL)
-				add_change(self, changes, it->key);
-	} else {
-		MAP_EACH (&self->dirty, it)
-			add_change(self, changes, it->key);
-	}
+	if (self->anew)
+		mark_all(self);
+	loop_timer_stop(&self->timer);
+	MAP_EACH (&self->dirty, it)
+		add_change(self, changes, it->key);
 	map_fini(&self->dirty);
 }
 
@@ -293,7 +314,7 @@ static void keep_plans(struct proxy *self, struct changes *changes)
 		else
 			map_take(&self->plans, str_from(change->key));
 		plan_free(change->old);
-		free((void *)change->key);
+		free(change->key);
 	}
 	vec_fini(&changes->list);
 }
@@ -306,18 +327,19 @@ static void apply(void *arg)
 	struct nft_batch *batch;
 	bool anew = self->anew;
 
-	if (!informer_synced(self->services) || !informer_synced(self->slices))
+	if (!informer_synced(self->services) || !informer_synced(self->slices) || !informer_synced(self->pods))
 		return;
 	gather(self, &changes);
 	batch = rules_end(self->rules);
 	if (batch != NULL)
 		err = nft_apply(self->options.nfnl_fd, batch);
 	nft_batch_free(batch);
-	if (err == NULL) {
+	if (err == NULL)
 		forget_flows(self, &changes);
+	if (changes.list.len != 0 || !self->known) {
+		keep_plans(self, &changes);
+		announce_all(self);
 	}
-	keep_plans(self, &changes);
-	announce_all(self);
 	/* What the kernel has cannot be told any more: all of it is written again. A second refusal is waited out. */
 	self->anew = err != NULL;
 	if (err != NULL) {
@@ -331,8 +353,10 @@ static void heard(void *arg, int events)
 	struct proxy *self = arg;
 	bool gone = false, exists = true;
 
-	(void)events;
 	log_consume(LOG_WARN, nft_read_changes(self->options.ear_fd, PROXY_TABLE, &gone), "hear of changed rules");
+	/* So many changes at once that some were lost; the loop takes that for a broken descriptor. */
+	if ((events & LOOP_HANGUP) != 0)
+		loop_poll_change(self->ear, LOOP_READ);
 	if (!gone)
 		return;
 	log_consume(LOG_WARN, nft_table_exists(self->options.nfnl_fd, PROXY_TABLE, &exists), "look for the table");
@@ -360,6 +384,7 @@ struct proxy *proxy_start(const struct proxy_options *options)
 {
 	static const struct informer_events service_events = { .changed = service_changed, .synced = synced };
 	static const struct informer_events slice_events = { .changed = slice_changed, .synced = synced };
+	static const struct informer_events pod_events = { .changed = pod_changed, .synced = synced };
 	struct proxy *self = xcalloc(1, sizeof(*self));
 
 	self->options = *options;
@@ -379,9 +404,12 @@ struct proxy *proxy_start(const struct proxy_options *options)
 	self->ear = loop_poll(options->ear_fd, LOOP_READ, heard, self);
 	self->services = client_informer(options->client, kind_must("v1", "Service"));
 	self->slices = client_informer(options->client, kind_must("discovery.k8s.io/v1", "EndpointSlice"));
+	self->pods = client_informer(options->client, kind_must("v1", "Pod"));
+	self->by_node = informer_add_index(self->pods, index_by_node);
 	self->by_service = informer_add_index(self->slices, slice_keys);
 	informer_listen(self->services, &service_events, self);
 	informer_listen(self->slices, &slice_events, self);
+	informer_listen(self->pods, &pod_events, self);
 	later(self, GATHER);
 	return self;
 }
@@ -392,6 +420,7 @@ void proxy_stop(struct proxy *self)
 		return;
 	informer_unlisten(self->services, self);
 	informer_unlisten(self->slices, self);
+	informer_unlisten(self->pods, self);
 	loop_timer_stop(&self->timer);
 	loop_poll_close(self->ear);
 	forget_plans(self);

@@ -133,6 +133,12 @@ static void postrouting(struct nft_batch *batch, const struct plan_options *opti
 		hide_source(batch, options, family);
 		nft_rule_end(batch);
 	}
+	/* Nobody else can answer to 127.0.0.1. */
+	nft_rule_begin(batch, PROXY_TABLE, "postrouting");
+	nft_match_dnat(batch);
+	nft_match_addr(batch, NFT_SRC, (struct cidr){ ip_v4(127, 0, 0, 0), 8 }, false);
+	hide_source(batch, options, 4);
+	nft_rule_end(batch);
 	if (options->pod_cidr.ip.family == 0 || options->uplink == NULL)
 		return;
 	nft_rule_begin(batch, PROXY_TABLE, "postrouting");

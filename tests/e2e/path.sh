@@ -104,6 +104,16 @@ ok "apply again changes nothing" sh -c "timeout 20 kubectl apply -f '$work/app.y
 ok "wait for the pod" k wait --for=condition=Ready pod/box --timeout=30s
 ok "its log shows ConfigMap, Secret and init container" within 10 sh -c "timeout 20 kubectl logs box | grep -q 'hello s3cret from-init'"
 ok "a pod reaches the service by name" within 10 sh -c "timeout 20 kubectl logs box | grep -q 'Hello from pod'"
+# Before 1.31 kubectl speaks SPDY only, which comes later.
+if "${KUBECTL:-kubectl}" version --client 2>/dev/null | grep -qE 'v1\.(3[1-9]|[4-9][0-9])'; then
+	ok "exec runs a program" sh -c "timeout 20 kubectl exec box -- echo hi | grep -qx hi"
+	ok "exec tells the exit code" sh -c "timeout 20 kubectl exec box -- sh -c 'exit 7'; [ \$? = 7 ]"
+	ok "exec takes input" sh -c "echo some input | timeout 20 kubectl exec -i box -- cat | grep -qx 'some input'"
+	ok "a file is copied there and back" sh -c "timeout 20 kubectl cp '$work/app.yaml' box:/app.yaml && timeout 20 kubectl cp box:/app.yaml '$work/back.yaml' && cmp '$work/app.yaml' '$work/back.yaml'"
+else
+	skip "exec" "this kubectl speaks no WebSocket"
+fi
+ok "server-side apply says who owns what" sh -c "timeout 20 kubectl apply --server-side --field-manager=me -f '$work/app.yaml' --force-conflicts && timeout 20 kubectl get configmap settings -o yaml --show-managed-fields | grep -q 'manager: me'"
 ok "get -o yaml, jsonpath, custom-columns" sh -c "timeout 20 kubectl get pod box -o yaml >/dev/null && timeout 20 kubectl get pod box -o jsonpath={.status.podIP} | grep -q 10.244"
 
 pods >"$work/pods-before"

@@ -235,6 +235,18 @@ TEST(plan_both_families_and_protocols)
 		   "hairpin fd00::5\n");
 }
 
+TEST(plan_v6_alone)
+{
+	check_plan("{" META ",'spec':{'type':'NodePort','clusterIP':'fd00:96::7','clusterIPs':['fd00:96::7']," NODEPORT "}}",
+		   "[" SLICE4(ON("10.244.1.2", "b")) ",{'addressType':'IPv6','ports':[{'name':'http','protocol':'TCP','port':8080}],"
+		   "'endpoints':[" ON("fd00::5", "b") "]}]",
+		   "chain d/web/80/tcp/6 fd00::5:8080\n"
+		   "chain d/web/80/tcp/6/ext outside fd00::5:8080\n"
+		   "address fd00:96::7\n"
+		   "target fd00:96::7 tcp 80 > d/web/80/tcp/6\n"
+		   "nodeport :: tcp 30080 > d/web/80/tcp/6/ext\n");
+}
+
 TEST(plan_bad_values_are_passed_over)
 {
 	check_plan("{" META ",'spec':{'clusterIP':'10.96.0.7','clusterIPs':['x'],'ports':[{'port':0},{'port':70000},{}]}}",

@@ -504,3 +504,121 @@ TEST(proxy_survives_conflicts)
 	close(two);
 	close_world(&w);
 }
+
+#define POD(spec, phase)                                                                                                  \
+	"{'kind':'Pod','apiVersion':'v1','metadata':{'namespace':'d','name':'p'},'spec':{'nodeName':'a','containers':[{'ports':[" \
+	spec "]}]},'status':{'phase':'" phase "','podIP':'10.244.0.5','podIPs':[{'ip':'10.244.0.5'}]}}"
+
+TEST(proxy_host_ports)
+{
+	struct world w = open_world();
+	int server = serve_in(w.pod[0], SOCK_STREAM, 8080);
+
+	enter(w.home);
+	start(&w);
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), ECONNREFUSED);
+	fake_api_put(w.api, POD("{'containerPort':8080,'hostPort':8888},{'containerPort':8080,'hostPort':8889,'hostIP':'127.0.0.1'}",
+				"Running"));
+	settle();
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), 0);
+	CHECK_STR(peer_of(server), "192.168.9.1");
+	CHECK_EQ(connect_from(w.node, "127.0.0.1", 8888), 0);
+	CHECK_STR(peer_of(server), "192.168.9.10");
+	CHECK_EQ(connect_from(w.pod[0], "192.168.9.10", 8888), 0);
+	CHECK_STR(peer_of(server), "192.168.9.10");
+	CHECK_EQ(connect_from(w.node, "127.0.0.1", 8889), 0);
+	CHECK_STR(peer_of(server), "192.168.9.10");
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8889), ECONNREFUSED);
+	fake_api_put(w.api, POD("{'containerPort':8080,'hostPort':8888}", "Succeeded"));
+	settle();
+	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), ECONNREFUSED);
+	close(server);
+	close_world(&w);
+}
+
+static int connect6_from(int ns, const char *address, uint16_t port)
+{
+	struct sockaddr_in6 addr = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct timeval limit = { .tv_usec = 500000 };
+	int fd, rc;
+
+	enter(ns);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(inet_pton(AF_INET6, address, &addr.sin6_addr) == 1);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0);
+	rc = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 ? 0 : errno;
+	close(fd);
+	return rc;
+}
+
+#define SERVICE6(more) \
+	SERVICE(more "'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7','fd00:96::7'],'ports':[{'protocol':'TCP','port':80}]", "")
+#define SLICE6                                                                                                                \
+	"{'kind':'EndpointSlice','apiVersion':'discovery.k8s.io/v1','metadata':{'namespace':'d','name':'web-6','labels':{"   \
+	"'kubernetes.io/service-name':'web'}},'addressType':'IPv6','ports':[{'name':'','protocol':'TCP','port':8080}],"       \
+	"'endpoints':[" EP("fd09::1", "b") "," EP("fd09::2", "b") "]}"
+
+TEST(proxy_both_families)
+{
+	struct world w = open_world();
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_port = htons(8080) };
+	struct arena *arena = arena_new();
+	struct net_plan *plan = net_plan_new(arena);
+	int server;
+
+	enter(w.node);
+	server = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (server < 0)
+		tap_skip("IPv6: %s", strerror(errno));
+	*net_plan_addr(plan) = (struct net_addr){ "lo", cidr("fd09::1/128") };
+	*net_plan_addr(plan) = (struct net_addr){ "lo", cidr("fd09::2/128") };
+	*net_plan_route(plan) = (struct net_route){ .to = cidr("fd00:96::/64"), .link = "lo" };
+	apply_in(w.node, plan);
+	arena_free(arena);
+	CHECK(bind(server, (struct sockaddr *)&any, sizeof(any)) == 0 && listen(server, 8) == 0);
+	enter(w.home);
+	fake_api_put(w.api, SERVICE6(""));
+	start(&w);
+	CHECK_EQ(connect6_from(w.node, "fd00:96::7", 80), ECONNREFUSED);
+	fake_api_put(w.api, SLICE6);
+	settle();
+	CHECK_EQ(connect6_from(w.node, "fd00:96::7", 80), 0);
+	CHECK_EQ(connect6_from(w.node, "fd00:96::7", 81), ECONNREFUSED);
+	CHECK_EQ(connect_from(w.node, "10.96.0.7", 80), ECONNREFUSED); /* no endpoint in that family */
+	fake_api_put(w.api, SERVICE6("'sessionAffinity':'ClientIP',"));
+	settle();
+	CHECK_EQ(connect6_from(w.node, "fd00:96::7", 80), 0);
+	CHECK_EQ(connect6_from(w.node, "fd00:96::7", 80), 0);
+	close(server);
+	close_world(&w);
+}
+
+/* So many rules that the socket which hears of them overflows: a deletion is heard all the same. */
+TEST(proxy_hears_after_many_changes)
+{
+	struct world w = open_world();
+	struct nft_batch *batch = nft_batch_new();
+	int other = netlink_in(w.node, NETLINK_NETFILTER), server = serve_in(w.pod[0], SOCK_STREAM, 8080);
+	char text[700];
+
+	enter(w.home);
+	for (int i = 0; i < 2000; i++) {
+		snprintf(text, sizeof(text), "{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'s%d'},"
+			 "'spec':{'clusterIP':'10.97.%d.%d','ports':[{'port':80}]}}", i, i / 250, i % 250);
+		fake_api_put(w.api, text);
+	}
+	fake_api_put(w.api, SERVICE(CLUSTER "," TCP80, ""));
+	fake_api_put(w.api, SLICE("TCP", EP("10.244.0.5", "a")));
+	start(&w);
+	loop_run_for(100 * NS_PER_MS);
+	CHECK_EQ(connect_from(w.outside, "10.96.0.7", 80), 0);
+	nft_table_delete(batch, "monokube");
+	CHECK_OK(nft_apply(other, batch));
+	nft_batch_free(batch);
+	CHECK(connect_from(w.outside, "10.96.0.7", 80) != 0);
+	loop_run_for(1500 * NS_PER_MS);
+	CHECK_EQ(connect_from(w.outside, "10.96.0.7", 80), 0);
+	close(server);
+	close(other);
+	close_world(&w);
+}

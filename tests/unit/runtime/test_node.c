@@ -582,7 +582,9 @@ TEST(container_with_a_terminal)
 	CHECK(str_contains(read_until(fds[1], "bye you"), STR("40 90\r\n")));
 	fixture_await_exit(&f, "tty");
 	CHECK_EQ(f.exited.exit_code, 0);
-	CHECK(str_contains(fixture_log(&f, "tty"), STR("terminal\r\n88:0\r\n")));
+	/* The terminal's echo of what we typed may stand between the two. */
+	CHECK(str_contains(fixture_log(&f, "tty"), STR("terminal\r\n")));
+	CHECK(str_contains(fixture_log(&f, "tty"), STR("88:0\r\n")));
 	for (int i = 0; i < 3; i++)
 		close(fds[i]);
 	fixture_stop(&f);
