@@ -198,7 +198,7 @@ uint64_t cgroup_keyed(const char *text, const char *key)
 
 /* --- making and entering --- */
 
-static struct error *make_in(struct cgroup_root *root, const struct cgroup_hierarchy *h, const char *path)
+static struct error *make_once(struct cgroup_root *root, const struct cgroup_hierarchy *h, const char *path)
 {
 	char copy[PATH_MAX];
 	bool more = true;
@@ -223,6 +223,18 @@ static struct error *make_in(struct cgroup_root *root, const struct cgroup_hiera
 			*at = '/';
 	}
 	return NULL;
+}
+
+/* Groups above ours are shared: another cluster of this machine may remove an empty one at this moment. */
+static struct error *make_in(struct cgroup_root *root, const struct cgroup_hierarchy *h, const char *path)
+{
+	for (int tries = 0;; tries++) {
+		struct error *err = make_once(root, h, path);
+
+		if (err == NULL || (err->code != ENOENT && err->code != ENODEV) || tries == 10)
+			return err;
+		error_free(err);
+	}
 }
 
 /* Below the root, and not the root itself. */

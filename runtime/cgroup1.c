@@ -33,7 +33,6 @@ static struct error *v1_made(struct cgroup_root *root, const struct cgroup_hiera
 	char parent[4096], text[4096];
 	char *slash;
 
-	(void)root;
 	if (!(h->controllers & CGROUP_BIT(CGROUP_CPUSET)))
 		return NULL;
 	snprintf(parent, sizeof(parent), "%s", path);
@@ -46,6 +45,12 @@ static struct error *v1_made(struct cgroup_root *root, const struct cgroup_hiera
 		if (!cgroup_read(h, slash != NULL ? parent : "", files[i], text, sizeof(text)))
 			continue;
 		text[strcspn(text, "\n")] = '\0';
+		if (text[0] == '\0' && slash != NULL) { /* somebody else made the parent and has not filled it yet */
+			err = v1_made(root, h, parent);
+			if (err != NULL || !cgroup_read(h, parent, files[i], text, sizeof(text)))
+				return err;
+			text[strcspn(text, "\n")] = '\0';
+		}
 		err = cgroup_write(h, path, files[i], "%s", text);
 		if (err != NULL)
 			return err;

@@ -11,9 +11,11 @@ monokube start -p $P --nodes 2 >"$work/first.log" 2>&1 &
 first=$!
 monokube start -p $Q >"$work/second.log" 2>&1 &
 second=$!
-joined() { wait "$1" || { cat "$2"; return 1; }; }
-ok "two profiles start at once: the first" joined $first "$work/first.log"
-ok "two profiles start at once: the second" joined $second "$work/second.log"
+joined() { # PROCESS PROFILE LOG
+	wait "$1" || { cat "$3"; tail -n 15 "$MONOKUBE_HOME/profiles/$2/server.log"; return 1; }
+}
+ok "two profiles start at once: the first" joined $first $P "$work/first.log"
+ok "two profiles start at once: the second" joined $second $Q "$work/second.log"
 kp() { k --context $P "$@"; }
 kq() { k --context $Q "$@"; }
 subnet() { k --context "$1" get node "$1" -o jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}' | cut -d. -f1-3; }
