@@ -43,6 +43,8 @@ struct machine {
 	struct http_client *client; /* to the kubelet's server */
 	struct loop_timer retry;    /* while the process is gone */
 	struct task *rejoining;
+	bool found;                 /* it ran when this server started */
+	struct loop_timer respawn;
 };
 
 struct nodes {
@@ -56,6 +58,7 @@ struct nodes {
 	struct dns *dns;
 	const char *image_dir;
 	size_t open;                /* kubelets that still stop */
+	int64_t started_at;         /* mono */
 	struct task *stopping;
 };
 
@@ -110,6 +113,7 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 	struct nodes *nodes = ARENA_NEW(cluster->arena, struct nodes);
 
 	nodes->cluster = cluster;
+	nodes->started_at = clock_mono();
 	nodes->arena = cluster->arena;
 	nodes->host_rtnl = -1;
 	nodes->n = (size_t)cluster->options.nodes;
@@ -144,6 +148,7 @@ static enum task_result find_processes(struct task *task, void *arg)
 		err = files_mkdir(m->dir, 0700);
 		if (err == NULL)
 			err = node_conn_open(m->socket, process_gone, m, &m->conn);
+		m->found = m->conn != NULL;
 		if (err != NULL && m->conn == NULL)
 			error_free(err); /* it does not run: it is started next */
 	}
@@ -162,7 +167,7 @@ static void process_ended(void *arg, int status, int signal)
 }
 
 /* The command ends when the process it left behind listens. */
-static struct error *start_process(struct task *task, struct machine *m)
+static struct error *spawn_process(struct machine *m, void (*exited)(void *arg, int status, int signal), void *arg)
 {
 	struct nodes *nodes = m->nodes;
 	struct arena *arena = nodes->arena;
@@ -171,7 +176,6 @@ static struct error *start_process(struct task *task, struct machine *m)
 				 "--log", log };
 	int fds[3] = { -1, -1, STDERR_FILENO };
 	struct loop_process *process;
-	struct error *err;
 	size_t n = 8;
 
 	if (m->index == HUB) {
@@ -185,12 +189,18 @@ static struct error *start_process(struct task *task, struct machine *m)
 		argv[n++] = arena_printf(arena, "monokube/%s/%s", nodes->cluster->options.name, m->name);
 	}
 	argv[n] = NULL;
+	return loop_spawn(&(struct loop_spawn){ .file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = exited,
+						.arg = arg }, &process);
+}
+
+static void start_process(struct task *task, struct machine *m)
+{
+	struct error *err;
+
 	task_hold(task);
-	err = loop_spawn(&(struct loop_spawn){ .file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = process_ended,
-					       .arg = task }, &process);
+	err = spawn_process(m, process_ended, task);
 	if (err != NULL)
 		task_wake(task, error_context(err, "start node process %s", m->name));
-	return NULL;
 }
 
 static enum task_result start_processes(struct task *task, void *arg)
@@ -202,7 +212,7 @@ static enum task_result start_processes(struct task *task, void *arg)
 		if (m->conn != NULL)
 			continue;
 		any = true;
-		error_free(start_process(task, m));
+		start_process(task, m);
 	}
 	return any ? TASK_WAIT : TASK_NEXT;
 }
@@ -552,6 +562,29 @@ static void look_for_process(void *arg)
 							  .arg = m, .timeout = 30 * NS_PER_S, .done = rejoined });
 }
 
+/* One that was found running and ends at once was on its way out: an interrupted stop had told it so. It is started
+ * again. One that dies later stays dead until `node start`, as a machine would. */
+#define FOUND_DYING (15 * NS_PER_S)
+
+static void start_again(void *arg);
+
+static void started_again(void *arg, int status, int signal)
+{
+	struct machine *m = arg;
+
+	/* The old one may still hold its lock. */
+	if ((status != 0 || signal != 0) && clock_mono() - m->nodes->started_at < FOUND_DYING)
+		loop_timer_start(&m->respawn, RETRY, start_again, m);
+}
+
+static void start_again(void *arg)
+{
+	struct machine *m = arg;
+
+	m->respawn.weak = true;
+	log_consume(LOG_WARN, spawn_process(m, started_again, m), "start node process again");
+}
+
 static void process_gone(void *arg)
 {
 	struct machine *m = arg;
@@ -563,6 +596,10 @@ static void process_gone(void *arg)
 		return;
 	m->retry.weak = true;
 	loop_timer_start(&m->retry, RETRY, look_for_process, m);
+	if (m->found && clock_mono() - m->nodes->started_at < FOUND_DYING) {
+		m->found = false;
+		start_again(m);
+	}
 }
 
 /* --- stop: what lives in this process only --- */
@@ -572,6 +609,7 @@ static void machine_fini(struct machine *m)
 	if (m->client != NULL)
 		http_client_free(m->client);
 	loop_timer_stop(&m->retry);
+	loop_timer_stop(&m->respawn);
 	node_conn_close(m->conn);
 	drop_handles_of(m);
 	free(m->name);
