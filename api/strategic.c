@@ -186,7 +186,7 @@ static int by_rank(const void *a, const void *b)
 }
 
 /* Items of merged that order names (or does not), sorted by their place in by. */
-static size_t pick(const struct json *merged = NULL, const struct json *order, bool named, const struct json *by, struct str key,
+static size_t pick(const struct json *merged, const struct json *order, bool named, const struct json *by, struct str key,
 		   struct ranked *out)
 {
 	size_t n = 0;
@@ -198,7 +198,7 @@ static size_t pick(const struct json *merged = NULL, const struct json *order, b
 	return n;
 }
 
-static const struct json *in_order(struct arena *arena, const struct json *merged = NULL, const struct json *order,
+static const struct json *in_order(struct arena *arena, const struct json *merged, const struct json *order,
 				   const struct json *before, struct str key)
 {
 	struct json_builder b = { .arena = arena };

@@ -1,0 +1,126 @@
+#include "cmd/profile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/files.h"
+#include "json/json.h"
+
+#define HOME "/var/lib/monokube"
+#define MAX_NAME 40
+
+const char *profile_home(struct arena *arena)
+{
+	const char *home = getenv("MONOKUBE_HOME");
+
+	return home != NULL && home[0] != '\0' ? arena_strdup(arena, home) : HOME;
+}
+
+struct error *profile_check_name(const char *name)
+{
+	size_t len = strlen(name);
+	bool good = len >= 2 && len <= MAX_NAME && name[0] != '-' && name[len - 1] != '-';
+
+	for (size_t i = 0; i < len; i++)
+		good = good && ((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || name[i] == '-');
+	if (good)
+		return NULL;
+	return error_advise(error_new(ERR_USAGE, "'%s' is no name for a profile", name),
+			    "Use 2 to %d lower case letters, digits and dashes, like 'demo'.", MAX_NAME);
+}
+
+const char *profile_path(struct arena *arena, const struct profile *profile, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	text = arena_vprintf(arena, format, args);
+	va_end(args);
+	return arena_printf(arena, "%s/%s", profile->dir, text);
+}
+
+bool profile_exists(const struct profile *profile)
+{
+	struct stat st;
+
+	return stat(profile->dir, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+struct error *profile_open(struct arena *arena, const char *name, struct profile *out)
+{
+	AUTO_BUF struct buf text = { 0 };
+	const struct json *config = NULL;
+	struct error *err = profile_check_name(name);
+
+	if (err != NULL)
+		return err;
+	*out = (struct profile){ .name = arena_strdup(arena, name), .nodes = 1, .slot = -1, .listen = "127.0.0.1" };
+	out->dir = arena_printf(arena, "%s/profiles/%s", profile_home(arena), name);
+	err = file_read(profile_path(arena, out, "config.json"), &text);
+	if (err != NULL && err->kind == ERR_NOT_FOUND) {
+		error_free(err); /* new, or a start that was interrupted before its first write */
+		return NULL;
+	}
+	if (err == NULL)
+		err = json_read(arena, buf_str(&text), NULL, &config);
+	if (err != NULL)
+		return error_context(err, "settings of profile %s", name);
+	out->nodes = json_int(json_get(config, "nodes"), 1);
+	out->port = json_int(json_get(config, "port"), 0);
+	out->slot = json_int(json_get(config, "slot"), -1);
+	if (json_get_str(config, "listen").len != 0)
+		out->listen = str_cstr(arena, json_get_str(config, "listen"));
+	return NULL;
+}
+
+struct error *profile_save(const struct profile *profile)
+{
+	struct arena *arena = arena_new();
+	AUTO_BUF struct buf text = { 0 };
+	struct error *err = dir_make(profile->dir, 0700);
+
+	json_write_indented(&text, JSON_OBJECT_OF(arena, { "nodes", json_number(arena, profile->nodes) },
+		{ "port", json_number(arena, profile->port) }, { "slot", json_number(arena, profile->slot) },
+		{ "listen", json_text(arena, profile->listen) }, { "version", json_text(arena, MONOKUBE_VERSION) }), 2);
+	buf_putc(&text, '\n');
+	if (err == NULL)
+		err = file_write(profile_path(arena, profile, "config.json"), buf_str(&text), 0600);
+	arena_free(arena);
+	return err;
+}
+
+struct error *profile_each(struct arena *arena, void (*fn)(void *arg, const char *name), void *arg)
+{
+	const char *path = arena_printf(arena, "%s/profiles", profile_home(arena));
+	AUTO_DIR DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return errno == ENOENT ? NULL : error_errno(errno, "list profiles in %s", path);
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.')
+			fn(arg, entry->d_name);
+	return NULL;
+}
+
+/* The server holds a lock on its pid file as long as it lives; the file alone proves nothing. */
+int profile_server_pid(struct arena *arena, const struct profile *profile)
+{
+	AUTO_FD int fd = open(profile_path(arena, profile, "server.pid"), O_RDONLY | O_CLOEXEC);
+	char text[32] = { 0 };
+	int64_t pid;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) <= 0 || !str_to_i64(str_trim(str_from(text)), &pid))
+		return 0;
+	return (int)pid;
+}
