@@ -24,7 +24,7 @@ struct loop_job {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_waits, thread_ended;
 static struct list queue;
-static unsigned n_threads, n_idle;
+static unsigned n_threads, n_idle, n_queued;
 static unsigned most_threads;
 static bool ending;
 
@@ -56,6 +56,7 @@ static struct loop_job *next_job(void)
 	job = LIST_FIRST(&queue, struct loop_job, link);
 	if (job != NULL) {
 		list_remove(&job->link);
+		n_queued--;
 		job->state = RUNNING;
 	}
 	return job;
@@ -123,7 +124,8 @@ struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, b
 	}
 	pthread_mutex_lock(&lock);
 	list_push(&queue, &job->link);
-	if (n_idle == 0 && n_threads < most_threads)
+	/* Idle threads that were signaled for an earlier job may not have woken yet. */
+	if (++n_queued > n_idle && n_threads < most_threads)
 		start_thread();
 	pthread_cond_signal(&work_waits);
 	pthread_mutex_unlock(&lock);
@@ -138,6 +140,8 @@ void loop_job_cancel(struct loop_job *job)
 	pthread_mutex_lock(&lock);
 	if (job->state == WAITING) {
 		job->state = CANCELED;
+		if (!loop_is_sim())
+			n_queued--;
 		list_remove(&job->link);
 		ours = true;
 	}

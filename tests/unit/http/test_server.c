@@ -384,3 +384,106 @@ EVERY(upgrade_gives_the_stream_away)
 	CHECK_EQ(got.status, 400);
 	got_fini(&got);
 }
+
+/* --- who the client says it is --- */
+
+static struct http_tls *client_with(struct world *world, const struct pki_request *request, bool own_ca)
+{
+	static const char *const orgs[] = { "system:masters", NULL };
+	AUTO_BUF struct buf cert_pem = { 0 }, key_pem = { 0 };
+	struct pki_key *key = NULL, *ca_key = NULL;
+	struct pki_cert *ca = NULL, *cert = NULL;
+	struct pki_request wanted = *request;
+	struct http_tls *tls = NULL;
+
+	CHECK_OK(pki_key_new(&key));
+	CHECK_OK(pki_key_new(&ca_key));
+	if (own_ca) {
+		/* Same name, other key. */
+		CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 9 },
+				   &ca));
+	} else {
+		pki_key_free(ca_key);
+		CHECK_OK(pki_key_parse(buf_str(&world->ca_key), &ca_key));
+		CHECK_OK(pki_cert_parse(buf_str(&world->ca), &ca));
+	}
+	wanted.key = key;
+	wanted.issuer = ca;
+	wanted.issuer_key = ca_key;
+	wanted.common_name = "mallory";
+	wanted.orgs = orgs;
+	CHECK_OK(pki_issue(&wanted, &cert));
+	pki_cert_format(cert, &cert_pem);
+	pki_key_format(key, &key_pem);
+	CHECK_OK(http_tls_client(&(struct http_tls_options){ .cert = buf_str(&cert_pem), .key = buf_str(&key_pem),
+							     .ca = buf_str(&world->ca) }, &tls));
+	pki_cert_free(cert);
+	pki_cert_free(ca);
+	pki_key_free(key);
+	pki_key_free(ca_key);
+	return tls;
+}
+
+TEST(only_valid_client_certificates_are_believed)
+{
+	static const struct {
+		struct pki_request request;
+		bool own_ca;
+		const char *user;
+	} rows[] = {
+		{ { .client = true, .days = 5 }, false, "x-user: mallory\n" },
+		{ { .client = true, .days = 5 }, true, "x-user: nobody\n" },
+		{ { .server = true, .days = 5 }, false, "x-user: nobody\n" },
+		{ { .client = true, .days = 5, .now = 1000000000 * NS_PER_S }, false, "x-user: nobody\n" }, /* expired */
+		{ { .client = true, .days = 5, .now = 4000000000 * NS_PER_S }, false, "x-user: nobody\n" }, /* not yet */
+	};
+	struct world world;
+
+	world_open(&world, TCP_TLS);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct http_tls *tls = client_with(&world, &rows[i].request, rows[i].own_ca);
+		struct got got;
+
+		http_client_free(world.client);
+		world.client = http_client_new(&(struct http_client_options){
+			.address = { .host = "127.0.0.1", .port = world.port }, .tls = tls });
+		http_tls_unref(tls);
+		world_get(&world, "/echo", &got);
+		CHECK_OK(got.err);
+		if (!str_contains(buf_str(&got.headers), str_from(rows[i].user)))
+			tap_fail(__FILE__, __LINE__, "row %zu: %s", i, buf_cstr(&got.headers));
+		got_fini(&got);
+	}
+	world_close(&world);
+}
+
+TEST(only_our_server_is_believed)
+{
+	struct http_client *client;
+	struct world world;
+	struct got got = { 0 };
+	struct http_tls *tls = NULL;
+
+	world_open(&world, TCP_TLS);
+	/* The right authority, the wrong name. */
+	client = http_client_new(&(struct http_client_options){ .address = { .host = "127.0.0.1", .port = world.port },
+								 .tls = world.client_tls, .server_name = "example.com" });
+	http_client_free(world.client);
+	world.client = client;
+	world_get(&world, "/hello", &got);
+	CHECK(got.err != NULL);
+	CHECK_EQ(got.err->kind, ERR_UNAUTHORIZED);
+	got_fini(&got);
+	/* No authority at all: nobody is trusted, unless told so. */
+	for (int insecure = 0; insecure < 2; insecure++) {
+		CHECK_OK(http_tls_client(&(struct http_tls_options){ .insecure = insecure != 0 }, &tls));
+		http_client_free(world.client);
+		world.client = http_client_new(&(struct http_client_options){
+			.address = { .host = "127.0.0.1", .port = world.port }, .tls = tls });
+		http_tls_unref(tls);
+		world_get(&world, "/hello", &got);
+		CHECK_EQ(got.err == NULL, insecure != 0);
+		got_fini(&got);
+	}
+	world_close(&world);
+}

@@ -203,6 +203,7 @@ static void make_pki(struct world *world)
 	pki_cert_format(ca, &world->ca);
 	pki_cert_format(server, &world->server_cert);
 	pki_cert_format(client, &world->client_cert);
+	pki_key_format(ca_key, &world->ca_key);
 	pki_key_format(server_key, &world->server_key);
 	pki_key_format(client_key, &world->client_key);
 	pki_cert_free(ca);
@@ -296,6 +297,7 @@ void world_close(struct world *world)
 	http_tls_unref(world->server_tls);
 	http_tls_unref(world->client_tls);
 	buf_fini(&world->ca);
+	buf_fini(&world->ca_key);
 	buf_fini(&world->server_cert);
 	buf_fini(&world->server_key);
 	buf_fini(&world->client_cert);

@@ -11,7 +11,7 @@ struct world {
 	struct http_server *server;
 	struct http_client *client;
 	struct http_tls *server_tls, *client_tls;
-	struct buf ca, server_cert, server_key, client_cert, client_key;
+	struct buf ca, ca_key, server_cert, server_key, client_cert, client_key;
 	uint16_t port;
 	bool closed;
 	/* What handlers saw. */
