@@ -125,7 +125,6 @@ ok "same pods, nothing restarted" within 10 same_pods
 ok "it still answers" within 5 get "http://$lb/"
 
 ok "stop" monokube stop -p $P
-stopped() { monokube status -p $P; [ $? = 3 ] || [ $? = 7 ]; }
 ok "status says stopped" sh -c "'$program' status -p $P | grep -q 'apiserver: Stopped'"
 ok "start again" monokube start -p $P
 ok "the pods come back" within 30 four_ready
