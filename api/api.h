@@ -33,8 +33,8 @@ struct api_notes {
 };
 
 struct api_body {
-	const struct kind *kind;       /* what the path asks for; its group and version stand for absent ones */
-	const struct type *type;       /* instead of kind: for options, bindings, scales, … */
+	const struct kind *kind; /* what the path asks for; its group and version stand for absent ones */
+	const struct type *type; /* instead of kind: for options, bindings, scales, … */
 	enum api_media media;
 	struct str text;
 };
@@ -47,8 +47,8 @@ struct error *api_decode(struct arena *arena, const struct api_body *body, struc
 struct error *api_strict_error(const struct api_body *body, const struct api_notes *notes) MUST_CHECK;
 
 /* Any JSON value of that type to the normal form; errors in the words of Go's json package. notes may be NULL. */
-struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value,
-			    struct api_notes *notes, const struct json **out) MUST_CHECK;
+struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value, struct api_notes *notes,
+			    const struct json **out) MUST_CHECK;
 
 /* kind and apiVersion put in front (or changed), or taken away as in the items of a typed list. */
 const struct json *api_with_kind(struct arena *arena, const struct json *tree, const struct kind *kind);
@@ -71,8 +71,7 @@ struct api_envelope {
 	struct str api_version, kind, raw, content_type;
 };
 struct error *api_read_envelope(struct str text, struct api_envelope *out) MUST_CHECK;
-struct error *api_read_proto(struct arena *arena, const struct type *type, struct str message,
-			     const struct json **out) MUST_CHECK;
+struct error *api_read_proto(struct arena *arena, const struct type *type, struct str message, const struct json **out) MUST_CHECK;
 void api_write_envelope(struct buf *out, struct str api_version, struct str kind, struct str raw);
 
 /* ---- defaults -------------------------------------------------------------------------------------------------- */
@@ -97,14 +96,14 @@ struct api_findings {
 		const char *reason; /* "FieldValueRequired", … */
 		const char *field;
 		const char *message; /* "Required value: …" */
-	} *items;
+	} * items;
 	size_t len, cap;
 };
-void finding_required(struct api_findings *f, const char *field, const char *detail);           /* detail may be "" */
+void finding_required(struct api_findings *f, const char *field, const char *detail); /* detail may be "" */
 void finding_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail);
 void finding_unsupported(struct api_findings *f, const char *field, struct str value, const char *const *supported,
-			 size_t n);                                                             /* in this order */
+			 size_t n); /* in this order */
 void finding_forbidden(struct api_findings *f, const char *field, const char *detail);
 void finding_duplicate(struct api_findings *f, const char *field, const struct json *value);
 void finding_not_found(struct api_findings *f, const char *field, const struct json *value);
@@ -114,8 +113,7 @@ void finding_too_many(struct api_findings *f, const char *field, size_t is, size
 void api_find_invalid_pod_create(struct api_findings *f, const struct json *tree);
 /* The same findings without the error around them, for callers that add their own. */
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree);
-void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree,
-			     const struct json *old);
+void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 /* NULL when there are none. kind_text: "Deployment.apps"; name may be empty. */
 struct error *api_invalid(const struct api_findings *f, struct str kind_text, struct str name) MUST_CHECK;
 /* "Deployment.apps" or "Pod": as in messages. */
@@ -127,8 +125,8 @@ struct str resource_text(struct arena *arena, const struct kind *kind);
 
 /* Strategic merge: raw trees in, raw tree out (normalise afterwards). Errors as upstream: unknown $patch and a missing
  * merge key ERR_INTERNAL, a bad $retainKeys ERR_BAD_REQUEST. */
-struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree,
-				  const struct json *patch, const struct json **out) MUST_CHECK;
+struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree, const struct json *patch,
+				  const struct json **out) MUST_CHECK;
 
 /* A value as Go prints it with %v, for messages: map[spec:map[replicas:x]]. */
 struct str api_go_text(struct arena *arena, const struct json *value);
@@ -143,13 +141,13 @@ const struct json *api_columns(struct arena *arena, const struct kind *kind);
 /* ---- documents ------------------------------------------------------------------------------------------------- */
 
 /* What is served; hidden kinds are none of it. All are whole JSON texts without a newline at the end. */
-void api_write_api_versions(struct buf *out, struct str server_address);      /* /api */
-void api_write_group_list(struct buf *out);                                   /* /apis */
-bool api_write_group(struct buf *out, struct str group);                      /* /apis/G; false: no such group */
+void api_write_api_versions(struct buf *out, struct str server_address);             /* /api */
+void api_write_group_list(struct buf *out);                                          /* /apis */
+bool api_write_group(struct buf *out, struct str group);                             /* /apis/G; false: no such group */
 bool api_write_resource_list(struct buf *out, struct str group, struct str version); /* /api/v1, /apis/G/V */
-void api_write_aggregated(struct buf *out, bool core);                        /* apidiscovery.k8s.io/v2 of /api or /apis */
-void api_write_openapi_v2(struct buf *out);                                   /* JSON */
-void api_write_openapi_v2_proto(struct buf *out);                             /* com.github.proto-openapi.spec.v2.v1.0+protobuf */
+void api_write_aggregated(struct buf *out, bool core);                               /* apidiscovery.k8s.io/v2 of /api or /apis */
+void api_write_openapi_v2(struct buf *out);                                          /* JSON */
+void api_write_openapi_v2_proto(struct buf *out); /* com.github.proto-openapi.spec.v2.v1.0+protobuf */
 void api_write_openapi_v3_index(struct buf *out);
 bool api_write_openapi_v3(struct buf *out, struct str group, struct str version);
 

@@ -24,8 +24,8 @@ static struct managers managers_read(struct arena *arena, const struct json *lis
 
 	JSON_EACH (list, it) {
 		struct manager *m = &all.items[all.len];
-		*m = (struct manager){ json_get_str(it.value, "manager"), json_get_str(it.value, "operation"),
-				       json_get_str(it.value, "apiVersion"), json_get_str(it.value, "time"),
+		*m = (struct manager){ json_get_str(it.value, "manager"),     json_get_str(it.value, "operation"),
+				       json_get_str(it.value, "apiVersion"),  json_get_str(it.value, "time"),
 				       json_get_str(it.value, "subresource"), fieldset_read(arena, json_get(it.value, "fieldsV1")) };
 		if (m->operation.len != 0)
 			all.len++;
@@ -62,7 +62,8 @@ static const struct json *managers_json(struct managers *all)
 		const struct manager *m = &all->items[i];
 		if (fieldset_empty(m->set))
 			continue;
-		json_builder_item(&list, JSON_OBJECT_OF(arena, { "manager", text(arena, m->name) }, { "operation", text(arena, m->operation) },
+		json_builder_item(&list, JSON_OBJECT_OF(arena, { "manager", text(arena, m->name) },
+							{ "operation", text(arena, m->operation) },
 							{ "apiVersion", text(arena, m->version) }, { "time", text(arena, m->time) },
 							{ "fieldsType", json_text(arena, "FieldsV1") },
 							{ "fieldsV1", fieldset_json(arena, m->set) },
@@ -90,16 +91,19 @@ static struct manager *manager_must(struct managers *all, const struct api_manag
 	if (m != NULL)
 		return m;
 	m = &all->items[all->len++]; /* room for one more was made when they were read */
-	*m = (struct manager){ .name = me->name, .operation = applies ? STR("Apply") : STR("Update"), .subresource = me->subresource };
+	*m = (struct manager){ .name = me->name,
+			       .operation = applies ? STR("Apply") : STR("Update"),
+			       .subresource = me->subresource };
 	return m;
 }
 
 /* What nobody owns, because every object has it or the server sets it. */
 static struct fieldset *stripped(struct arena *arena, const struct api_manager *me, struct fieldset *set)
 {
-	static const char *const never[] = { "apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.creationTimestamp",
-					     "metadata.selfLink", "metadata.uid", "metadata.generation", "metadata.managedFields",
-					     "metadata.resourceVersion" };
+	static const char *const never[] = {
+		"apiVersion",        "kind",         "metadata.name",       "metadata.namespace",     "metadata.creationTimestamp",
+		"metadata.selfLink", "metadata.uid", "metadata.generation", "metadata.managedFields", "metadata.resourceVersion"
+	};
 
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
 		set = fieldset_without_path(arena, set, never[i]);
@@ -135,7 +139,8 @@ static void take_from_others(struct managers *all, const struct manager *mine, c
 	for (size_t i = 0; i < all->len; i++) {
 		struct manager *m = &all->items[i];
 		if (m != mine)
-			m->set = fieldset_without(all->arena, fieldset_without(all->arena, m->set, fieldset_both(all->arena, m->set, taken)),
+			m->set = fieldset_without(all->arena,
+						  fieldset_without(all->arena, m->set, fieldset_both(all->arena, m->set, taken)),
 						  c->removed);
 	}
 }
@@ -174,7 +179,8 @@ static void managers_cap(struct managers *all)
 /* ---- every other write ---- */
 
 /* Those of the request, unless it has none: clients that do not know them do not delete them. [{}] takes all away. */
-static struct managers managers_of(struct arena *arena, const struct api_manager *me, const struct json *live, const struct json *tree)
+static struct managers managers_of(struct arena *arena, const struct api_manager *me, const struct json *live,
+				   const struct json *tree)
 {
 	const struct json *asked = json_path(tree, "metadata.managedFields"), *have = json_path(live, "metadata.managedFields");
 
@@ -214,7 +220,7 @@ struct conflicts {
 	struct json_builder paths; /* of one manager */
 	struct buf lines;
 	struct str who;
-	struct str only;           /* the text when there is but one */
+	struct str only; /* the text when there is but one */
 	struct error *err;
 	size_t n;
 };
@@ -282,7 +288,8 @@ static struct error *conflict_check(struct managers *all, const struct manager *
 /* ---- apply ---- */
 
 /* What the manager set before and sets no more goes, unless somebody else owns it. */
-static const struct json *prune(struct managers *all, const struct type *type, const struct json *merged, const struct fieldset *last)
+static const struct json *prune(struct managers *all, const struct type *type, const struct json *merged,
+				const struct fieldset *last)
 {
 	struct arena *a = all->arena;
 	struct fieldset *owned = fieldset_new(a);

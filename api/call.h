@@ -25,27 +25,27 @@
 enum api_patch { API_PATCH_JSON, API_PATCH_MERGE, API_PATCH_STRATEGIC, API_PATCH_APPLY };
 
 struct api_reply {
-	struct error *err;              /* NULL: success; freed after done unless set to NULL */
-	struct object *object;          /* what was read or written; NULL for lists and some deletions */
-	const struct json *tree;        /* an answer that is no stored object (Scale, Status, TokenRequest); else NULL */
-	struct object *const *items;    /* LIST */
+	struct error *err;           /* NULL: success; freed after done unless set to NULL */
+	struct object *object;       /* what was read or written; NULL for lists and some deletions */
+	const struct json *tree;     /* an answer that is no stored object (Scale, Status, TokenRequest); else NULL */
+	struct object *const *items; /* LIST */
 	size_t n_items;
-	uint64_t revision;              /* LIST: of the snapshot */
+	uint64_t revision; /* LIST: of the snapshot */
 };
 
 struct api_call {
-	enum verb verb;                 /* all but VERB_WATCH */
+	enum verb verb; /* all but VERB_WATCH */
 	const struct kind *kind;
-	struct str ns;                  /* empty: cluster-scoped, or all namespaces for LIST */
+	struct str ns; /* empty: cluster-scoped, or all namespaces for LIST */
 	struct str name;
-	struct str subresource;         /* "status", "scale", "binding", … or empty */
-	const struct json *body;        /* CREATE, UPDATE: the object; PATCH: the patch; DELETE: DeleteOptions or NULL */
+	struct str subresource;  /* "status", "scale", "binding", … or empty */
+	const struct json *body; /* CREATE, UPDATE: the object; PATCH: the patch; DELETE: DeleteOptions or NULL */
 	enum api_patch patch;
-	struct str labels;              /* selectors, for LIST and DELETECOLLECTION */
+	struct str labels; /* selectors, for LIST and DELETECOLLECTION */
 	struct str fields;
-	struct str actor;               /* who asks: "system:kube-scheduler"; empty: the transport's own identity */
-	uint64_t cause;                 /* revision that woke the asker; 0: none */
-	int64_t timeout;                /* ns; 0: LIMIT_REQUEST_SECONDS */
+	struct str actor; /* who asks: "system:kube-scheduler"; empty: the transport's own identity */
+	uint64_t cause;   /* revision that woke the asker; 0: none */
+	int64_t timeout;  /* ns; 0: LIMIT_REQUEST_SECONDS */
 	void (*done)(void *arg, struct api_reply *reply);
 	void *arg;
 };
@@ -53,8 +53,8 @@ struct api_call {
 enum api_event_type { API_ADDED, API_MODIFIED, API_DELETED, API_BOOKMARK, API_SYNCED };
 
 struct api_event {
-	enum api_event_type type;       /* SYNCED: the initial objects are complete */
-	struct object *object;          /* borrowed; of DELETED the last state; NULL for BOOKMARK and SYNCED */
+	enum api_event_type type; /* SYNCED: the initial objects are complete */
+	struct object *object;    /* borrowed; of DELETED the last state; NULL for BOOKMARK and SYNCED */
 	uint64_t revision;
 };
 
@@ -65,7 +65,7 @@ struct api_watch {
 	struct str labels;
 	struct str fields;
 	struct str actor;
-	uint64_t after;                 /* 0: begin with the initial objects; else only what is newer */
+	uint64_t after; /* 0: begin with the initial objects; else only what is newer */
 	void (*event)(void *arg, const struct api_event *event);
 	/* The watch is over (410, connection lost, server stopping); only close is left. Takes err. */
 	void (*ended)(void *arg, struct error *err);

@@ -75,7 +75,8 @@ void check_label_selector(struct api_findings *f, const char *path, const struct
 		}
 		check_complaints(f, AT(f, "%s.key", at), key, name_label_key(key));
 		JSON_EACH (values, v)
-			check_complaints(f, AT(f, "%s.values[%zu]", at, v.index), json_str(v.value), name_label_value(json_str(v.value)));
+			check_complaints(f, AT(f, "%s.values[%zu]", at, v.index), json_str(v.value),
+					 name_label_value(json_str(v.value)));
 	}
 }
 
@@ -184,7 +185,8 @@ static void check_owner(struct api_findings *f, const struct json *owner)
 	if (str_find(version, '/') >= 0)
 		str_cut(&version, '/', &group);
 	if (version.len == 0)
-		finding_invalid_text(f, AT(f, "%s.apiVersion", path), json_get_str(owner, "apiVersion"), "version must not be empty");
+		finding_invalid_text(f, AT(f, "%s.apiVersion", path), json_get_str(owner, "apiVersion"),
+				     "version must not be empty");
 	if (json_get_str(owner, "kind").len == 0)
 		finding_invalid_text(f, AT(f, "%s.kind", path), STR(""), "must not be empty");
 	if (json_get_str(owner, "name").len == 0)
@@ -192,7 +194,8 @@ static void check_owner(struct api_findings *f, const struct json *owner)
 	if (json_get_str(owner, "uid").len == 0)
 		finding_invalid_text(f, AT(f, "%s.uid", path), STR(""), "must not be empty");
 	if (str_is(json_get_str(owner, "kind"), "Event") && (group.len == 0 || str_is(group, "events.k8s.io")))
-		finding_invalid(f, path, owner, AT(f, "%.*s/%.*s, Kind=Event is disallowed from being an owner", STR_ARG(group), STR_ARG(version)));
+		finding_invalid(f, path, owner,
+				AT(f, "%.*s/%.*s, Kind=Event is disallowed from being an owner", STR_ARG(group), STR_ARG(version)));
 }
 
 static void check_owners(struct api_findings *f, const struct json *owners)
@@ -207,10 +210,12 @@ static void check_owners(struct api_findings *f, const struct json *owners)
 			first = it.value;
 			continue;
 		}
-		finding_invalid(f, "metadata.ownerReferences", owners,
-				AT(f, "Only one reference can have Controller set to true. Found \"true\" in references for %.*s/%.*s and %.*s/%.*s",
-				   STR_ARG(json_get_str(first, "kind")), STR_ARG(json_get_str(first, "name")),
-				   STR_ARG(json_get_str(it.value, "kind")), STR_ARG(json_get_str(it.value, "name"))));
+		finding_invalid(
+			f, "metadata.ownerReferences", owners,
+			AT(f,
+			   "Only one reference can have Controller set to true. Found \"true\" in references for %.*s/%.*s and %.*s/%.*s",
+			   STR_ARG(json_get_str(first, "kind")), STR_ARG(json_get_str(first, "name")),
+			   STR_ARG(json_get_str(it.value, "kind")), STR_ARG(json_get_str(it.value, "name"))));
 	}
 }
 
@@ -245,8 +250,9 @@ void check_metadata(struct api_findings *f, const struct kind *kind, const struc
 
 void check_metadata_update(struct api_findings *f, const struct json *new, const struct json *old)
 {
-	static const char *const fixed[] = { "name", "namespace", "uid", "creationTimestamp", "deletionTimestamp",
-					     "deletionGracePeriodSeconds" };
+	static const char *const fixed[] = {
+		"name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"
+	};
 
 	for (size_t i = 0; i < N_OF(fixed); i++)
 		check_immutable(f, AT(f, "metadata.%s", fixed[i]), json_get(new, fixed[i]), json_get(old, fixed[i]));

@@ -38,8 +38,8 @@ struct shown_field {
 };
 const struct json *shown_struct(struct arena *arena, const struct json *tree, const struct shown_field *fields, size_t n);
 
-void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value,
-			       const char *const *supported, size_t n);
+void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
+			       size_t n);
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 void finding_not_found_among(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 

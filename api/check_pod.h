@@ -13,7 +13,6 @@ void check_seccomp(struct api_findings *f, const char *path, const struct json *
 void check_id(struct api_findings *f, const char *path, const struct json *id);
 
 /* All of the spec's containers, of the three lists. */
-void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes,
-		      bool template);
+void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes, bool template);
 
 #endif

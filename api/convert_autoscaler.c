@@ -8,8 +8,8 @@
 #include "api/private.h"
 
 #define PREFIX "autoscaling.alpha.kubernetes.io/"
-static const char metrics_key[] = PREFIX "metrics", statuses_key[] = PREFIX "current-metrics", conditions_key[] = PREFIX "conditions",
-		  behavior_key[] = PREFIX "behavior";
+static const char metrics_key[] = PREFIX "metrics", statuses_key[] = PREFIX "current-metrics",
+		  conditions_key[] = PREFIX "conditions", behavior_key[] = PREFIX "behavior";
 
 /* Where a value is in version 1, and below the source in version 2. */
 static const struct move {
@@ -62,7 +62,8 @@ static const struct move {
 static const struct json *target_kind(struct arena *arena, const struct json *target)
 {
 	return json_text(arena, json_get(target, "averageUtilization") != NULL ? "Utilization"
-				: json_get(target, "averageValue") != NULL ? "AverageValue" : "Value");
+				: json_get(target, "averageValue") != NULL     ? "AverageValue"
+									       : "Value");
 }
 
 /* One metric from one version to the other. */
@@ -83,7 +84,8 @@ static const struct json *metric(struct arena *arena, const struct move *moves, 
 	JSON_EACH (out, it) {
 		const struct json *target = json_get(it.value, "target");
 		if (to_new && moves == spec_moves && json_is(target, JSON_OBJECT))
-			return json_with_path(arena, out, arena_printf(arena, "%.*s.target.type", STR_ARG(it.key)), target_kind(arena, target));
+			return json_with_path(arena, out, arena_printf(arena, "%.*s.target.type", STR_ARG(it.key)),
+					      target_kind(arena, target));
 	}
 	return out;
 }
@@ -104,7 +106,8 @@ static const struct json *rules_old(struct arena *arena, const struct json *rule
 	if (!json_is(rules, JSON_OBJECT))
 		return &json_null;
 	JSON_EACH (json_get(rules, "policies"), it)
-		json_builder_item(&policies, JSON_OBJECT_OF(arena, { "Type", json_get(it.value, "type") }, { "Value", json_get(it.value, "value") },
+		json_builder_item(&policies, JSON_OBJECT_OF(arena, { "Type", json_get(it.value, "type") },
+							    { "Value", json_get(it.value, "value") },
 							    { "PeriodSeconds", json_get(it.value, "periodSeconds") }));
 	const struct json *window = json_get(rules, "stabilizationWindowSeconds"), *select = json_get(rules, "selectPolicy");
 	const struct json *tolerance = json_get(rules, "tolerance");
@@ -153,7 +156,8 @@ static const struct json *sound(struct arena *arena, const char *type, const str
 {
 	if (!json_is(value, JSON_OBJECT) || json_len(value) == 0)
 		return NULL;
-	AUTO_ERROR err = api_normalize(arena, type_find_full(STR("io.k8s.api.autoscaling.v2"), str_from(type)), value, NULL, &value);
+	AUTO_ERROR err =
+		api_normalize(arena, type_find_full(STR("io.k8s.api.autoscaling.v2"), str_from(type)), value, NULL, &value);
 	return err == NULL ? value : NULL;
 }
 
@@ -209,7 +213,8 @@ static const struct json *to_old(struct arena *arena, const struct json *tree)
 
 static const struct json *processor(struct arena *arena, const char *place, const struct json *share)
 {
-	const struct json *value = JSON_OBJECT_OF(arena, { "type", strcmp(place, "target") == 0 ? json_text(arena, "Utilization") : NULL },
+	const struct json *value = JSON_OBJECT_OF(arena,
+						  { "type", strcmp(place, "target") == 0 ? json_text(arena, "Utilization") : NULL },
 						  { "averageUtilization", share });
 
 	return JSON_OBJECT_OF(arena, { "type", json_text(arena, "Resource") },

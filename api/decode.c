@@ -25,7 +25,8 @@ struct decoder {
 	VEC(const struct json *) slots;
 };
 
-static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out) MUST_CHECK;
+static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value,
+				 const struct json **out) MUST_CHECK;
 
 /* ---- errors and notes ---- */
 
@@ -266,15 +267,13 @@ struct str walk_go_type(struct arena *arena, const struct field *field)
 
 /* ---- leaves ---- */
 
-static struct error *decode_integer(struct decoder *d, const struct type *type, const struct json *value,
-				    const struct json **out)
+static struct error *decode_integer(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	int64_t number;
 
 	if (value->type != JSON_NUMBER)
 		return wrong_type(d, value, walk_go_name(d->arena, type));
-	if (!str_to_i64(value->text, &number) ||
-	    (type->form == FORM_INT32 && (number < INT32_MIN || number > INT32_MAX)))
+	if (!str_to_i64(value->text, &number) || (type->form == FORM_INT32 && (number < INT32_MIN || number > INT32_MAX)))
 		return mismatch(d, "number", value->text, walk_go_name(d->arena, type));
 	/* Only "-0" is written differently. */
 	*out = number == 0 ? json_number_text(d->arena, STR("0")) : value;
@@ -289,8 +288,7 @@ static struct error *decode_int_or_string(struct decoder *d, const struct json *
 	if (value->type == JSON_STRING)
 		return NULL;
 	if (value->type != JSON_NUMBER)
-		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type int32",
-				 json_type_name(value));
+		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type int32", json_type_name(value));
 	if (!str_to_i64(value->text, &number) || number < INT32_MIN || number > INT32_MAX)
 		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal number %.*s into Go value of type int32",
 				 STR_ARG(value->text));
@@ -312,8 +310,7 @@ static struct error *decode_quantity(struct decoder *d, const struct json *value
 	return NULL;
 }
 
-static struct error *decode_bytes(struct decoder *d, const struct type *type, const struct json *value,
-				  const struct json **out)
+static struct error *decode_bytes(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	struct str text;
 	struct error *err;
@@ -374,8 +371,7 @@ static const struct field *find_field(const struct type *type, struct str key, s
 	return NULL;
 }
 
-static struct error *decode_list(struct decoder *d, const struct field *field, const struct json *value,
-				 const struct json **out)
+static struct error *decode_list(struct decoder *d, const struct field *field, const struct json *value, const struct json **out)
 {
 	struct json_builder b = { .arena = d->arena };
 
@@ -394,8 +390,7 @@ static struct error *decode_list(struct decoder *d, const struct field *field, c
 	return NULL;
 }
 
-static struct error *decode_map(struct decoder *d, const struct field *field, const struct json *value,
-				const struct json **out)
+static struct error *decode_map(struct decoder *d, const struct field *field, const struct json *value, const struct json **out)
 {
 	struct json_builder b = { .arena = d->arena };
 
@@ -420,8 +415,7 @@ static struct error *decode_map(struct decoder *d, const struct field *field, co
 	return NULL;
 }
 
-static struct error *decode_field(struct decoder *d, const struct field *field, const struct json *value,
-				  const struct json **out)
+static struct error *decode_field(struct decoder *d, const struct field *field, const struct json *value, const struct json **out)
 {
 	switch ((enum field_shape)field->shape) {
 	case SHAPE_ONE:
@@ -446,8 +440,8 @@ static void push_field(struct decoder *d, const struct field *field)
 	vec_push(&d->fields, field_name(field));
 }
 
-static struct error *decode_member(struct decoder *d, const struct type *type, const struct json_member *member,
-				   size_t *hint, size_t slots)
+static struct error *decode_member(struct decoder *d, const struct type *type, const struct json_member *member, size_t *hint,
+				   size_t slots)
 {
 	const struct field *field = find_field(type, member->key, hint);
 	size_t stack = d->fields.len, path;
@@ -476,8 +470,7 @@ static struct error *decode_member(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
-static struct error *decode_struct(struct decoder *d, const struct type *type, const struct json *value,
-				   const struct json **out)
+static struct error *decode_struct(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	const struct type *owner = d->owner;
 	size_t n = type_len(type), slots = d->slots.len, hint = 0;
@@ -558,8 +551,8 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 	return NULL;
 }
 
-struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value,
-			    struct api_notes *notes, const struct json **out)
+struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value, struct api_notes *notes,
+			    const struct json **out)
 {
 	struct decoder d = { .arena = arena, .notes = notes };
 	struct error *err = decode_type(&d, type, value, out);
@@ -583,7 +576,8 @@ static void duplicate_found(void *arg, struct str path, int line)
 	struct duplicates *d = arg;
 
 	if (line != 0)
-		note_add(d->arena, &d->yaml, str_format(d->arena, "  line %d: key \"%.*s\" already set in map", line, STR_ARG(path)));
+		note_add(d->arena, &d->yaml,
+			 str_format(d->arena, "  line %d: key \"%.*s\" already set in map", line, STR_ARG(path)));
 	else
 		note_add(d->arena, d->notes, str_format(d->arena, "duplicate field \"%.*s\"", STR_ARG(path)));
 }
@@ -616,8 +610,7 @@ static struct error *unrecognized(const struct api_body *body, struct error *cau
 	return err;
 }
 
-static struct error *read_text(struct arena *arena, const struct api_body *body, struct api_notes *notes,
-			       const struct json **out)
+static struct error *read_text(struct arena *arena, const struct api_body *body, struct api_notes *notes, const struct json **out)
 {
 	static const char head[] = "couldn't get version/kind; json parse error: ";
 	struct duplicates d = { .arena = arena, .notes = notes };
@@ -628,9 +621,11 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 	if (err != NULL)
 		return unrecognized(body, err, body->media == API_YAML ? "" : head);
 	if ((*out)->type != JSON_OBJECT && (*out)->type != JSON_NULL) {
-		err = error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type struct { APIVersion string "
-						 "\"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
-						 "\"json:\\\"kind,omitempty\\\"\" }", json_type_name(*out));
+		err = error_new(ERR_BAD_REQUEST,
+				"json: cannot unmarshal %s into Go value of type struct { APIVersion string "
+				"\"json:\\\"apiVersion,omitempty\\\"\"; Kind string "
+				"\"json:\\\"kind,omitempty\\\"\" }",
+				json_type_name(*out));
 		return unrecognized(body, err, head);
 	}
 	if (d.yaml.len != 0) {
@@ -688,8 +683,10 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	if (said == type)
 		return NULL;
 	if (said == NULL)
-		cause = error_new(ERR_BAD_REQUEST, "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
-						   "\"pkg/runtime/scheme.go:111\"", STR_ARG(kind), STR_ARG(api_version));
+		cause = error_new(ERR_BAD_REQUEST,
+				  "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
+				  "\"pkg/runtime/scheme.go:111\"",
+				  STR_ARG(kind), STR_ARG(api_version));
 	else if ((cause = raw == NULL ? NULL : api_normalize(arena, said, raw, NULL, &raw)) == NULL) /* it is decoded first */
 		cause = error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest),
 				  STR_ARG(kind), STR_ARG(internal_package(body)), STR_ARG(body_kind(body)));
@@ -719,8 +716,8 @@ static struct error *decode_proto(struct arena *arena, const struct api_body *bo
 
 struct places {
 	const struct api_notes *notes;
-	size_t members;              /* seen so far */
-	size_t found[MANY_NOTES];    /* at which of them the note was due; 0: not yet */
+	size_t members;           /* seen so far */
+	size_t found[MANY_NOTES]; /* at which of them the note was due; 0: not yet */
 	uint8_t times[MANY_NOTES];
 };
 
@@ -769,8 +766,7 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 	}
 }
 
-struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes,
-			 const struct json **out)
+struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes, const struct json **out)
 {
 	const struct type *type = body->type != NULL ? body->type : kind_type(body->kind);
 	const struct json *raw;
@@ -834,8 +830,8 @@ const struct json *api_with_kind(struct arena *arena, const struct json *tree, c
 
 /* ---- path copying in normal form ---- */
 
-const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object,
-			      const struct field *field, const struct json *value)
+const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object, const struct field *field,
+			      const struct json *value)
 {
 	struct json_builder b = { .arena = arena };
 	const struct field *first = type_at(type, 0);
@@ -875,7 +871,8 @@ static const struct json *with_element(struct arena *arena, const struct field *
 		return json_with_item(arena, container, (size_t)index,
 				      rest.len == 0 ? value : with_steps(arena, field_type(field), old, rest, value));
 	}
-	const struct json *item = rest.len == 0 ? value : with_steps(arena, field_type(field), json_find(container, step), rest, value);
+	const struct json *item = rest.len == 0 ? value
+						: with_steps(arena, field_type(field), json_find(container, step), rest, value);
 	const struct json *map = json_with_key(arena, container, step, item);
 	struct json_builder b = { .arena = arena };
 	JSON_EACH (map, it)

@@ -13,10 +13,9 @@
 #include "base/codec.h"
 #include "base/trace.h"
 
-static defaults_hook *const hooks[] = {
-	NULL,
+static defaults_hook *const hooks[] = { NULL,
 #define X(name) name,
-	CATALOG_DEFAULTS(X)
+					CATALOG_DEFAULTS(X)
 #undef X
 };
 
@@ -135,8 +134,8 @@ static const struct json *with(struct arena *arena, const struct type *type, con
 	return api_with(arena, type, tree, path, value);
 }
 
-static const struct json *with_absent(struct arena *arena, const struct type *type, const struct json *tree,
-				      const char *path, const struct json *value)
+static const struct json *with_absent(struct arena *arena, const struct type *type, const struct json *tree, const char *path,
+				      const struct json *value)
 {
 	return json_path(tree, path) != NULL ? tree : api_with(arena, type, tree, path, value);
 }
@@ -287,7 +286,8 @@ static const struct json *host_ports(struct arena *arena, const struct type *pod
 	JSON_EACH (json_path(tree, list), it)
 		JSON_EACH (json_get(it.value, "ports"), port)
 			if (json_get(port.value, "hostPort") == NULL)
-				tree = with(arena, pod, tree, arena_printf(arena, "%s.%zu.ports.%zu.hostPort", list, it.index, port.index),
+				tree = with(arena, pod, tree,
+					    arena_printf(arena, "%s.%zu.ports.%zu.hostPort", list, it.index, port.index),
 					    json_get(port.value, "containerPort"));
 	return tree;
 }

@@ -38,7 +38,8 @@ static void write_texts(struct buf *out, const char *key, const struct catalog_r
 
 void api_write_api_versions(struct buf *out, struct str server_address)
 {
-	buf_add(out, STR("{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[{\"clientCIDR\":\"0.0.0.0/0\","));
+	buf_add(out,
+		STR("{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[{\"clientCIDR\":\"0.0.0.0/0\","));
 	write_text(out, "serverAddress", server_address);
 	buf_add(out, STR("}]}"));
 }
@@ -136,7 +137,8 @@ bool api_write_resource_list(struct buf *out, struct str group, struct str versi
 	buf_add(out, STR("{\"kind\":\"APIResourceList\","));
 	if (group.len != 0) /* the core group's document never had it */
 		buf_add(out, STR("\"apiVersion\":\"v1\","));
-	buf_printf(out, "\"groupVersion\":\"%.*s%s%.*s\",\"resources\":[", STR_ARG(group), group.len != 0 ? "/" : "", STR_ARG(version));
+	buf_printf(out, "\"groupVersion\":\"%.*s%s%.*s\",\"resources\":[", STR_ARG(group), group.len != 0 ? "/" : "",
+		   STR_ARG(version));
 	for (size_t i = 0; i < kinds_len(); i++) {
 		const struct kind *kind = kinds_at(i);
 		if (!str_eq(kind_group(kind), group) || !str_eq(kind_version(kind), version))
@@ -218,7 +220,8 @@ static void write_group_discovery(struct buf *out, const struct api_group *group
 
 void api_write_aggregated(struct buf *out, bool core)
 {
-	buf_add(out, STR("{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"metadata\":{},\"items\":["));
+	buf_add(out,
+		STR("{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"metadata\":{},\"items\":["));
 	for (size_t i = core ? 0 : 1; i < (core ? 1 : groups_len()); i++) {
 		if (i > 1)
 			buf_putc(out, ',');

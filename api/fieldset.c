@@ -239,7 +239,8 @@ static struct str path_below(struct arena *arena, struct str path, const struct 
 	return str_dup(arena, buf_str(&out));
 }
 
-static void each(struct arena *arena, const struct fieldset *set, struct str path, void (*take)(void *arg, struct str path), void *arg)
+static void each(struct arena *arena, const struct fieldset *set, struct str path, void (*take)(void *arg, struct str path),
+		 void *arg)
 {
 	if (fieldset_empty(set))
 		return;
@@ -325,7 +326,8 @@ static struct str element(struct arena *arena, struct place place, enum node nod
 	return str_format(arena, "k:%.*s", STR_ARG(json_format(arena, json_builder_object(&keys))));
 }
 
-static const struct json *item_find(struct arena *arena, struct place place, enum node node, const struct json *list, struct str name)
+static const struct json *item_find(struct arena *arena, struct place place, enum node node, const struct json *list,
+				    struct str name)
 {
 	JSON_EACH (list, it)
 		if (str_eq(element(arena, place, node, it.value), name))
@@ -409,8 +411,8 @@ static void compare(struct arena *arena, struct place place, const struct json *
 	}
 	if (is_map(node)) {
 		JSON_EACH (from, it)
-			compare_child(arena, place_below(place, node, it.key, &known), str_format(arena, "f:%.*s", STR_ARG(it.key)), it.value,
-				      json_find(to, it.key), out);
+			compare_child(arena, place_below(place, node, it.key, &known), str_format(arena, "f:%.*s", STR_ARG(it.key)),
+				      it.value, json_find(to, it.key), out);
 		JSON_EACH (to, it)
 			if (json_find(from, it.key) == NULL)
 				compare_child(arena, place_below(place, node, it.key, &known),
@@ -463,7 +465,8 @@ struct fieldset *fieldset_named(struct arena *arena, const struct type *type, co
 
 /* ---- merging ---- */
 
-static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value, const struct json **out);
+static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value,
+			   const struct json **out);
 
 static struct error *check_items(struct arena *arena, struct place place, enum node node, struct str path, const struct json *value,
 				 const struct json **out)
@@ -476,15 +479,18 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 		for (size_t i = 0; node == NODE_LIST && i < place.field->list_keys.n; i++) {
 			struct str key = catalog_text_at(&place.field->list_keys, i);
 			if (key_of(arena, place.field, item, key) == NULL)
-				return error_new(ERR_INTERNAL, "%.*s: element %zu: associative list with keys has an element that omits key "
-						 "field \"%.*s\" (and doesn't have default value)", STR_ARG(path), it.index, STR_ARG(key));
+				return error_new(ERR_INTERNAL,
+						 "%.*s: element %zu: associative list with keys has an element that omits key "
+						 "field \"%.*s\" (and doesn't have default value)",
+						 STR_ARG(path), it.index, STR_ARG(key));
 		}
 		struct fieldset_entry entry = { .name = element(arena, place, node, item), .member = true };
 		struct str text = path_below(arena, STR(""), sort(arena, &(struct fieldset){ .entries = &entry, .len = 1 }));
 		if (find(seen, entry.name) != NULL)
 			return error_new(ERR_INTERNAL, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
 		keep(seen, entry.name, true, NULL);
-		struct error *err = check(arena, item_place(place), str_format(arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), item, &item);
+		struct error *err =
+			check(arena, item_place(place), str_format(arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), item, &item);
 		if (err != NULL)
 			return err;
 		json_builder_item(&b, item);
@@ -493,7 +499,8 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 	return NULL;
 }
 
-static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value, const struct json **out)
+static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value,
+			   const struct json **out)
 {
 	struct json_builder b = { .arena = arena };
 	enum node node = node_of(place, value);
@@ -509,7 +516,8 @@ static struct error *check(struct arena *arena, struct place place, struct str p
 		struct place below = place_below(place, node, it.key, &known);
 		if (node == NODE_STRUCT && !known)
 			continue;
-		struct error *err = check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);
+		struct error *err =
+			check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);
 		if (err != NULL)
 			return err;
 		json_builder_member(&b, it.key, child);
@@ -585,7 +593,8 @@ static const struct json *merge(struct arena *arena, struct place place, const s
 	if (!is_map(node))
 		return merge_items(arena, place, node, live, config);
 	JSON_EACH (live, it)
-		json_builder_member(&b, it.key, merge(arena, place_below(place, node, it.key, &known), it.value, json_find(config, it.key)));
+		json_builder_member(&b, it.key,
+				    merge(arena, place_below(place, node, it.key, &known), it.value, json_find(config, it.key)));
 	JSON_EACH (config, it)
 		if (json_find(live, it.key) == NULL)
 			json_builder_member(&b, it.key, it.value);
@@ -608,13 +617,15 @@ static const struct json *without(struct arena *arena, struct place place, const
 	if (size(value, node) == 0)
 		return &json_null;
 	JSON_EACH (value, it) {
-		struct str name = is_map(node) ? str_format(arena, "f:%.*s", STR_ARG(it.key)) : element(arena, place, node, it.value);
+		struct str name = is_map(node) ? str_format(arena, "f:%.*s", STR_ARG(it.key))
+					       : element(arena, place, node, it.value);
 		const struct fieldset_entry *entry = find(set, name);
 		const struct json *child = it.value;
 		if (entry != NULL && entry->member)
 			continue;
 		if (entry != NULL && entry->below != NULL)
-			child = without(arena, is_map(node) ? place_below(place, node, it.key, &known) : item_place(place), child, entry->below);
+			child = without(arena, is_map(node) ? place_below(place, node, it.key, &known) : item_place(place), child,
+					entry->below);
 		if (is_map(node))
 			json_builder_member(&b, it.key, child);
 		else

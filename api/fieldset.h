@@ -10,10 +10,10 @@
 struct fieldset {
 	struct arena *arena;
 	struct fieldset_entry {
-		struct str name;        /* "f:spec", "k:{"name":"web"}", "v:80", "i:0": as in fieldsV1 */
+		struct str name; /* "f:spec", "k:{"name":"web"}", "v:80", "i:0": as in fieldsV1 */
 		bool member;
 		struct fieldset *below; /* NULL: nothing */
-	} *entries;
+	} * entries;
 	size_t len, cap;
 };
 
@@ -49,7 +49,8 @@ struct comparison fieldset_compare(struct arena *arena, const struct type *type,
 struct fieldset *fieldset_named(struct arena *arena, const struct type *type, const struct fieldset *set);
 
 /* The tree without fields that the schema does not know; an error when items of a list lack their keys or share them. */
-struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree, const struct json **out) MUST_CHECK;
+struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree,
+			  const struct json **out) MUST_CHECK;
 /* live with everything that config says. */
 const struct json *merge_trees(struct arena *arena, const struct type *type, const struct json *live, const struct json *config);
 const struct json *merge_remove(struct arena *arena, const struct type *type, const struct json *tree, const struct fieldset *set);

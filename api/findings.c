@@ -69,8 +69,8 @@ void finding_invalid_text(struct api_findings *f, const char *field, struct str 
 	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", quoted(f->arena, value)), detail));
 }
 
-void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value,
-			       const char *const *supported, size_t n)
+void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
+			       size_t n)
 {
 	AUTO_BUF struct buf list = { 0 };
 
@@ -120,7 +120,8 @@ void finding_too_long(struct api_findings *f, const char *field, int64_t max)
 
 void finding_too_many(struct api_findings *f, const char *field, size_t is, size_t max)
 {
-	add(f, "FieldValueTooMany", field, arena_printf(f->arena, "Too many: %zu: must have at most %zu item%s", is, max, max == 1 ? "" : "s"));
+	add(f, "FieldValueTooMany", field,
+	    arena_printf(f->arena, "Too many: %zu: must have at most %zu item%s", is, max, max == 1 ? "" : "s"));
 }
 
 static bool said_before(const struct api_findings *f, size_t i)

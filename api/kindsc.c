@@ -91,7 +91,7 @@ static VEC(struct source_type) types;
 static VEC(struct source_kind) kinds;
 static VEC(struct source_package) packages;
 static VEC(struct group) groups;
-static struct map sets;           /* name → struct strings * */
+static struct map sets; /* name → struct strings * */
 static struct strings hooks[HOOKS];
 static const char *file_name;
 static int line_number;
@@ -349,8 +349,10 @@ static void read_field(struct source_type *type, struct line *line)
 	}
 	if (str_is(go, "pointer"))
 		field->flags |= FIELD_POINTER;
-	else if (!str_is(go, field->shape == SHAPE_LIST ? "slice" : field->shape != SHAPE_ONE ? "map" :
-			  str_is(field->type, "bytes") ? "bytes" : "value"))
+	else if (!str_is(go, field->shape == SHAPE_LIST     ? "slice"
+			     : field->shape != SHAPE_ONE    ? "map"
+			     : str_is(field->type, "bytes") ? "bytes"
+							    : "value"))
 		fail("Go's form does not fit the type", go);
 	if (str_is(omit, "empty"))
 		field->flags |= FIELD_OMIT_EMPTY;
@@ -918,8 +920,10 @@ static void write_block(const char *name, size_t size)
 	AUTO_FILE FILE *file = create(name);
 	const uint32_t *words = (const uint32_t *)(const void *)out.block;
 
-	fprintf(file, "/* Made by api/kindsc from api/kinds. */\n#include \"api/private.h\"\n\n"
-		      "const uint32_t catalog_block[%zu] = {", size / 4);
+	fprintf(file,
+		"/* Made by api/kindsc from api/kinds. */\n#include \"api/private.h\"\n\n"
+		"const uint32_t catalog_block[%zu] = {",
+		size / 4);
 	for (size_t i = 0; i < size / 4; i++)
 		fprintf(file, "%s0x%x,", i % 16 == 0 ? "\n" : "", words[i]);
 	fprintf(file, "\n};\n\nconst struct api_group catalog_groups[] = {\n");

@@ -53,7 +53,7 @@ struct part {
 };
 
 static const struct part parts[] = {
-	{ 4, "2006", "-", "year", 0, 9999 }, { 2, "01", "-", "month", 1, 12 }, { 2, "02", "T", "day", 1, 31 },
+	{ 4, "2006", "-", "year", 0, 9999 }, { 2, "01", "-", "month", 1, 12 },  { 2, "02", "T", "day", 1, 31 },
 	{ 2, "15", ":", "hour", 0, 23 },     { 2, "04", ":", "minute", 0, 59 }, { 2, "05", "", "second", 0, 59 },
 };
 
@@ -81,7 +81,8 @@ static struct error *zone(struct scan *s)
 		s->rest = str_skip(s->rest, 6);
 	}
 	if (s->rest.len != 0)
-		return error_new(ERR_BAD_REQUEST, "parsing time \"%.*s\": extra text: \"%.*s\"", STR_ARG(s->text), STR_ARG(s->rest));
+		return error_new(ERR_BAD_REQUEST, "parsing time \"%.*s\": extra text: \"%.*s\"", STR_ARG(s->text),
+				 STR_ARG(s->rest));
 	return NULL;
 }
 
@@ -111,11 +112,11 @@ static struct error *check_time(struct str text, bool micro)
 }
 
 /* The calendar repeats every 400 years; the base's clock knows 1678 to 2261. */
-#define PERIOD_YEARS 400
-#define PERIOD_SECONDS INT64_C(12622780800)
-#define SECONDS_1800 INT64_C(-5364662400)
-#define SECONDS_YEAR_0 INT64_C(-62167219200)
-#define SECONDS_YEAR_1 INT64_C(-62135596800)
+#define PERIOD_YEARS       400
+#define PERIOD_SECONDS     INT64_C(12622780800)
+#define SECONDS_1800       INT64_C(-5364662400)
+#define SECONDS_YEAR_0     INT64_C(-62167219200)
+#define SECONDS_YEAR_1     INT64_C(-62135596800)
 #define SECONDS_YEAR_10000 INT64_C(253402300800)
 
 static int year_of(const char *text)

@@ -11,11 +11,11 @@ static void complain(struct complaints *c, const char *text)
 		c->text[c->n++] = text;
 }
 
-#define LABEL "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+#define LABEL     "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 #define SUBDOMAIN LABEL "(\\." LABEL ")*"
-#define KEY "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-#define KEY_RULE                                                                                                        \
-	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character " \
+#define KEY       "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+#define KEY_RULE                                                                                                                   \
+	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "         \
 	"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '" KEY "')"
 
 static const char not_label[] =
@@ -106,9 +106,11 @@ struct complaints name_wildcard_subdomain(struct str s)
 	if (s.len > 253)
 		complain(&c, "must be no more than 253 characters");
 	if (!str_has_prefix(s, STR("*.")) || !is_subdomain(str_skip(s, 2), lower_or_digit))
-		complain(&c, "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist "
-			     "of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. "
-			     "'*.example.com', regex used for validation is '\\*\\." SUBDOMAIN "')");
+		complain(
+			&c,
+			"a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist "
+			"of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. "
+			"'*.example.com', regex used for validation is '\\*\\." SUBDOMAIN "')");
 	return c;
 }
 
@@ -119,7 +121,8 @@ static struct complaints key(struct str s, bool caseless)
 	struct str prefix = slash < 0 ? STR("") : str_head(s, (size_t)slash), name = str_skip(s, (size_t)(slash + 1));
 
 	if (slash != str_rfind(s, '/')) {
-		complain(&c, "a valid label key " KEY_RULE " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+		complain(&c, "a valid label key " KEY_RULE
+			     " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
 		return c;
 	}
 	if (slash == 0) {
@@ -161,9 +164,11 @@ struct complaints name_label_value(struct str s)
 	if (s.len > 63)
 		complain(&c, "must be no more than 63 bytes");
 	if (s.len != 0 && !shaped(s, alphanumeric, "-_."))
-		complain(&c, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-			     "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-			     "validation is '(" KEY ")?')");
+		complain(
+			&c,
+			"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+			"start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
+			"validation is '(" KEY ")?')");
 	return c;
 }
 
@@ -272,9 +277,10 @@ struct complaints name_c_identifier(struct str s)
 	for (size_t i = 0; i < s.len; i++)
 		good = good && (alphanumeric(s.ptr[i]) || s.ptr[i] == '_');
 	if (!good)
-		complain(&c, "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric "
-			     "characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is "
-			     "'[A-Za-z_][A-Za-z0-9_]*')");
+		complain(&c,
+			 "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric "
+			 "characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is "
+			 "'[A-Za-z_][A-Za-z0-9_]*')");
 	return c;
 }
 
@@ -286,8 +292,9 @@ struct complaints name_http_header(struct str s)
 	for (size_t i = 0; i < s.len; i++)
 		good = good && (alphanumeric(s.ptr[i]) || s.ptr[i] == '-');
 	if (!good)
-		complain(&c, "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
-			     "validation is '[-A-Za-z0-9]+')");
+		complain(&c,
+			 "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
+			 "validation is '[-A-Za-z0-9]+')");
 	return c;
 }
 
@@ -299,8 +306,10 @@ struct complaints name_percent(struct str s)
 	for (size_t i = 0; i + 1 < s.len; i++)
 		good = good && s.ptr[i] >= '0' && s.ptr[i] <= '9';
 	if (!good)
-		complain(&c, "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used "
-			     "for validation is '[0-9]+%')");
+		complain(
+			&c,
+			"a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used "
+			"for validation is '[0-9]+%')");
 	return c;
 }
 

@@ -16,19 +16,19 @@ struct complaints {
 	int n;
 };
 
-struct complaints name_dns_label(struct str s);      /* RFC 1123: "my-name" */
-struct complaints name_dns_subdomain(struct str s);  /* RFC 1123: "my.name" */
+struct complaints name_dns_label(struct str s);     /* RFC 1123: "my-name" */
+struct complaints name_dns_subdomain(struct str s); /* RFC 1123: "my.name" */
 struct complaints name_dns1035_label(struct str s);
 struct complaints name_wildcard_subdomain(struct str s); /* "*.example.com" */
-struct complaints name_label_key(struct str s);      /* a qualified name: "example.com/My_Name" */
-struct complaints name_annotation_key(struct str s); /* the same, its domain in any case */
+struct complaints name_label_key(struct str s);          /* a qualified name: "example.com/My_Name" */
+struct complaints name_annotation_key(struct str s);     /* the same, its domain in any case */
 struct complaints name_label_value(struct str s);
 struct complaints name_path_segment(struct str s);
-struct complaints name_ip(struct str s);             /* an address in its canonical form */
-struct complaints name_port(struct str s);           /* IANA service name: "http" */
+struct complaints name_ip(struct str s);   /* an address in its canonical form */
+struct complaints name_port(struct str s); /* IANA service name: "http" */
 struct complaints name_port_number(int64_t n);
 struct complaints name_config_key(struct str s);
-struct complaints name_env_var(struct str s);        /* what is allowed today */
+struct complaints name_env_var(struct str s); /* what is allowed today */
 struct complaints name_c_identifier(struct str s);
 struct complaints name_http_header(struct str s);
 struct complaints name_percent(struct str s);

@@ -17,12 +17,12 @@ struct object {
 	const struct json *tree;
 	struct bytes *stored;
 	struct bytes *proto;
-	char version[48];       /* `"resourceVersion":"7",` */
-	struct arena *seen;     /* of the tree with this revision in it */
+	char version[48];   /* `"resourceVersion":"7",` */
+	struct arena *seen; /* of the tree with this revision in it */
 	const struct json *seen_tree;
-	size_t head;            /* in stored: where metadata's content begins to follow `{"kind":…,"apiVersion":…,` */
-	size_t splice;          /* in stored: where resourceVersion belongs */
-	bool comma;             /* something precedes the splice within metadata, and nothing follows */
+	size_t head;   /* in stored: where metadata's content begins to follow `{"kind":…,"apiVersion":…,` */
+	size_t splice; /* in stored: where resourceVersion belongs */
+	bool comma;    /* something precedes the splice within metadata, and nothing follows */
 };
 
 static struct object *content_of(struct object *object)

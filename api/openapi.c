@@ -17,12 +17,55 @@
 /* ---- parameters ---- */
 
 enum param {
-	P_ALLOW_BOOKMARKS, P_CONTINUE, P_FIELD_SELECTOR, P_LABEL_SELECTOR, P_LIMIT, P_RESOURCE_VERSION, P_VERSION_MATCH,
-	P_SEND_INITIAL, P_SHARD, P_TIMEOUT, P_WATCH, P_PRETTY, P_DRY_RUN, P_MANAGER, P_PATCH_MANAGER, P_VALIDATION, P_FORCE,
-	P_GRACE, P_IGNORE_READ, P_ORPHAN, P_PROPAGATION, P_NAME, P_NAMESPACE, P_PATH, P_POD_PROXY_PATH, P_SERVICE_PROXY_PATH,
-	P_NODE_PROXY_PATH, P_COMMAND, P_EXEC_CONTAINER, P_EXEC_STDERR, P_EXEC_STDIN, P_EXEC_STDOUT, P_EXEC_TTY,
-	P_ATTACH_CONTAINER, P_ATTACH_STDERR, P_ATTACH_STDIN, P_ATTACH_STDOUT, P_ATTACH_TTY, P_PORTS, P_LOG_CONTAINER, P_FOLLOW,
-	P_SKIP_TLS, P_LIMIT_BYTES, P_PREVIOUS, P_SINCE, P_STREAM, P_TAIL, P_TIMESTAMPS, P_COUNT
+	P_ALLOW_BOOKMARKS,
+	P_CONTINUE,
+	P_FIELD_SELECTOR,
+	P_LABEL_SELECTOR,
+	P_LIMIT,
+	P_RESOURCE_VERSION,
+	P_VERSION_MATCH,
+	P_SEND_INITIAL,
+	P_SHARD,
+	P_TIMEOUT,
+	P_WATCH,
+	P_PRETTY,
+	P_DRY_RUN,
+	P_MANAGER,
+	P_PATCH_MANAGER,
+	P_VALIDATION,
+	P_FORCE,
+	P_GRACE,
+	P_IGNORE_READ,
+	P_ORPHAN,
+	P_PROPAGATION,
+	P_NAME,
+	P_NAMESPACE,
+	P_PATH,
+	P_POD_PROXY_PATH,
+	P_SERVICE_PROXY_PATH,
+	P_NODE_PROXY_PATH,
+	P_COMMAND,
+	P_EXEC_CONTAINER,
+	P_EXEC_STDERR,
+	P_EXEC_STDIN,
+	P_EXEC_STDOUT,
+	P_EXEC_TTY,
+	P_ATTACH_CONTAINER,
+	P_ATTACH_STDERR,
+	P_ATTACH_STDIN,
+	P_ATTACH_STDOUT,
+	P_ATTACH_TTY,
+	P_PORTS,
+	P_LOG_CONTAINER,
+	P_FOLLOW,
+	P_SKIP_TLS,
+	P_LIMIT_BYTES,
+	P_PREVIOUS,
+	P_SINCE,
+	P_STREAM,
+	P_TAIL,
+	P_TIMESTAMPS,
+	P_COUNT
 };
 
 static const struct {
@@ -30,12 +73,14 @@ static const struct {
 	const char *shared; /* version 2's name for it; NULL: written out each time */
 	const char *doc;
 } params[P_COUNT] = {
-	[P_ALLOW_BOOKMARKS] = { "allowWatchBookmarks", "boolean", "query", "allowWatchBookmarks-HC2hJt-J", "Send BOOKMARK events." },
+	[P_ALLOW_BOOKMARKS] = { "allowWatchBookmarks", "boolean", "query", "allowWatchBookmarks-HC2hJt-J",
+				"Send BOOKMARK events." },
 	[P_CONTINUE] = { "continue", "string", "query", "continue-QfD61s0i", "Token of the page before, to get the next one." },
 	[P_FIELD_SELECTOR] = { "fieldSelector", "string", "query", "fieldSelector-xIcQKXFG", "Only objects whose fields match." },
 	[P_LABEL_SELECTOR] = { "labelSelector", "string", "query", "labelSelector-5Zw57w4C", "Only objects whose labels match." },
 	[P_LIMIT] = { "limit", "integer", "query", "limit-1NfNmdNH", "At most so many objects at once." },
-	[P_RESOURCE_VERSION] = { "resourceVersion", "string", "query", "resourceVersion-5WAnf1kx", "The version to read or to start from." },
+	[P_RESOURCE_VERSION] = { "resourceVersion", "string", "query", "resourceVersion-5WAnf1kx",
+				 "The version to read or to start from." },
 	[P_VERSION_MATCH] = { "resourceVersionMatch", "string", "query", "resourceVersionMatch-t8XhRHeC",
 			      "How resourceVersion is meant: Exact or NotOlderThan." },
 	[P_SEND_INITIAL] = { "sendInitialEvents", "boolean", "query", "sendInitialEvents-rLXlEK_k",
@@ -46,7 +91,8 @@ static const struct {
 	[P_PRETTY] = { "pretty", "string", "query", "pretty-tJGM1-ng", "Indent the answer." },
 	[P_DRY_RUN] = { "dryRun", "string", "query", NULL, "All: do everything but store it." },
 	[P_MANAGER] = { "fieldManager", "string", "query", "fieldManager-Qy4HdaTW", "Who makes the change." },
-	[P_PATCH_MANAGER] = { "fieldManager", "string", "query", "fieldManager-7c6nTn1T", "Who makes the change; required for apply." },
+	[P_PATCH_MANAGER] = { "fieldManager", "string", "query", "fieldManager-7c6nTn1T",
+			      "Who makes the change; required for apply." },
 	[P_VALIDATION] = { "fieldValidation", "string", "query", NULL, "What becomes of unknown fields: Ignore, Warn or Strict." },
 	[P_FORCE] = { "force", "boolean", "query", "force-tOGGb0Yi", "Apply: take fields over from other managers." },
 	[P_GRACE] = { "gracePeriodSeconds", "integer", "query", "gracePeriodSeconds--K5HaBOS", "Time to end in." },
@@ -86,12 +132,13 @@ static const struct {
 };
 
 #define BIT(p) (UINT64_C(1) << (p))
-static const uint64_t listing = BIT(P_ALLOW_BOOKMARKS) | BIT(P_CONTINUE) | BIT(P_FIELD_SELECTOR) | BIT(P_LABEL_SELECTOR) | BIT(P_LIMIT) |
-				BIT(P_RESOURCE_VERSION) | BIT(P_VERSION_MATCH) | BIT(P_SEND_INITIAL) | BIT(P_SHARD) | BIT(P_TIMEOUT) |
-				BIT(P_WATCH) | BIT(P_PRETTY);
+static const uint64_t listing = BIT(P_ALLOW_BOOKMARKS) | BIT(P_CONTINUE) | BIT(P_FIELD_SELECTOR) | BIT(P_LABEL_SELECTOR) |
+				BIT(P_LIMIT) | BIT(P_RESOURCE_VERSION) | BIT(P_VERSION_MATCH) | BIT(P_SEND_INITIAL) | BIT(P_SHARD) |
+				BIT(P_TIMEOUT) | BIT(P_WATCH) | BIT(P_PRETTY);
 static const uint64_t writing = BIT(P_DRY_RUN) | BIT(P_MANAGER) | BIT(P_VALIDATION) | BIT(P_PRETTY);
 static const uint64_t patching = BIT(P_DRY_RUN) | BIT(P_PATCH_MANAGER) | BIT(P_VALIDATION) | BIT(P_FORCE) | BIT(P_PRETTY);
-static const uint64_t deleting = BIT(P_DRY_RUN) | BIT(P_GRACE) | BIT(P_IGNORE_READ) | BIT(P_ORPHAN) | BIT(P_PROPAGATION) | BIT(P_PRETTY);
+static const uint64_t deleting = BIT(P_DRY_RUN) | BIT(P_GRACE) | BIT(P_IGNORE_READ) | BIT(P_ORPHAN) | BIT(P_PROPAGATION) |
+				 BIT(P_PRETTY);
 
 static const struct json *param_json(struct arena *arena, enum openapi version, enum param p, bool referred)
 {
@@ -101,7 +148,8 @@ static const struct json *param_json(struct arena *arena, enum openapi version, 
 	if (referred && version == OPENAPI_V2 && params[p].shared != NULL)
 		return JSON_OBJECT_OF(arena, { "$ref", json_printf(arena, "#/parameters/%s", params[p].shared) });
 	if (version == OPENAPI_V2)
-		return JSON_OBJECT_OF(arena, { "uniqueItems", &json_true }, { "type", type }, { "description", json_text(arena, params[p].doc) },
+		return JSON_OBJECT_OF(arena, { "uniqueItems", &json_true }, { "type", type },
+				      { "description", json_text(arena, params[p].doc) },
 				      { "name", json_text(arena, params[p].name) }, { "in", json_text(arena, params[p].in) },
 				      { "required", required });
 	return JSON_OBJECT_OF(arena, { "name", json_text(arena, params[p].name) }, { "in", json_text(arena, params[p].in) },
@@ -137,15 +185,15 @@ enum answer { ANSWER_TYPE, ANSWER_TEXT };
 
 struct operation {
 	const char *method;
-	const char *action;   /* x-kubernetes-action, or NULL */
+	const char *action; /* x-kubernetes-action, or NULL */
 	struct str id;
 	uint64_t params;
 	enum body body;
 	enum answer answer;
-	struct str type;      /* full name of what is sent and answered */
-	struct str reply;     /* when the answer is another type */
+	struct str type;        /* full name of what is sent and answered */
+	struct str reply;       /* when the answer is another type */
 	bool created, accepted; /* 201 and 202 beside 200 */
-	bool streams;         /* a list or a watch */
+	bool streams;           /* a list or a watch */
 	bool log;
 	const char *only_type; /* of fixed paths that are no API: what they send */
 	struct str group, version, kind;
@@ -156,8 +204,8 @@ struct document {
 	enum openapi version;
 	const struct kind *only; /* version 3: kinds of this one's group and version */
 	struct json_builder paths;
-	bool *used;              /* types referred to, by id */
-	bool patches;            /* some path takes patches */
+	bool *used;   /* types referred to, by id */
+	bool patches; /* some path takes patches */
 	/* of the path that is being made */
 	struct operation operations[8];
 	size_t n;
@@ -176,7 +224,8 @@ static const struct json *media(struct document *d, const struct json *schema, c
 
 static const char *const plain_types[] = { "application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
 					   "application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch" };
-static const char *const log_types[] = { "text/plain", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf" };
+static const char *const log_types[] = { "text/plain", "application/json", "application/yaml",
+					 "application/vnd.kubernetes.protobuf" };
 static const char *const patch_types[] = { "application/json-patch+json", "application/merge-patch+json",
 					   "application/strategic-merge-patch+json", "application/apply-patch+yaml" };
 
@@ -267,11 +316,13 @@ static const struct json *operation_json(struct document *d, const struct operat
 	bool connect = o->action != NULL && strcmp(o->action, "connect") == 0, v2 = d->version == OPENAPI_V2;
 	static const char *const anything[] = { "*/*" }, *const https[] = { "https" };
 	const struct json *produces = o->only_type != NULL ? list_of(a, &o->only_type, 1)
-				      : o->log ? list_of(a, log_types, 4)
-				      : connect ? list_of(a, anything, 1) : list_of(a, plain_types, o->streams ? 5 : 3);
-	const struct json *consumes = o->only_type != NULL ? (o->answer == ANSWER_TEXT ? NULL : produces)
+				      : o->log             ? list_of(a, log_types, 4)
+				      : connect            ? list_of(a, anything, 1)
+							   : list_of(a, plain_types, o->streams ? 5 : 3);
+	const struct json *consumes = o->only_type != NULL    ? (o->answer == ANSWER_TEXT ? NULL : produces)
 				      : o->body == BODY_PATCH ? list_of(a, patch_types, 4)
-				      : o->action == NULL ? list_of(a, plain_types, 3) : list_of(a, anything, 1);
+				      : o->action == NULL     ? list_of(a, plain_types, 3)
+							      : list_of(a, anything, 1);
 	const struct json *gvk = JSON_OBJECT_OF(a, { "group", json_string(a, o->group) }, { "kind", json_string(a, o->kind) },
 						{ "version", json_string(a, o->version) });
 
@@ -281,8 +332,8 @@ static const struct json *operation_json(struct document *d, const struct operat
 	return JSON_OBJECT_OF(a, { "consumes", v2 ? consumes : NULL }, { "produces", v2 ? produces : NULL },
 			      { "schemes", v2 ? list_of(a, https, 1) : NULL }, { "tags", JSON_ARRAY_OF(a, json_string(a, d->tag)) },
 			      { "operationId", json_string(a, o->id) }, { "parameters", operation_params(d, o, shared) },
-			      { "requestBody", !v2 && o->body != BODY_NONE ? body_v3(d, o) : NULL }, { "responses", responses(d, o) },
-			      { "x-kubernetes-action", json_text(a, o->action) },
+			      { "requestBody", !v2 && o->body != BODY_NONE ? body_v3(d, o) : NULL },
+			      { "responses", responses(d, o) }, { "x-kubernetes-action", json_text(a, o->action) },
 			      { "x-kubernetes-group-version-kind", o->action != NULL ? gvk : NULL });
 }
 
@@ -332,9 +383,9 @@ static struct str group_word(struct arena *arena, struct str group, bool capital
 struct naming {
 	struct document *d;
 	const struct kind *kind;
-	struct str where;  /* "CoreV1" */
-	struct str base;   /* "/apis/apps/v1" */
-	uint64_t fixed;    /* namespace, when the path has it */
+	struct str where;   /* "CoreV1" */
+	struct str base;    /* "/apis/apps/v1" */
+	uint64_t fixed;     /* namespace, when the path has it */
 	const char *spaced; /* "Namespaced" or "" */
 };
 
@@ -345,8 +396,12 @@ static struct str full_type(struct document *d, const struct type *type)
 
 static struct operation basic(const struct naming *n, const char *method, const char *action)
 {
-	return (struct operation){ .method = method, .action = action, .type = full_type(n->d, kind_type(n->kind)),
-				   .group = kind_group(n->kind), .version = kind_version(n->kind), .kind = kind_name(n->kind) };
+	return (struct operation){ .method = method,
+				   .action = action,
+				   .type = full_type(n->d, kind_type(n->kind)),
+				   .group = kind_group(n->kind),
+				   .version = kind_version(n->kind),
+				   .kind = kind_name(n->kind) };
 }
 
 #define ID(n, ...) str_format((n)->d->arena, __VA_ARGS__)
@@ -396,9 +451,22 @@ static void collection_path(const struct naming *n)
 /* Kinds whose deletion answers with the object, because it may go on living for a while. */
 static bool answers_with_itself(const struct kind *kind)
 {
-	static const char *const names[] = { "PersistentVolume", "PersistentVolumeClaim", "Pod", "PodTemplate", "ResourceQuota", "Service",
-					     "ServiceAccount", "CSIDriver", "CSINode", "StorageClass", "VolumeAttachment",
-					     "VolumeAttributesClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice", "DeviceClass" };
+	static const char *const names[] = { "PersistentVolume",
+					     "PersistentVolumeClaim",
+					     "Pod",
+					     "PodTemplate",
+					     "ResourceQuota",
+					     "Service",
+					     "ServiceAccount",
+					     "CSIDriver",
+					     "CSINode",
+					     "StorageClass",
+					     "VolumeAttachment",
+					     "VolumeAttributesClass",
+					     "ResourceClaim",
+					     "ResourceClaimTemplate",
+					     "ResourceSlice",
+					     "DeviceClass" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (str_is(kind_name(kind), names[i]))
@@ -454,9 +522,11 @@ static void named_path(const struct naming *n)
 static uint64_t connect_params(struct str sub, struct str kind)
 {
 	if (str_is(sub, "exec"))
-		return BIT(P_COMMAND) | BIT(P_EXEC_CONTAINER) | BIT(P_EXEC_STDERR) | BIT(P_EXEC_STDIN) | BIT(P_EXEC_STDOUT) | BIT(P_EXEC_TTY);
+		return BIT(P_COMMAND) | BIT(P_EXEC_CONTAINER) | BIT(P_EXEC_STDERR) | BIT(P_EXEC_STDIN) | BIT(P_EXEC_STDOUT) |
+		       BIT(P_EXEC_TTY);
 	if (str_is(sub, "attach"))
-		return BIT(P_ATTACH_CONTAINER) | BIT(P_ATTACH_STDERR) | BIT(P_ATTACH_STDIN) | BIT(P_ATTACH_STDOUT) | BIT(P_ATTACH_TTY);
+		return BIT(P_ATTACH_CONTAINER) | BIT(P_ATTACH_STDERR) | BIT(P_ATTACH_STDIN) | BIT(P_ATTACH_STDOUT) |
+		       BIT(P_ATTACH_TTY);
 	if (str_is(sub, "portforward"))
 		return BIT(P_PORTS);
 	return BIT(str_is(kind, "Pod") ? P_POD_PROXY_PATH : str_is(kind, "Node") ? P_NODE_PROXY_PATH : P_SERVICE_PROXY_PATH);
@@ -464,19 +534,23 @@ static uint64_t connect_params(struct str sub, struct str kind)
 
 static void connect_path(const struct naming *n, const struct subresource *sub, struct str what, bool with_path)
 {
-	static const char *const methods[][2] = { { "get", "Get" }, { "post", "Post" }, { "put", "Put" }, { "delete", "Delete" },
-						  { "options", "Options" }, { "head", "Head" }, { "patch", "Patch" } };
+	static const char *const methods[][2] = { { "get", "Get" },       { "post", "Post" },       { "put", "Put" },
+						  { "delete", "Delete" }, { "options", "Options" }, { "head", "Head" },
+						  { "patch", "Patch" } };
 	bool proxy = str_is(subresource_name(sub), "proxy");
 
 	for (size_t i = 0; i < (proxy ? 7 : 2); i++) {
 		struct operation o = basic(n, methods[i][0], "connect");
-		o.id = ID(n, "connect%.*s%s%s%.*s%s", STR_ARG(n->where), methods[i][1], n->spaced, STR_ARG(what), with_path ? "WithPath" : "");
-		o.params = n->fixed | BIT(P_NAME) | connect_params(subresource_name(sub), kind_name(n->kind)) | (with_path ? BIT(P_PATH) : 0);
+		o.id = ID(n, "connect%.*s%s%s%.*s%s", STR_ARG(n->where), methods[i][1], n->spaced, STR_ARG(what),
+			  with_path ? "WithPath" : "");
+		o.params = n->fixed | BIT(P_NAME) | connect_params(subresource_name(sub), kind_name(n->kind)) |
+			   (with_path ? BIT(P_PATH) : 0);
 		o.answer = ANSWER_TEXT;
 		o.kind = subresource_kind(sub);
 		add_operation(n->d, &o);
 	}
-	finish_path(n->d, item_path(n, arena_printf(n->d->arena, "/%.*s%s", STR_ARG(subresource_name(sub)), with_path ? "/{path}" : "")));
+	finish_path(n->d,
+		    item_path(n, arena_printf(n->d->arena, "/%.*s%s", STR_ARG(subresource_name(sub)), with_path ? "/{path}" : "")));
 }
 
 static void subresource_path(const struct naming *n, const struct subresource *sub)
@@ -504,8 +578,8 @@ static void subresource_path(const struct naming *n, const struct subresource *s
 	}
 	add_get_put_patch(n, &like, what, sub->verbs);
 	if (like.log)
-		n->d->operations[0].params |= BIT(P_LOG_CONTAINER) | BIT(P_FOLLOW) | BIT(P_SKIP_TLS) | BIT(P_LIMIT_BYTES) | BIT(P_PREVIOUS) |
-					      BIT(P_SINCE) | BIT(P_STREAM) | BIT(P_TAIL) | BIT(P_TIMESTAMPS);
+		n->d->operations[0].params |= BIT(P_LOG_CONTAINER) | BIT(P_FOLLOW) | BIT(P_SKIP_TLS) | BIT(P_LIMIT_BYTES) |
+					      BIT(P_PREVIOUS) | BIT(P_SINCE) | BIT(P_STREAM) | BIT(P_TAIL) | BIT(P_TIMESTAMPS);
 	if ((sub->verbs & VERB(CREATE)) != 0) {
 		struct operation o = like;
 		o.method = o.action = "post";
@@ -537,7 +611,9 @@ static void watch_path(const struct naming *n, const char *spaced, const char *l
 static void kind_paths(struct document *d, const struct kind *kind)
 {
 	struct arena *a = d->arena;
-	struct naming n = { .d = d, .kind = kind, .spaced = kind_namespaced(kind) ? "Namespaced" : "",
+	struct naming n = { .d = d,
+			    .kind = kind,
+			    .spaced = kind_namespaced(kind) ? "Namespaced" : "",
 			    .fixed = kind_namespaced(kind) ? BIT(P_NAMESPACE) : 0 };
 	struct str version = kind_version(kind);
 
@@ -562,9 +638,12 @@ static void kind_paths(struct document *d, const struct kind *kind)
 
 /* ---- paths that are no resources ---- */
 
-static void fixed_path(struct document *d, const char *path, const char *tag, const char *id, const char *type, const char *only_type)
+static void fixed_path(struct document *d, const char *path, const char *tag, const char *id, const char *type,
+		       const char *only_type)
 {
-	struct operation o = { .method = "get", .id = str_dup(d->arena, str_from(id)), .type = str_from(type), .only_type = only_type };
+	struct operation o = {
+		.method = "get", .id = str_dup(d->arena, str_from(id)), .type = str_from(type), .only_type = only_type
+	};
 
 	d->tag = str_dup(d->arena, str_from(tag));
 	if (type[0] == 0)
@@ -609,9 +688,10 @@ static void static_paths(struct document *d)
 
 static const struct json *version_info(struct arena *arena)
 {
-	static const char *const required[] = { "major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion",
-						"compiler", "platform" };
-	static const char *const optional[] = { "emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor" };
+	static const char *const required[] = { "major",     "minor",     "gitVersion", "gitCommit", "gitTreeState",
+						"buildDate", "goVersion", "compiler",   "platform" };
+	static const char *const optional[] = { "emulationMajor", "emulationMinor", "minCompatibilityMajor",
+						"minCompatibilityMinor" };
 	struct json_builder properties = { .arena = arena };
 	const struct json *text = JSON_OBJECT_OF(arena, { "type", json_text(arena, "string") });
 
@@ -640,7 +720,8 @@ static const struct json *definitions(struct document *d)
 		for (size_t i = 0; i < types_len(); i++) {
 			if (!d->used[i] || done[i])
 				continue;
-			json_builder_member(&b, openapi_name(d->arena, types_at(i)), openapi_schema(d->arena, d->version, types_at(i), d->used));
+			json_builder_member(&b, openapi_name(d->arena, types_at(i)),
+					    openapi_schema(d->arena, d->version, types_at(i), d->used));
 			done[i] = again = true;
 		}
 	}
@@ -660,20 +741,23 @@ static const struct json *shared_params(struct arena *arena)
 	for (int p = 0; p < P_COUNT; p++)
 		if (params[p].shared != NULL)
 			json_builder_member(&b, str_from(params[p].shared), param_json(arena, OPENAPI_V2, (enum param)p, false));
-	json_builder_member(&b, STR("body-2Y1dVQaQ"), JSON_OBJECT_OF(arena, { "name", body }, { "in", body },
-				{ "schema", openapi_ref(arena, OPENAPI_V2, STR(META "DeleteOptions")) }));
-	json_builder_member(&b, STR("body-78PwaGsr"), JSON_OBJECT_OF(arena, { "name", body }, { "in", body }, { "required", &json_true },
-				{ "schema", openapi_ref(arena, OPENAPI_V2, STR(META "Patch")) }));
+	json_builder_member(&b, STR("body-2Y1dVQaQ"),
+			    JSON_OBJECT_OF(arena, { "name", body }, { "in", body },
+					   { "schema", openapi_ref(arena, OPENAPI_V2, STR(META "DeleteOptions")) }));
+	json_builder_member(&b, STR("body-78PwaGsr"),
+			    JSON_OBJECT_OF(arena, { "name", body }, { "in", body }, { "required", &json_true },
+					   { "schema", openapi_ref(arena, OPENAPI_V2, STR(META "Patch")) }));
 	json_builder_sort(&b);
 	return json_builder_object(&b);
 }
 
 static const struct json *token_scheme(struct arena *arena)
 {
-	return JSON_OBJECT_OF(arena, { "BearerToken", JSON_OBJECT_OF(arena, { "type", json_text(arena, "apiKey") },
-								     { "description", json_text(arena, "Bearer Token authentication") },
-								     { "name", json_text(arena, "authorization") },
-								     { "in", json_text(arena, "header") }) });
+	return JSON_OBJECT_OF(arena,
+			      { "BearerToken", JSON_OBJECT_OF(arena, { "type", json_text(arena, "apiKey") },
+							      { "description", json_text(arena, "Bearer Token authentication") },
+							      { "name", json_text(arena, "authorization") },
+							      { "in", json_text(arena, "header") }) });
 }
 
 static const struct json *info(struct arena *arena)
@@ -724,7 +808,8 @@ bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 	if (any) {
 		version_path(&d, group, version);
 		json_builder_sort(&d.paths);
-		const struct json *components = JSON_OBJECT_OF(arena, { "schemas", definitions(&d) }, { "securitySchemes", token_scheme(arena) });
+		const struct json *components =
+			JSON_OBJECT_OF(arena, { "schemas", definitions(&d) }, { "securitySchemes", token_scheme(arena) });
 		json_write(out, JSON_OBJECT_OF(arena, { "openapi", json_text(arena, "3.0.0") }, { "info", info(arena) },
 					       { "paths", json_builder_object(&d.paths) }, { "components", components }));
 	}
@@ -742,10 +827,12 @@ void api_write_openapi_v3_index(struct buf *out)
 	for (size_t i = 0; i < groups_len(); i++) {
 		for (int k = 0; k < groups_at(i)->n_versions; k++) {
 			const char *name = groups_at(i)->name;
-			struct str path = str_format(arena, "api%s%s/%s", name[0] == 0 ? "" : "s/", name, groups_at(i)->versions[k]);
+			struct str path =
+				str_format(arena, "api%s%s/%s", name[0] == 0 ? "" : "s/", name, groups_at(i)->versions[k]);
 			json_builder_member(&paths, path,
-					    JSON_OBJECT_OF(arena, { "serverRelativeURL", json_printf(arena, "/openapi/v3/%.*s?hash=%016llX", STR_ARG(path),
-												    (unsigned long long)hash) }));
+					    JSON_OBJECT_OF(arena, { "serverRelativeURL",
+								    json_printf(arena, "/openapi/v3/%.*s?hash=%016llX",
+										STR_ARG(path), (unsigned long long)hash) }));
 		}
 	}
 	json_builder_sort(&paths);

@@ -116,10 +116,16 @@ static void write_type_item(struct buf *out, const struct json *value)
 static void write_schema(struct buf *out, const struct json *value)
 {
 	static const struct part parts[] = {
-		{ "$ref", 1, TEXT, NULL },       { "format", 2, TEXT, NULL },      { "description", 4, TEXT, NULL },
-		{ "default", 5, ANY, NULL },     { "required", 19, TEXTS, NULL },  { "enum", 20, ANYS, NULL },
-		{ "additionalProperties", 21, MESSAGE, write_items },              { "type", 22, MESSAGE, write_type_item },
-		{ "items", 23, MESSAGE, write_items },                             { "properties", 25, NAMED, write_schema },
+		{ "$ref", 1, TEXT, NULL },
+		{ "format", 2, TEXT, NULL },
+		{ "description", 4, TEXT, NULL },
+		{ "default", 5, ANY, NULL },
+		{ "required", 19, TEXTS, NULL },
+		{ "enum", 20, ANYS, NULL },
+		{ "additionalProperties", 21, MESSAGE, write_items },
+		{ "type", 22, MESSAGE, write_type_item },
+		{ "items", 23, MESSAGE, write_items },
+		{ "properties", 25, NAMED, write_schema },
 	};
 
 	PARTS(out, value, parts, 31);
@@ -129,24 +135,29 @@ static void write_schema(struct buf *out, const struct json *value)
 
 static void write_body_parameter(struct buf *out, const struct json *value)
 {
-	static const struct part parts[] = { { "description", 1, TEXT, NULL }, { "name", 2, TEXT, NULL }, { "in", 3, TEXT, NULL },
-					     { "required", 4, FLAG, NULL },    { "schema", 5, MESSAGE, write_schema } };
+	static const struct part parts[] = { { "description", 1, TEXT, NULL },
+					     { "name", 2, TEXT, NULL },
+					     { "in", 3, TEXT, NULL },
+					     { "required", 4, FLAG, NULL },
+					     { "schema", 5, MESSAGE, write_schema } };
 
 	PARTS(out, value, parts, 0);
 }
 
 static void write_query_parameter(struct buf *out, const struct json *value)
 {
-	static const struct part parts[] = { { "required", 1, FLAG, NULL }, { "in", 2, TEXT, NULL }, { "description", 3, TEXT, NULL },
-					     { "name", 4, TEXT, NULL },     { "type", 6, TEXT, NULL }, { "uniqueItems", 20, FLAG, NULL } };
+	static const struct part parts[] = { { "required", 1, FLAG, NULL },    { "in", 2, TEXT, NULL },
+					     { "description", 3, TEXT, NULL }, { "name", 4, TEXT, NULL },
+					     { "type", 6, TEXT, NULL },        { "uniqueItems", 20, FLAG, NULL } };
 
 	PARTS(out, value, parts, 0);
 }
 
 static void write_path_parameter(struct buf *out, const struct json *value)
 {
-	static const struct part parts[] = { { "required", 1, FLAG, NULL }, { "in", 2, TEXT, NULL }, { "description", 3, TEXT, NULL },
-					     { "name", 4, TEXT, NULL },     { "type", 5, TEXT, NULL }, { "uniqueItems", 19, FLAG, NULL } };
+	static const struct part parts[] = { { "required", 1, FLAG, NULL },    { "in", 2, TEXT, NULL },
+					     { "description", 3, TEXT, NULL }, { "name", 4, TEXT, NULL },
+					     { "type", 5, TEXT, NULL },        { "uniqueItems", 19, FLAG, NULL } };
 
 	PARTS(out, value, parts, 0);
 }
@@ -204,9 +215,14 @@ static void write_responses(struct buf *out, const struct json *value)
 static void write_operation(struct buf *out, const struct json *value)
 {
 	static const struct part parts[] = {
-		{ "tags", 1, TEXTS, NULL },         { "description", 3, TEXT, NULL }, { "operationId", 5, TEXT, NULL },
-		{ "produces", 6, TEXTS, NULL },     { "consumes", 7, TEXTS, NULL },   { "parameters", 8, MESSAGES, write_parameter_item },
-		{ "responses", 9, MESSAGE, write_responses },                         { "schemes", 10, TEXTS, NULL },
+		{ "tags", 1, TEXTS, NULL },
+		{ "description", 3, TEXT, NULL },
+		{ "operationId", 5, TEXT, NULL },
+		{ "produces", 6, TEXTS, NULL },
+		{ "consumes", 7, TEXTS, NULL },
+		{ "parameters", 8, MESSAGES, write_parameter_item },
+		{ "responses", 9, MESSAGE, write_responses },
+		{ "schemes", 10, TEXTS, NULL },
 	};
 
 	PARTS(out, value, parts, 13);
@@ -241,8 +257,9 @@ static void write_info(struct buf *out, const struct json *value)
 
 static void write_api_key(struct buf *out, const struct json *value)
 {
-	static const struct part parts[] = { { "type", 1, TEXT, NULL }, { "name", 2, TEXT, NULL }, { "in", 3, TEXT, NULL },
-					     { "description", 4, TEXT, NULL } };
+	static const struct part parts[] = {
+		{ "type", 1, TEXT, NULL }, { "name", 2, TEXT, NULL }, { "in", 3, TEXT, NULL }, { "description", 4, TEXT, NULL }
+	};
 
 	PARTS(out, value, parts, 0);
 }
@@ -267,9 +284,12 @@ static void write_requirement(struct buf *out, const struct json *value)
 void api_write_openapi_v2_proto(struct buf *out)
 {
 	static const struct part parts[] = {
-		{ "swagger", 1, TEXT, NULL },                   { "info", 2, MESSAGE, write_info },
-		{ "paths", 8, MESSAGE, write_paths },           { "definitions", 9, NAMED, write_schema },
-		{ "parameters", 10, NAMED, write_parameter },   { "security", 12, MESSAGES, write_requirement },
+		{ "swagger", 1, TEXT, NULL },
+		{ "info", 2, MESSAGE, write_info },
+		{ "paths", 8, MESSAGE, write_paths },
+		{ "definitions", 9, NAMED, write_schema },
+		{ "parameters", 10, NAMED, write_parameter },
+		{ "security", 12, MESSAGES, write_requirement },
 		{ "securityDefinitions", 13, NAMED, write_security_item },
 	};
 	struct arena *arena = arena_new();

@@ -167,7 +167,8 @@ static const struct json *shape_schema(struct arena *arena, enum openapi version
 	case SHAPE_MAP_OF_LISTS:
 		break;
 	}
-	items = JSON_OBJECT_OF(arena, { "type", json_text(arena, "array") }, { "items", items_schema(arena, version, field, used) });
+	items = JSON_OBJECT_OF(arena, { "type", json_text(arena, "array") },
+			       { "items", items_schema(arena, version, field, used) });
 	return JSON_OBJECT_OF(arena, { "type", json_text(arena, "object") }, { "additionalProperties", items });
 }
 
@@ -184,7 +185,9 @@ static const struct json *property(struct arena *arena, enum openapi version, co
 {
 	static const char *const lists[] = { NULL, "atomic", "set", "map" };
 	const struct json *schema = shape_schema(arena, version, field, used);
-	const char *map = (field->flags & FIELD_MAP_ATOMIC) != 0 ? "atomic" : (field->flags & FIELD_MAP_GRANULAR) != 0 ? "granular" : NULL;
+	const char *map = (field->flags & FIELD_MAP_ATOMIC) != 0     ? "atomic"
+			  : (field->flags & FIELD_MAP_GRANULAR) != 0 ? "granular"
+								     : NULL;
 	struct str key = field_patch_key(field);
 
 	schema = json_with(arena, schema, "description", doc(arena, field_doc(field)));
@@ -209,8 +212,10 @@ static const struct json *unions(struct arena *arena, struct str text)
 		go[0] = (char)(go[0] - ('a' - 'A'));
 		json_builder_member(&fields, one, json_text(arena, go));
 	}
-	return JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "discriminator", str_is(discriminator, "-") ? NULL : json_string(arena, discriminator) },
-						   { "fields-to-discriminateBy", json_builder_object(&fields) }));
+	return JSON_ARRAY_OF(
+		arena,
+		JSON_OBJECT_OF(arena, { "discriminator", str_is(discriminator, "-") ? NULL : json_string(arena, discriminator) },
+			       { "fields-to-discriminateBy", json_builder_object(&fields) }));
 }
 
 static const struct json *gvk(struct arena *arena, struct str group, struct str version, struct str kind)
@@ -231,7 +236,8 @@ static const struct json *gvks(struct arena *arena, const struct type *type)
 	}
 	for (size_t i = 0; i < groups_len(); i++)
 		for (int k = 0; k < groups_at(i)->n_versions; k++)
-			json_builder_item(&b, gvk(arena, str_from(groups_at(i)->name), str_from(groups_at(i)->versions[k]), type_name(type)));
+			json_builder_item(&b, gvk(arena, str_from(groups_at(i)->name), str_from(groups_at(i)->versions[k]),
+						  type_name(type)));
 	return json_builder_array(&b);
 }
 

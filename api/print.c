@@ -18,10 +18,9 @@
 #include "base/ip.h"
 #include "base/vec.h"
 
-static cells_hook *const hooks[] = {
-	NULL,
+static cells_hook *const hooks[] = { NULL,
 #define X(name) name,
-	CATALOG_CELLS(X)
+				     CATALOG_CELLS(X)
 #undef X
 };
 
@@ -86,8 +85,9 @@ static bool holds(const struct json *list, const char *text)
 
 static struct str modes_text(struct arena *arena, const struct json *modes)
 {
-	static const char *const names[][2] = { { "ReadWriteOnce", "RWO" }, { "ReadOnlyMany", "ROX" }, { "ReadWriteMany", "RWX" },
-						{ "ReadWriteOncePod", "RWOP" } };
+	static const char *const names[][2] = {
+		{ "ReadWriteOnce", "RWO" }, { "ReadOnlyMany", "ROX" }, { "ReadWriteMany", "RWX" }, { "ReadWriteOncePod", "RWOP" }
+	};
 	AUTO_BUF struct buf out = { 0 };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -179,11 +179,13 @@ static const struct json *cell(struct arena *arena, struct str text, const struc
 	const struct json *value = at(arena, tree, r.path);
 
 	if (str_is(r.how, "age"))
-		return json_string(arena, age_text(arena, value, now, r.has_otherwise ? str_cstr(arena, r.otherwise) : "<unknown>"));
+		return json_string(arena,
+				   age_text(arena, value, now, r.has_otherwise ? str_cstr(arena, r.otherwise) : "<unknown>"));
 	if (str_is(r.how, "count"))
 		return json_number(arena, (int64_t)(json_len(value) + json_len(at(arena, tree, r.more))));
 	if (str_is(r.how, "share"))
-		return json_printf(arena, "%lld/%lld", (long long)json_int(value, 0), (long long)json_int(at(arena, tree, r.more), 0));
+		return json_printf(arena, "%lld/%lld", (long long)json_int(value, 0),
+				   (long long)json_int(at(arena, tree, r.more), 0));
 	if (str_is(r.how, "labels"))
 		return json_string(arena, labels_text(arena, value));
 	if (str_is(r.how, "selector"))
@@ -391,7 +393,8 @@ void pod_cells(struct json_builder *row, const struct json *tree, int64_t now)
 	add_text(row, s.reason);
 	if (s.restarts != 0 && s.last.len != 0 && time_parse(s.last, &then)) {
 		char text[TIME_TEXT];
-		json_builder_item(row, json_printf(arena, "%lld (%.*s ago)", (long long)s.restarts, STR_ARG(time_human(text, now - then))));
+		json_builder_item(row, json_printf(arena, "%lld (%.*s ago)", (long long)s.restarts,
+						   STR_ARG(time_human(text, now - then))));
 	} else {
 		json_builder_item(row, json_printf(arena, "%lld", (long long)s.restarts));
 	}
@@ -474,8 +477,9 @@ void endpoints_cells(struct json_builder *row, const struct json *tree, int64_t 
 			JSON_EACH (addresses, it) {
 				struct str ip = json_get_str(it.value, "ip");
 				bool v6 = str_find(ip, ':') >= 0;
-				cut_list_add(&list, str_format(row->arena, "%s%.*s%s:%lld", v6 ? "[" : "", STR_ARG(ip), v6 ? "]" : "",
-							       (long long)json_int(json_get(port.value, "port"), 0)));
+				cut_list_add(&list,
+					     str_format(row->arena, "%s%.*s%s:%lld", v6 ? "[" : "", STR_ARG(ip), v6 ? "]" : "",
+							(long long)json_int(json_get(port.value, "port"), 0)));
 			}
 		}
 	}
@@ -538,7 +542,9 @@ void node_cells(struct json_builder *row, const struct json *tree, int64_t now)
 
 	(void)now;
 	json_builder_item(row, json_printf(row->arena, "%s%s",
-					   ready == NULL ? "Unknown" : condition_true(tree, "Ready") ? "Ready" : "NotReady",
+					   ready == NULL                   ? "Unknown"
+					   : condition_true(tree, "Ready") ? "Ready"
+									   : "NotReady",
 					   cordoned ? ",SchedulingDisabled" : ""));
 	add_text(row, node_roles(row->arena, tree));
 	add_text(row, node_address(tree, "InternalIP"));
@@ -640,8 +646,9 @@ void volume_cells(struct json_builder *row, const struct json *tree, int64_t now
 
 	(void)now;
 	add_text(row, phase_or_terminating(tree));
-	add_text(row, claim == NULL ? STR("") : str_format(row->arena, "%.*s/%.*s", STR_ARG(json_get_str(claim, "namespace")),
-							   STR_ARG(json_get_str(claim, "name"))));
+	add_text(row, claim == NULL ? STR("")
+				    : str_format(row->arena, "%.*s/%.*s", STR_ARG(json_get_str(claim, "namespace")),
+						 STR_ARG(json_get_str(claim, "name"))));
 	add_text(row, storage_class(tree));
 }
 
@@ -667,8 +674,9 @@ void api_service_cells(struct json_builder *row, const struct json *tree, int64_
 	const struct json *service = json_path(tree, "spec.service"), *available = condition(tree, "Available");
 
 	(void)now;
-	add_text(row, service == NULL ? STR("Local") : str_format(row->arena, "%.*s/%.*s", STR_ARG(json_get_str(service, "namespace")),
-								  STR_ARG(json_get_str(service, "name"))));
+	add_text(row, service == NULL ? STR("Local")
+				      : str_format(row->arena, "%.*s/%.*s", STR_ARG(json_get_str(service, "namespace")),
+						   STR_ARG(json_get_str(service, "name"))));
 	if (available == NULL)
 		add_text(row, STR("Unknown"));
 	else if (condition_true(tree, "Available"))
@@ -688,8 +696,8 @@ void revision_cells(struct json_builder *row, const struct json *tree, int64_t n
 		if (str_find(group, '/') >= 0)
 			str_cut(&group, '/', &head);
 		struct str kind = str_lower(row->arena, json_get_str(it.value, "kind"));
-		json_builder_item(row, json_printf(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(kind), head.len != 0 ? "." : "", STR_ARG(head),
-						   STR_ARG(json_get_str(it.value, "name"))));
+		json_builder_item(row, json_printf(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(kind), head.len != 0 ? "." : "",
+						   STR_ARG(head), STR_ARG(json_get_str(it.value, "name"))));
 		return;
 	}
 	add_text(row, STR("<none>"));
@@ -709,16 +717,19 @@ static struct str duration_text(struct arena *arena, const struct json *from, co
 
 void job_cells(struct json_builder *row, const struct json *tree, int64_t now)
 {
-	static const char *const states[][2] = { { "Complete", "Complete" }, { "Failed", "Failed" }, { NULL, "Terminating" },
-						 { "Suspended", "Suspended" }, { "FailureTarget", "FailureTarget" },
+	static const char *const states[][2] = { { "Complete", "Complete" },
+						 { "Failed", "Failed" },
+						 { NULL, "Terminating" },
+						 { "Suspended", "Suspended" },
+						 { "FailureTarget", "FailureTarget" },
 						 { "SuccessCriteriaMet", "SuccessCriteriaMet" } };
 	long long succeeded = json_int(json_path(tree, "status.succeeded"), 0);
 	const struct json *completions = json_path(tree, "spec.completions");
 	long long parallelism = json_int(json_path(tree, "spec.parallelism"), 0);
 	size_t i = 0, n = sizeof(states) / sizeof(states[0]);
 
-	while (i < n && !(states[i][0] == NULL ? json_path(tree, "metadata.deletionTimestamp") != NULL
-					       : condition_true(tree, states[i][0])))
+	while (i < n &&
+	       !(states[i][0] == NULL ? json_path(tree, "metadata.deletionTimestamp") != NULL : condition_true(tree, states[i][0])))
 		i++;
 	add_text(row, i < n ? str_from(states[i][1]) : STR("Running"));
 	if (completions != NULL)
@@ -727,7 +738,8 @@ void job_cells(struct json_builder *row, const struct json *tree, int64_t now)
 		json_builder_item(row, json_printf(row->arena, "%lld/1 of %lld", succeeded, parallelism));
 	else
 		json_builder_item(row, json_printf(row->arena, "%lld/1", succeeded));
-	add_text(row, duration_text(row->arena, json_path(tree, "status.startTime"), json_path(tree, "status.completionTime"), now));
+	add_text(row,
+		 duration_text(row->arena, json_path(tree, "status.startTime"), json_path(tree, "status.completionTime"), now));
 }
 
 /* One metric: what it is now, and what it should be. which: the member of spec and status that the type names. */
@@ -759,8 +771,11 @@ static struct str metrics_text(struct arena *arena, const struct json *tree)
 	static const struct {
 		const char *type, *member;
 		bool named;
-	} kinds[] = { { "External", "external", false }, { "Pods", "pods", false }, { "Object", "object", false },
-		      { "Resource", "resource", true }, { "ContainerResource", "containerResource", true } };
+	} kinds[] = { { "External", "external", false },
+		      { "Pods", "pods", false },
+		      { "Object", "object", false },
+		      { "Resource", "resource", true },
+		      { "ContainerResource", "containerResource", true } };
 	const struct json *metrics = json_path(tree, "spec.metrics");
 	AUTO_BUF struct buf out = { 0 };
 	size_t n = json_len(metrics);
@@ -771,8 +786,8 @@ static struct str metrics_text(struct arena *arena, const struct json *tree)
 			break;
 		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 			if (str_is(json_get_str(it.value, "type"), kinds[i].type))
-				text = metric_text(arena, it.value, json_at(json_path(tree, "status.currentMetrics"), it.index), kinds[i].member,
-						   kinds[i].named);
+				text = metric_text(arena, it.value, json_at(json_path(tree, "status.currentMetrics"), it.index),
+						   kinds[i].member, kinds[i].named);
 		buf_printf(&out, "%s%.*s", it.index == 0 ? "" : ", ", STR_ARG(text));
 	}
 	if (n > 2)
@@ -804,7 +819,9 @@ void signing_request_cells(struct json_builder *row, const struct json *tree, in
 	(void)now;
 	add_text(row, seconds == NULL ? STR("<none>") : str_dup(row->arena, time_human(text, json_int(seconds, 0) * NS_PER_S)));
 	json_builder_item(row, json_printf(row->arena, "%s%s%s",
-					   condition(tree, "Denied") != NULL ? "Denied" : condition(tree, "Approved") != NULL ? "Approved" : "Pending",
+					   condition(tree, "Denied") != NULL     ? "Denied"
+					   : condition(tree, "Approved") != NULL ? "Approved"
+										 : "Pending",
 					   condition(tree, "Failed") != NULL ? ",Failed" : "",
 					   json_path_str(tree, "status.certificate").len != 0 ? ",Issued" : ""));
 }
@@ -827,9 +844,10 @@ void ingress_class_cells(struct json_builder *row, const struct json *tree, int6
 
 	(void)now;
 	add_name(row, tree, annotated_default(tree, "ingressclass.kubernetes.io/is-default-class"));
-	add_text(row, p == NULL ? STR("<none>") : str_format(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(json_get_str(p, "kind")),
-							     json_get(p, "apiGroup") != NULL ? "." : "", STR_ARG(group),
-							     STR_ARG(json_get_str(p, "name"))));
+	add_text(row, p == NULL ? STR("<none>")
+				: str_format(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(json_get_str(p, "kind")),
+					     json_get(p, "apiGroup") != NULL ? "." : "", STR_ARG(group),
+					     STR_ARG(json_get_str(p, "name"))));
 }
 
 void ingress_cells(struct json_builder *row, const struct json *tree, int64_t now)
@@ -863,8 +881,8 @@ void ip_address_cells(struct json_builder *row, const struct json *tree, int64_t
 	if (parent == NULL)
 		add_text(row, STR("<none>"));
 	else
-		json_builder_item(row, json_printf(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(str_lower(row->arena, name)), ns.len != 0 ? "/" : "",
-						   STR_ARG(ns), STR_ARG(json_get_str(parent, "name"))));
+		json_builder_item(row, json_printf(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(str_lower(row->arena, name)),
+						   ns.len != 0 ? "/" : "", STR_ARG(ns), STR_ARG(json_get_str(parent, "name"))));
 	/* Upstream sends the age although no column is announced for it. */
 	add_text(row, age_text(row->arena, json_path(tree, "metadata.creationTimestamp"), now, "<unknown>"));
 }
@@ -902,8 +920,9 @@ void csi_driver_cells(struct json_builder *row, const struct json *tree, int64_t
 void storage_class_cells(struct json_builder *row, const struct json *tree, int64_t now)
 {
 	(void)now;
-	add_name(row, tree, annotated_default(tree, "storageclass.kubernetes.io/is-default-class") ||
-				    annotated_default(tree, "storageclass.beta.kubernetes.io/is-default-class"));
+	add_name(row, tree,
+		 annotated_default(tree, "storageclass.kubernetes.io/is-default-class") ||
+			 annotated_default(tree, "storageclass.beta.kubernetes.io/is-default-class"));
 }
 
 void admission_policy_cells(struct json_builder *row, const struct json *tree, int64_t now)
@@ -911,8 +930,9 @@ void admission_policy_cells(struct json_builder *row, const struct json *tree, i
 	const struct json *kind = json_path(tree, "spec.paramKind");
 
 	(void)now;
-	add_text(row, kind == NULL ? STR("<unset>") : str_format(row->arena, "%.*s/%.*s", STR_ARG(json_get_str(kind, "apiVersion")),
-								 STR_ARG(json_get_str(kind, "kind"))));
+	add_text(row, kind == NULL ? STR("<unset>")
+				   : str_format(row->arena, "%.*s/%.*s", STR_ARG(json_get_str(kind, "apiVersion")),
+						STR_ARG(json_get_str(kind, "kind"))));
 }
 
 void admission_binding_cells(struct json_builder *row, const struct json *tree, int64_t now)
@@ -937,7 +957,10 @@ void resource_claim_cells(struct json_builder *row, const struct json *tree, int
 
 	(void)now;
 	json_builder_item(row, json_printf(row->arena, "%s%s%s%s", deleted ? "deleted" : "", deleted && allocated ? "," : "",
-					   allocated ? "allocated" : deleted ? "" : "pending", reserved ? ",reserved" : ""));
+					   allocated ? "allocated"
+					   : deleted ? ""
+						     : "pending",
+					   reserved ? ",reserved" : ""));
 }
 
 void flow_schema_cells(struct json_builder *row, const struct json *tree, int64_t now)

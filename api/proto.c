@@ -304,8 +304,7 @@ static const struct json *read_time(struct arena *arena, int64_t seconds, int64_
 }
 
 /* The leaves that are messages: at most three numbered members each. */
-static struct error *read_leaf_message(struct arena *arena, const struct type *type, struct str message,
-				       const struct json **out)
+static struct error *read_leaf_message(struct arena *arena, const struct type *type, struct str message, const struct json **out)
 {
 	struct proto_reader r = { .rest = message };
 	struct json_builder list = { .arena = arena };
@@ -327,7 +326,8 @@ static struct error *read_leaf_message(struct arena *arena, const struct type *t
 		const struct json *item = NULL;
 		if (type->form == FORM_SCHEMA_OR_STRINGS && r.number == 2)
 			item = json_string_copy(arena, r.bytes);
-		else if (type->form == FORM_SCHEMA_OR_BOOL || type->form == FORM_SCHEMA_OR_ARRAY || type->form == FORM_SCHEMA_OR_STRINGS)
+		else if (type->form == FORM_SCHEMA_OR_BOOL || type->form == FORM_SCHEMA_OR_ARRAY ||
+			 type->form == FORM_SCHEMA_OR_STRINGS)
 			err = read_struct(arena, props, r.bytes, &item);
 		if (err != NULL)
 			return err;
@@ -443,8 +443,7 @@ struct slot {
 	bool set;
 };
 
-static struct error *read_wrapped_list(struct arena *arena, const struct field *field, struct str message,
-				       const struct json **out)
+static struct error *read_wrapped_list(struct arena *arena, const struct field *field, struct str message, const struct json **out)
 {
 	struct proto_reader r = { .rest = message };
 	struct json_builder items = { .arena = arena };
@@ -482,8 +481,7 @@ static struct error *read_entry(struct arena *arena, const struct field *field, 
 	return err;
 }
 
-static struct error *read_field(struct arena *arena, const struct field *field, struct slot *slot,
-				const struct proto_reader *r)
+static struct error *read_field(struct arena *arena, const struct field *field, struct slot *slot, const struct proto_reader *r)
 {
 	const struct json *item = NULL;
 	struct error *err;
@@ -543,8 +541,7 @@ static const struct json *slot_value(const struct field *field, struct slot *slo
 	return json_builder_object(&slot->many);
 }
 
-static struct error *read_struct(struct arena *arena, const struct type *type, struct str message,
-				 const struct json **out)
+static struct error *read_struct(struct arena *arena, const struct type *type, struct str message, const struct json **out)
 {
 	static const uint32_t top[FIELD_INLINE];
 	struct slot *slots = ARENA_ARRAY(arena, struct slot, type_len(type));

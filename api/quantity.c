@@ -4,11 +4,10 @@
 
 #include "api/quantity.h"
 
-#define NANO 1000000000
+#define NANO    1000000000
 #define LARGEST (((__int128)INT64_MAX) * NANO)
 
-static const char format_wrong[] =
-	"quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+static const char format_wrong[] = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 static const char numeric_wrong[] = "unable to parse numeric part of quantity";
 static const char suffix_wrong[] = "unable to parse quantity's suffix";
 
@@ -152,8 +151,7 @@ struct quantity quantity_of(const struct json *value)
 {
 	struct quantity q = { 0 };
 
-	if (value == NULL || (value->type != JSON_STRING && value->type != JSON_NUMBER) ||
-	    !quantity_parse(value->text, &q, NULL))
+	if (value == NULL || (value->type != JSON_STRING && value->type != JSON_NUMBER) || !quantity_parse(value->text, &q, NULL))
 		return (struct quantity){ 0 };
 	return q;
 }

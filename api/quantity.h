@@ -31,7 +31,7 @@ struct str quantity_text(struct arena *arena, const struct quantity *q);
 const struct json *quantity_json(struct arena *arena, const struct quantity *q);
 
 int quantity_cmp(const struct quantity *a, const struct quantity *b);
-int quantity_sign(const struct quantity *q); /* -1, 0, 1 */
+int quantity_sign(const struct quantity *q);                         /* -1, 0, 1 */
 void quantity_add(struct quantity *to, const struct quantity *more); /* keeps the format; a zero takes the other's */
 void quantity_sub(struct quantity *from, const struct quantity *less);
 int64_t quantity_value(const struct quantity *q); /* rounded away from zero */

@@ -98,8 +98,7 @@ const struct kind *kind_find(struct str group, struct str version, struct str re
 {
 	for (size_t i = 0; i < kinds_len(); i++) {
 		const struct kind *kind = kinds_at(i);
-		if (str_eq(kind_resource(kind), resource) && str_eq(kind_group(kind), group) &&
-		    str_eq(kind_version(kind), version))
+		if (str_eq(kind_resource(kind), resource) && str_eq(kind_group(kind), group) && str_eq(kind_version(kind), version))
 			return kind;
 	}
 	return NULL;

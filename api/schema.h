@@ -41,15 +41,15 @@ enum type_form {
 	FORM_INT32,
 	FORM_INT64,
 	FORM_DOUBLE,
-	FORM_BYTES,         /* base64 in JSON */
-	FORM_TIME,          /* seconds, UTC */
-	FORM_MICRO_TIME,    /* microseconds, UTC */
+	FORM_BYTES,      /* base64 in JSON */
+	FORM_TIME,       /* seconds, UTC */
+	FORM_MICRO_TIME, /* microseconds, UTC */
 	FORM_QUANTITY,
 	FORM_INT_OR_STRING,
-	FORM_RAW,           /* RawExtension: any object, kept as it is */
-	FORM_FIELDS,        /* FieldsV1: the same, a message of its own */
-	FORM_JSON,          /* any value */
-	FORM_SCHEMA_OR_BOOL,    /* CustomResourceDefinition's three unions */
+	FORM_RAW,            /* RawExtension: any object, kept as it is */
+	FORM_FIELDS,         /* FieldsV1: the same, a message of its own */
+	FORM_JSON,           /* any value */
+	FORM_SCHEMA_OR_BOOL, /* CustomResourceDefinition's three unions */
 	FORM_SCHEMA_OR_ARRAY,
 	FORM_SCHEMA_OR_STRINGS,
 	FORM_COUNT
@@ -69,13 +69,13 @@ struct type {
 	struct catalog_text group;   /* "" for core and meta */
 	struct catalog_text version; /* "v1" */
 	struct catalog_text doc;
-	struct catalog_text unions;  /* "type:localhostProfile", for OpenAPI */
+	struct catalog_text unions; /* "type:localhostProfile", for OpenAPI */
 	struct catalog_ref fields;
-	uint32_t form;               /* enum type_form */
+	uint32_t form; /* enum type_form */
 	uint32_t flags;
-	uint32_t defaults;           /* row of the hook tables, 0: none; see api/hooks.h */
+	uint32_t defaults; /* row of the hook tables, 0: none; see api/hooks.h */
 	uint32_t validate;
-	uint32_t id;                 /* dense within its catalogue */
+	uint32_t id; /* dense within its catalogue */
 };
 
 /* ---- fields ---- */
@@ -84,11 +84,11 @@ enum field_shape { SHAPE_ONE, SHAPE_LIST, SHAPE_MAP, SHAPE_MAP_OF_LISTS };
 enum list_type { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
 
 enum {
-	FIELD_POINTER = 1,      /* absent and zero differ */
-	FIELD_OMIT_EMPTY = 2,   /* not written when empty (a struct by value is never empty) */
-	FIELD_OMIT_ZERO = 4,    /* a struct by value is not written when zero either */
-	FIELD_REQUIRED = 8,     /* by OpenAPI */
-	FIELD_MAP_ATOMIC = 16,  /* map type of a map or struct field */
+	FIELD_POINTER = 1,     /* absent and zero differ */
+	FIELD_OMIT_EMPTY = 2,  /* not written when empty (a struct by value is never empty) */
+	FIELD_OMIT_ZERO = 4,   /* a struct by value is not written when zero either */
+	FIELD_REQUIRED = 8,    /* by OpenAPI */
+	FIELD_MAP_ATOMIC = 16, /* map type of a map or struct field */
 	FIELD_MAP_GRANULAR = 32,
 	FIELD_PATCH_MERGE = 64,
 	FIELD_PATCH_RETAIN_KEYS = 128,
@@ -102,16 +102,16 @@ enum {
 
 struct field {
 	struct catalog_text name;
-	struct catalog_text wire;       /* "2" or "VolumeSource@2.1": numbers on the way, with what is inlined */
-	struct catalog_text patch_key;  /* merge key of strategic patches */
-	struct catalog_text declared;   /* default that OpenAPI publishes, as JSON */
-	struct catalog_text sets;       /* default that only the server knows, as JSON */
+	struct catalog_text wire;      /* "2" or "VolumeSource@2.1": numbers on the way, with what is inlined */
+	struct catalog_text patch_key; /* merge key of strategic patches */
+	struct catalog_text declared;  /* default that OpenAPI publishes, as JSON */
+	struct catalog_text sets;      /* default that only the server knows, as JSON */
 	struct catalog_text doc;
-	struct catalog_ref list_keys;   /* struct catalog_text */
-	struct catalog_ref one_of;      /* struct catalog_text, sorted */
-	struct catalog_ref type;        /* struct type: of the value, the items, or the map's values */
-	uint32_t shape;                 /* enum field_shape */
-	uint32_t list_type;             /* enum list_type */
+	struct catalog_ref list_keys; /* struct catalog_text */
+	struct catalog_ref one_of;    /* struct catalog_text, sorted */
+	struct catalog_ref type;      /* struct type: of the value, the items, or the map's values */
+	uint32_t shape;               /* enum field_shape */
+	uint32_t list_type;           /* enum list_type */
 	uint32_t flags;
 	uint32_t number;                /* on the wire; 0: never there */
 	uint32_t inlined[FIELD_INLINE]; /* message fields around it, outermost first; 0: none */
@@ -120,22 +120,12 @@ struct field {
 /* ---- kinds ---- */
 
 #define VERB(name) (1u << VERB_##name)
-enum verb {
-	VERB_CREATE,
-	VERB_DELETE,
-	VERB_DELETECOLLECTION,
-	VERB_GET,
-	VERB_LIST,
-	VERB_PATCH,
-	VERB_UPDATE,
-	VERB_WATCH,
-	VERB_COUNT
-};
+enum verb { VERB_CREATE, VERB_DELETE, VERB_DELETECOLLECTION, VERB_GET, VERB_LIST, VERB_PATCH, VERB_UPDATE, VERB_WATCH, VERB_COUNT };
 const char *verb_name(enum verb verb);
 
 struct subresource {
-	struct catalog_text name;    /* "scale" */
-	struct catalog_text group;   /* of the kind it speaks; both empty: the group and version of its resource */
+	struct catalog_text name;  /* "scale" */
+	struct catalog_text group; /* of the kind it speaks; both empty: the group and version of its resource */
 	struct catalog_text version;
 	struct catalog_text kind;
 	uint32_t verbs;
@@ -175,8 +165,8 @@ struct kind {
 	struct catalog_ref list_type;    /* struct type, none when it cannot be listed */
 	uint32_t verbs;                  /* VERB() bits */
 	uint32_t flags;
-	uint32_t cells;                  /* row of the hook table */
-	uint32_t id;                     /* dense: for arrays of KINDS */
+	uint32_t cells; /* row of the hook table */
+	uint32_t id;    /* dense: for arrays of KINDS */
 };
 
 struct catalog {
@@ -198,10 +188,10 @@ static inline const void *catalog_first(const struct catalog_ref *ref)
 	return ref->n == 0 ? NULL : (const char *)ref + ref->to;
 }
 
-#define CATALOG_NAME(record, member)                                              \
-	static inline struct str record##_##member(const struct record *record)  \
-	{                                                                         \
-		return catalog_str(&record->member);                              \
+#define CATALOG_NAME(record, member)                                                                                               \
+	static inline struct str record##_##member(const struct record *record)                                                    \
+	{                                                                                                                          \
+		return catalog_str(&record->member);                                                                               \
 	}
 
 CATALOG_NAME(type, name)

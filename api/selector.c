@@ -35,8 +35,8 @@ static const struct {
 	const char *text;
 	enum token token;
 } keywords[] = {
-	{ ")", TOKEN_CLOSE },  { ",", TOKEN_COMMA },      { "!", TOKEN_NOT },      { "==", TOKEN_DOUBLE_EQUALS },
-	{ "=", TOKEN_EQUALS }, { ">", TOKEN_GREATER },    { "in", TOKEN_IN },      { "<", TOKEN_LESS },
+	{ ")", TOKEN_CLOSE },       { ",", TOKEN_COMMA },      { "!", TOKEN_NOT },  { "==", TOKEN_DOUBLE_EQUALS },
+	{ "=", TOKEN_EQUALS },      { ">", TOKEN_GREATER },    { "in", TOKEN_IN },  { "<", TOKEN_LESS },
 	{ "!=", TOKEN_NOT_EQUALS }, { "notin", TOKEN_NOT_IN }, { "(", TOKEN_OPEN },
 };
 
@@ -167,14 +167,16 @@ static struct error *check_requirement(const struct requirement *r)
 	if (c.n != 0)
 		return bad_label(c, "key", r->key);
 	if ((r->op == SELECT_IN || r->op == SELECT_NOT_IN) && r->len == 0)
-		return error_new(ERR_BAD_REQUEST, "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
+		return error_new(ERR_BAD_REQUEST,
+				 "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
 	if ((r->op == SELECT_EXISTS || r->op == SELECT_ABSENT) && r->len != 0)
 		return error_new(ERR_BAD_REQUEST, "values: Invalid value: values set must be empty for exists and does not exist");
 	for (size_t i = 0; i < r->len; i++) {
 		char path[32];
 		snprintf(path, sizeof(path), "values[%zu]", i);
 		if ((r->op == SELECT_GREATER || r->op == SELECT_LESS) && !str_to_i64(r->values[i], &number))
-			return error_new(ERR_BAD_REQUEST, "%s: Invalid value: \"%.*s\": for 'Gt', 'Lt' operators, the value must be an integer",
+			return error_new(ERR_BAD_REQUEST,
+					 "%s: Invalid value: \"%.*s\": for 'Gt', 'Lt' operators, the value must be an integer",
 					 path, STR_ARG(r->values[i]));
 		c = name_label_value(r->values[i]);
 		if (c.n != 0)
@@ -242,10 +244,14 @@ static struct error *parse_exact(struct parser *p, struct values *values)
 
 static struct error *parse_operator(struct parser *p, enum selector_op *op)
 {
-	static const int ops[] = { [TOKEN_IN] = SELECT_IN + 1,           [TOKEN_NOT_IN] = SELECT_NOT_IN + 1,
-				   [TOKEN_EQUALS] = SELECT_EQUALS + 1,   [TOKEN_DOUBLE_EQUALS] = SELECT_DOUBLE_EQUALS + 1,
-				   [TOKEN_GREATER] = SELECT_GREATER + 1, [TOKEN_LESS] = SELECT_LESS + 1,
-				   [TOKEN_NOT_EQUALS] = SELECT_NOT_EQUALS + 1, [TOKEN_OPEN] = 0 };
+	static const int ops[] = { [TOKEN_IN] = SELECT_IN + 1,
+				   [TOKEN_NOT_IN] = SELECT_NOT_IN + 1,
+				   [TOKEN_EQUALS] = SELECT_EQUALS + 1,
+				   [TOKEN_DOUBLE_EQUALS] = SELECT_DOUBLE_EQUALS + 1,
+				   [TOKEN_GREATER] = SELECT_GREATER + 1,
+				   [TOKEN_LESS] = SELECT_LESS + 1,
+				   [TOKEN_NOT_EQUALS] = SELECT_NOT_EQUALS + 1,
+				   [TOKEN_OPEN] = 0 };
 	struct item item = take(p, true);
 
 	if (ops[item.token] == 0)
@@ -324,7 +330,8 @@ static struct error *parse_all(struct parser *p, struct requirements *list)
 		if (item.token == TOKEN_END)
 			return NULL;
 		if (item.token != TOKEN_WORD && item.token != TOKEN_NOT)
-			return error_new(ERR_BAD_REQUEST, "found '%.*s', expected: !, identifier, or 'end of string'", STR_ARG(item.text));
+			return error_new(ERR_BAD_REQUEST, "found '%.*s', expected: !, identifier, or 'end of string'",
+					 STR_ARG(item.text));
 		err = parse_requirement(p, &r);
 		if (err != NULL)
 			return error_context(err, "unable to parse requirement");
@@ -375,7 +382,9 @@ static struct error *from_expression(struct arena *arena, const struct json *exp
 	static const struct {
 		const char *name;
 		enum selector_op op;
-	} ops[] = { { "In", SELECT_IN }, { "NotIn", SELECT_NOT_IN }, { "Exists", SELECT_EXISTS }, { "DoesNotExist", SELECT_ABSENT } };
+	} ops[] = {
+		{ "In", SELECT_IN }, { "NotIn", SELECT_NOT_IN }, { "Exists", SELECT_EXISTS }, { "DoesNotExist", SELECT_ABSENT }
+	};
 	struct str op = json_get_str(expression, "operator");
 	const struct json *values = json_get(expression, "values");
 	struct str *copy = ARENA_ARRAY(arena, struct str, json_len(values));
@@ -481,9 +490,9 @@ static void write_values(struct buf *out, const struct requirement *r)
 
 struct str selector_text(struct arena *arena, const struct selector *selector)
 {
-	static const char *const signs[] = { [SELECT_EQUALS] = "=",  [SELECT_DOUBLE_EQUALS] = "==", [SELECT_NOT_EQUALS] = "!=",
-					     [SELECT_IN] = " in ",   [SELECT_NOT_IN] = " notin ",   [SELECT_EXISTS] = "",
-					     [SELECT_ABSENT] = "",   [SELECT_GREATER] = ">",        [SELECT_LESS] = "<" };
+	static const char *const signs[] = { [SELECT_EQUALS] = "=", [SELECT_DOUBLE_EQUALS] = "==", [SELECT_NOT_EQUALS] = "!=",
+					     [SELECT_IN] = " in ",  [SELECT_NOT_IN] = " notin ",   [SELECT_EXISTS] = "",
+					     [SELECT_ABSENT] = "",  [SELECT_GREATER] = ">",        [SELECT_LESS] = "<" };
 	AUTO_BUF struct buf out = { 0 };
 
 	for (size_t i = 0; i < selector->len; i++) {
@@ -534,7 +543,8 @@ static struct str next_term(struct str *rest)
 
 static bool offered(const struct kind *kind, struct str field)
 {
-	if (str_is(field, "metadata.name") || (str_is(field, "metadata.namespace") && (kind_namespaced(kind) || kind->fields.n == 0)))
+	if (str_is(field, "metadata.name") ||
+	    (str_is(field, "metadata.namespace") && (kind_namespaced(kind) || kind->fields.n == 0)))
 		return true;
 	for (size_t i = 0; i < kind->fields.n; i++)
 		if (str_eq(catalog_text_at(&kind->fields, i), field))
@@ -545,7 +555,8 @@ static bool offered(const struct kind *kind, struct str field)
 static struct error *not_offered(const struct kind *kind, struct str field)
 {
 	if (kind->fields.n == 0)
-		return error_new(ERR_BAD_REQUEST, "\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+		return error_new(ERR_BAD_REQUEST,
+				 "\"%.*s\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
 				 STR_ARG(field));
 	if (str_is(kind_name(kind), "Job"))
 		return error_new(ERR_BAD_REQUEST, "field label \"%.*s\" not supported for Job", STR_ARG(field));
@@ -569,8 +580,7 @@ static struct error *parse_term(struct arena *arena, struct str text, struct str
 	return error_new(ERR_BAD_REQUEST, "invalid selector: '%.*s'; can't understand '%.*s'", STR_ARG(text), STR_ARG(term));
 }
 
-struct error *field_selector_parse(struct arena *arena, struct str text, const struct kind *kind,
-				   struct field_selector *out)
+struct error *field_selector_parse(struct arena *arena, struct str text, const struct kind *kind, struct field_selector *out)
 {
 	VEC(struct field_term) terms = { 0 };
 	struct str rest = text;

@@ -28,8 +28,8 @@ struct list {
 	size_t cap;
 };
 
-static struct error *merge_object(struct arena *arena, struct shape shape, const struct json *original,
-				  const struct json *patch, const struct json **out) MUST_CHECK;
+static struct error *merge_object(struct arena *arena, struct shape shape, const struct json *original, const struct json *patch,
+				  const struct json **out) MUST_CHECK;
 
 static struct shape shape_of(const struct field *field)
 {
@@ -233,8 +233,7 @@ static const struct json *unite(struct arena *arena, const struct json *original
 	return json_builder_array(&b);
 }
 
-static const struct json *remove_items(struct arena *arena, const struct json *original, const struct json *remove,
-				       struct str key)
+static const struct json *remove_items(struct arena *arena, const struct json *original, const struct json *remove, struct str key)
 {
 	struct json_builder b = { .arena = arena };
 
@@ -245,8 +244,7 @@ static const struct json *remove_items(struct arena *arena, const struct json *o
 }
 
 /* Deletions and replacement first: *original and *patch are what is left to merge. */
-static struct error *special_items(struct arena *arena, const struct json **original, const struct json **patch,
-				   struct str key)
+static struct error *special_items(struct arena *arena, const struct json **original, const struct json **patch, struct str key)
 {
 	struct json_builder rest = { .arena = arena };
 	bool replace = false;
@@ -275,8 +273,8 @@ static struct error *special_items(struct arena *arena, const struct json **orig
 	return NULL;
 }
 
-static struct error *merge_items(struct arena *arena, struct shape shape, const struct json *original,
-				 const struct json *patch, struct str key, const struct json **out)
+static struct error *merge_items(struct arena *arena, struct shape shape, const struct json *original, const struct json *patch,
+				 struct str key, const struct json **out)
 {
 	const struct json *merged = original;
 
@@ -307,7 +305,8 @@ static struct error *check_items(const struct json *original, const struct json 
 			if (it.value->type == JSON_ARRAY)
 				return error_new(ERR_INVALID, "lists of lists are not supported");
 			if (type != JSON_NULL && (type == JSON_OBJECT) != (it.value->type == JSON_OBJECT))
-				return error_new(ERR_INTERNAL, "list element types are not identical: [%s %s]", "map[string]interface {}", "string");
+				return error_new(ERR_INTERNAL, "list element types are not identical: [%s %s]",
+						 "map[string]interface {}", "string");
 			type = it.value->type;
 		}
 	}
@@ -336,7 +335,8 @@ static struct error *merge_list(struct arena *arena, const struct field *field, 
 		return NULL;
 	}
 	if (key.len == 0)
-		return error_new(ERR_INTERNAL, "cannot merge lists without merge key for %.*s", STR_ARG(type_name(field_type(field))));
+		return error_new(ERR_INTERNAL, "cannot merge lists without merge key for %.*s",
+				 STR_ARG(type_name(field_type(field))));
 	err = special_items(arena, &original, &patch, key);
 	if (err == NULL)
 		err = merge_items(arena, shape_of(field), original, patch, key, &merged);
@@ -376,8 +376,9 @@ static struct error *check_order(struct arena *arena, const struct json *patch, 
 
 	JSON_EACH (order, it)
 		if (key.len != 0 && json_find(it.value, key) == NULL)
-			return it.value->type == JSON_OBJECT ? no_merge_key(arena, it.value, key)
-							     : error_new(ERR_BAD_REQUEST, "invalid patch format of setElementOrder list");
+			return it.value->type == JSON_OBJECT
+				       ? no_merge_key(arena, it.value, key)
+				       : error_new(ERR_BAD_REQUEST, "invalid patch format of setElementOrder list");
 	if (key.len == 0)
 		JSON_EACH (order, it)
 			if (it.value->type == JSON_OBJECT || it.value->type == JSON_ARRAY)
@@ -388,15 +389,15 @@ static struct error *check_order(struct arena *arena, const struct json *patch, 
 		while (at < json_len(order) && !same_item(json_at(order, at), it.value, key))
 			at++;
 		if (at == json_len(order))
-			return error_new(ERR_INTERNAL, "The order in patch list:\n%.*s\n doesn't match $setElementOrder list:\n%.*s\n",
+			return error_new(ERR_INTERNAL,
+					 "The order in patch list:\n%.*s\n doesn't match $setElementOrder list:\n%.*s\n",
 					 STR_ARG(api_go_text(arena, patch)), STR_ARG(api_go_text(arena, order)));
 	}
 	return NULL;
 }
 
 /* Merges the list of every $setElementOrder and takes it out of the patch. */
-static struct error *order_lists(struct arena *arena, struct shape shape, const struct json **original,
-				 const struct json **patch)
+static struct error *order_lists(struct arena *arena, struct shape shape, const struct json **original, const struct json **patch)
 {
 	JSON_EACH (*patch, it) {
 		if (!str_has_prefix(it.key, str_from(set_order)))
@@ -428,8 +429,7 @@ static struct error *order_lists(struct arena *arena, struct shape shape, const 
 	return NULL;
 }
 
-static struct error *delete_primitives(struct arena *arena, struct str key, const struct json *items,
-				       const struct json **original)
+static struct error *delete_primitives(struct arena *arena, struct str key, const struct json *items, const struct json **original)
 {
 	struct str name = str_skip(key, sizeof(delete_from) - 1);
 	const struct json *before = json_find(*original, name);
@@ -468,8 +468,8 @@ static struct error *merge_member(struct arena *arena, struct shape shape, struc
 	return err;
 }
 
-static struct error *merge_object(struct arena *arena, struct shape shape, const struct json *original,
-				  const struct json *patch, const struct json **out)
+static struct error *merge_object(struct arena *arena, struct shape shape, const struct json *original, const struct json *patch,
+				  const struct json **out)
 {
 	const struct json *directive = json_get(patch, "$patch");
 	struct error *err;
@@ -500,11 +500,13 @@ static struct error *merge_object(struct arena *arena, struct shape shape, const
 	return err;
 }
 
-struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree,
-				  const struct json *patch, const struct json **out)
+struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree, const struct json *patch,
+				  const struct json **out)
 {
 	if (!json_is(patch, JSON_OBJECT))
-		return error_new(ERR_BAD_REQUEST, "error decoding patch: json: cannot unmarshal %s into Go value of type "
-						  "map[string]interface {}", json_type_name(patch));
+		return error_new(ERR_BAD_REQUEST,
+				 "error decoding patch: json: cannot unmarshal %s into Go value of type "
+				 "map[string]interface {}",
+				 json_type_name(patch));
 	return merge_object(arena, (struct shape){ type, NULL }, tree, patch, out);
 }

@@ -9,10 +9,9 @@
 #include "api/check.h"
 #include "api/hooks.h"
 
-static validate_hook *const hooks[] = {
-	NULL,
+static validate_hook *const hooks[] = { NULL,
 #define X(name) name,
-	CATALOG_VALIDATE(X)
+					CATALOG_VALIDATE(X)
 #undef X
 };
 
@@ -59,7 +58,8 @@ static void walk_field(struct api_findings *f, const struct field *field, const 
 	} else if (field->shape != SHAPE_MAP_OF_LISTS) {
 		JSON_EACH (value, it)
 			walk_value(f, field, it.value,
-				   it.key.ptr != NULL ? AT(f, "%s[%.*s]", path, STR_ARG(it.key)) : AT(f, "%s[%zu]", path, it.index));
+				   it.key.ptr != NULL ? AT(f, "%s[%.*s]", path, STR_ARG(it.key))
+						      : AT(f, "%s[%zu]", path, it.index));
 	}
 }
 
@@ -112,8 +112,7 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 	api_find_invalid(f, kind, tree);
 }
 
-static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind,
-			     const struct json *tree)
+static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
 	return api_invalid(f, kind_text(arena, kind), json_path_str(tree, "metadata.name"));
 }
@@ -128,8 +127,7 @@ struct error *api_validate(struct arena *arena, const struct kind *kind, const s
 	return verdict(arena, &f, kind, tree);
 }
 
-struct error *api_validate_update(struct arena *arena, const struct kind *kind, const struct json *tree,
-				  const struct json *old)
+struct error *api_validate_update(struct arena *arena, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	struct api_findings f = { .arena = arena };
 

@@ -6,7 +6,7 @@
 
 struct container {
 	struct api_findings *f;
-	const struct json *spec;    /* the pod's */
+	const struct json *spec; /* the pod's */
 	const struct json *volumes;
 	const struct json *it;
 	const char *path;
@@ -58,7 +58,8 @@ static void check_host_ports(struct api_findings *f, const char *path, const str
 			struct str key = str_format(f->arena, "%.*s/%.*s/%.*s", STR_ARG(json_get_str(it.value, "protocol")),
 						    STR_ARG(json_get_str(it.value, "hostIP")), STR_ARG(host->text));
 			if (json_find(seen, key) != NULL)
-				finding_duplicate(f, AT(f, "%s[%zu].ports[%zu].hostPort", path, i, it.index), json_string(f->arena, key));
+				finding_duplicate(f, AT(f, "%s[%zu].ports[%zu].hostPort", path, i, it.index),
+						  json_string(f->arena, key));
 			seen = json_with_key(f->arena, seen, key, &json_true);
 		}
 	}
@@ -68,8 +69,10 @@ static void check_host_ports(struct api_findings *f, const char *path, const str
 
 void check_field_ref(struct api_findings *f, const char *path, const struct json *ref, bool volume)
 {
-	static const char *const env[] = { "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
-					   "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs" };
+	static const char *const env[] = {
+		"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+		"status.hostIP", "status.hostIPs",     "status.podIP", "status.podIPs"
+	};
 	static const char *const files[] = { "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace",
 					     "metadata.uid" };
 	struct str field = json_get_str(ref, "fieldPath"), subject = field;
@@ -97,8 +100,8 @@ void check_field_ref(struct api_findings *f, const char *path, const struct json
 
 static void check_resource_ref(struct api_findings *f, const char *path, const struct json *ref)
 {
-	static const char *const known[] = { "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
-					     "requests.ephemeral-storage", "requests.memory" };
+	static const char *const known[] = { "limits.cpu",   "limits.ephemeral-storage",   "limits.memory",
+					     "requests.cpu", "requests.ephemeral-storage", "requests.memory" };
 	struct str resource = json_get_str(ref, "resource");
 
 	if (str_has_prefix(resource, STR("requests.hugepages-")) || str_has_prefix(resource, STR("limits.hugepages-")))
@@ -133,8 +136,9 @@ static void check_value_from(struct api_findings *f, const char *path, const str
 	if (json_get(from, "secretKeyRef") != NULL)
 		check_key_ref(f, AT(f, "%s.secretKeyRef", path), json_get(from, "secretKeyRef"));
 	if (json_len(from) == 0)
-		finding_invalid_text(f, path, STR(""), "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, "
-						       "`secretKeyRef` or `fileKeyRef`");
+		finding_invalid_text(f, path, STR(""),
+				     "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, "
+				     "`secretKeyRef` or `fileKeyRef`");
 	else if (json_get_str(variable, "value").len != 0)
 		finding_invalid_text(f, path, STR(""), "may not be specified when `value` is not empty");
 	else if (json_len(from) > 1)
@@ -186,10 +190,23 @@ static bool native(struct str name)
 static void check_resource_name(struct api_findings *f, const char *path, struct str name)
 {
 	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
-	static const char *const elsewhere[] = { "storage", "pods", "services", "replicationcontrollers", "resourcequotas", "secrets",
-						 "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
-						 "requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "requests.storage",
-						 "requests.ephemeral-storage", "limits.ephemeral-storage" };
+	static const char *const elsewhere[] = { "storage",
+						 "pods",
+						 "services",
+						 "replicationcontrollers",
+						 "resourcequotas",
+						 "secrets",
+						 "configmaps",
+						 "persistentvolumeclaims",
+						 "services.nodeports",
+						 "services.loadbalancers",
+						 "requests.cpu",
+						 "requests.memory",
+						 "limits.cpu",
+						 "limits.memory",
+						 "requests.storage",
+						 "requests.ephemeral-storage",
+						 "limits.ephemeral-storage" };
 	struct complaints c = name_label_key(name);
 	bool container = huge_page(name), any = huge_page(name);
 
@@ -316,7 +333,10 @@ static void check_handler(struct api_findings *f, const char *path, const struct
 	static const struct {
 		const char *name;
 		void (*check)(struct api_findings *f, const char *path, const struct json *action);
-	} actions[] = { { "exec", check_exec }, { "httpGet", check_http }, { "tcpSocket", check_tcp }, { "grpc", check_grpc },
+	} actions[] = { { "exec", check_exec },
+			{ "httpGet", check_http },
+			{ "tcpSocket", check_tcp },
+			{ "grpc", check_grpc },
 			{ "sleep", check_sleep } };
 	size_t n = 0;
 
@@ -348,7 +368,8 @@ static void check_probe(const struct container *c, const char *which)
 	for (size_t i = 0; i < N_OF(numbers); i++)
 		check_not_negative(c->f, AT(c->f, "%s.%s", path, numbers[i]), json_get(probe, numbers[i]));
 	if (readiness && grace != NULL)
-		finding_invalid(c->f, AT(c->f, "%s.terminationGracePeriodSeconds", path), grace, "must not be set for readinessProbes");
+		finding_invalid(c->f, AT(c->f, "%s.terminationGracePeriodSeconds", path), grace,
+				"must not be set for readinessProbes");
 	else if (json_int(grace, 1) <= 0)
 		finding_invalid(c->f, AT(c->f, "%s.terminationGracePeriodSeconds", path), grace, "must be greater than 0");
 	if (!readiness && json_int(json_get(probe, "successThreshold"), 1) != 1)
@@ -375,12 +396,18 @@ static void check_security(const struct container *c)
 {
 	static const char *const mounts[] = { "Default", "Unmasked" };
 	static const struct shown_field fields[] = {
-		{ "Capabilities", "capabilities", "null" }, { "Privileged", "privileged", "null" },
-		{ "SELinuxOptions", "seLinuxOptions", "null" }, { "WindowsOptions", "windowsOptions", "null" },
-		{ "RunAsUser", "runAsUser", "null" }, { "RunAsGroup", "runAsGroup", "null" }, { "RunAsNonRoot", "runAsNonRoot", "null" },
+		{ "Capabilities", "capabilities", "null" },
+		{ "Privileged", "privileged", "null" },
+		{ "SELinuxOptions", "seLinuxOptions", "null" },
+		{ "WindowsOptions", "windowsOptions", "null" },
+		{ "RunAsUser", "runAsUser", "null" },
+		{ "RunAsGroup", "runAsGroup", "null" },
+		{ "RunAsNonRoot", "runAsNonRoot", "null" },
 		{ "ReadOnlyRootFilesystem", "readOnlyRootFilesystem", "null" },
-		{ "AllowPrivilegeEscalation", "allowPrivilegeEscalation", "null" }, { "ProcMount", "procMount", "null" },
-		{ "SeccompProfile", "seccompProfile", "null" }, { "AppArmorProfile", "appArmorProfile", "null" },
+		{ "AllowPrivilegeEscalation", "allowPrivilegeEscalation", "null" },
+		{ "ProcMount", "procMount", "null" },
+		{ "SeccompProfile", "seccompProfile", "null" },
+		{ "AppArmorProfile", "appArmorProfile", "null" },
 	};
 	const struct json *sc = json_get(c->it, "securityContext"), *escalation = json_get(sc, "allowPrivilegeEscalation");
 	const struct json *shown = shown_struct(c->f->arena, sc, fields, N_OF(fields));
@@ -393,7 +420,8 @@ static void check_security(const struct container *c)
 	check_id(c->f, AT(c->f, "%s.runAsGroup", path), json_get(sc, "runAsGroup"));
 	check_one_of(c->f, AT(c->f, "%s.procMount", path), json_get_str(sc, "procMount"), false, mounts, N_OF(mounts));
 	if (str_is(json_get_str(sc, "procMount"), "Unmasked") && !own_users)
-		finding_invalid(c->f, AT(c->f, "%s.procMount", path), json_get(sc, "procMount"), "`hostUsers` must be false to use `Unmasked`");
+		finding_invalid(c->f, AT(c->f, "%s.procMount", path), json_get(sc, "procMount"),
+				"`hostUsers` must be false to use `Unmasked`");
 	check_seccomp(c->f, AT(c->f, "%s.seccompProfile", path), json_get(sc, "seccompProfile"));
 	if (escalation == NULL || json_bool(escalation))
 		return;
@@ -401,7 +429,8 @@ static void check_security(const struct container *c)
 		finding_invalid(c->f, path, shown, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
 	JSON_EACH (json_path(sc, "capabilities.add"), it)
 		if (str_is(json_str(it.value), "CAP_SYS_ADMIN"))
-			finding_invalid(c->f, path, shown, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+			finding_invalid(c->f, path, shown,
+					"cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
 }
 
 /* ---- containers ---- */
@@ -425,7 +454,8 @@ static void check_common(const struct container *c, bool template)
 	check_ports(c);
 	check_env(c);
 	check_mounts(c->f, AT(c->f, "%s.volumeMounts", c->path), c->it, c->volumes);
-	check_one_of(c->f, AT(c->f, "%s.imagePullPolicy", c->path), json_get_str(c->it, "imagePullPolicy"), true, pulls, N_OF(pulls));
+	check_one_of(c->f, AT(c->f, "%s.imagePullPolicy", c->path), json_get_str(c->it, "imagePullPolicy"), true, pulls,
+		     N_OF(pulls));
 	check_resources(c);
 	check_security(c);
 }
@@ -456,14 +486,29 @@ static void check_init(const struct container *c)
 	}
 	for (size_t i = 0; i < N_OF(never); i++)
 		if (json_get(c->it, never[i]) != NULL)
-			finding_forbidden(c->f, AT(c->f, "%s.%s", c->path, never[i]), "may not be set for init containers without restartPolicy=Always");
+			finding_forbidden(c->f, AT(c->f, "%s.%s", c->path, never[i]),
+					  "may not be set for init containers without restartPolicy=Always");
 }
 
 static void check_ephemeral(const struct container *c)
 {
-	static const char *const allowed[] = { "name", "image", "command", "args", "workingDir", "env", "envFrom", "volumeMounts",
-					       "volumeDevices", "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy",
-					       "securityContext", "stdin", "stdinOnce", "tty", "targetContainerName" };
+	static const char *const allowed[] = { "name",
+					       "image",
+					       "command",
+					       "args",
+					       "workingDir",
+					       "env",
+					       "envFrom",
+					       "volumeMounts",
+					       "volumeDevices",
+					       "terminationMessagePath",
+					       "terminationMessagePolicy",
+					       "imagePullPolicy",
+					       "securityContext",
+					       "stdin",
+					       "stdinOnce",
+					       "tty",
+					       "targetContainerName" };
 	const struct json *target = json_get(c->it, "targetContainerName");
 
 	if (target != NULL && !name_taken(c->spec, "ephemeralContainers", 0, json_str(target)))
@@ -473,7 +518,8 @@ static void check_ephemeral(const struct container *c)
 		for (size_t i = 0; i < N_OF(allowed); i++)
 			fine = fine || str_is(it.key, allowed[i]);
 		if (!fine)
-			finding_forbidden(c->f, AT(c->f, "%s.%.*s", c->path, STR_ARG(it.key)), "cannot be set for an Ephemeral Container");
+			finding_forbidden(c->f, AT(c->f, "%s.%.*s", c->path, STR_ARG(it.key)),
+					  "cannot be set for an Ephemeral Container");
 	}
 }
 
@@ -503,8 +549,7 @@ static void check_list(struct api_findings *f, const char *path, const struct js
 		check_host_ports(f, path, containers, 0, json_len(containers));
 }
 
-void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes,
-		      bool template)
+void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes, bool template)
 {
 	if (json_len(json_get(spec, "containers")) == 0)
 		finding_required(f, AT(f, "%s.containers", path), "");

@@ -26,8 +26,10 @@ void validate_namespace(struct api_findings *f, const struct type *type, const s
 	JSON_EACH (json_path(tree, "spec.finalizers"), it) {
 		struct str name = json_str(it.value);
 		check_complaints(f, "spec.finalizers", name, name_label_key(name));
-		if (str_find(name, '/') < 0 && !str_is(name, "kubernetes") && !str_is(name, "orphan") && !str_is(name, "foregroundDeletion"))
-			finding_invalid_text(f, "spec.finalizers", name, "name is neither a standard finalizer name nor is it fully qualified");
+		if (str_find(name, '/') < 0 && !str_is(name, "kubernetes") && !str_is(name, "orphan") &&
+		    !str_is(name, "foregroundDeletion"))
+			finding_invalid_text(f, "spec.finalizers", name,
+					     "name is neither a standard finalizer name nor is it fully qualified");
 	}
 }
 
@@ -79,10 +81,12 @@ static void must_be_json(struct api_findings *f, const struct json *data, const 
 		return;
 	AUTO_ERROR err = json_read(f->arena, buf_str(&text), NULL, &ignored);
 	if (err != NULL)
-		finding_invalid_text(f, AT(f, "data[%s]", key), STR("<secret contents redacted>"), arena_strdup(f->arena, err->text));
+		finding_invalid_text(f, AT(f, "data[%s]", key), STR("<secret contents redacted>"),
+				     arena_strdup(f->arena, err->text));
 	else if (!json_is(ignored, JSON_OBJECT) && !json_is(ignored, JSON_NULL))
 		finding_invalid_text(f, AT(f, "data[%s]", key), STR("<secret contents redacted>"),
-				     AT(f, "json: cannot unmarshal %s into Go value of type map[string]interface {}", json_type_name(ignored)));
+				     AT(f, "json: cannot unmarshal %s into Go value of type map[string]interface {}",
+					json_type_name(ignored)));
 }
 
 static void check_secret_type(struct api_findings *f, const struct json *tree)
@@ -192,9 +196,11 @@ static void check_service_port_pair(struct api_findings *f, const char *path, co
 	if (node_port != NULL && json_equal(node_port, json_get(before, "nodePort")))
 		finding_duplicate(f, AT(f, "%s.nodePort", path), node_port);
 	if (json_equal(json_get(port, "port"), json_get(before, "port")))
-		finding_duplicate(f, path, JSON_OBJECT_OF(f->arena, { "Name", &json_empty_string }, { "Protocol", json_string(f->arena, protocol) },
-							  { "AppProtocol", &json_null }, { "Port", json_get(port, "port") },
-							  { "TargetPort", json_number(f->arena, 0) }, { "NodePort", json_number(f->arena, 0) }));
+		finding_duplicate(f, path,
+				  JSON_OBJECT_OF(f->arena, { "Name", &json_empty_string },
+						 { "Protocol", json_string(f->arena, protocol) }, { "AppProtocol", &json_null },
+						 { "Port", json_get(port, "port") }, { "TargetPort", json_number(f->arena, 0) },
+						 { "NodePort", json_number(f->arena, 0) }));
 }
 
 static void check_service_ports(struct api_findings *f, const struct json *spec)
@@ -222,7 +228,8 @@ static void check_service_affinity(struct api_findings *f, const struct json *sp
 
 	check_one_of(f, "spec.sessionAffinity", json_get_str(spec, "sessionAffinity"), true, affinities, 2);
 	if (str_is(json_get_str(spec, "sessionAffinity"), "ClientIP") && (seconds <= 0 || seconds > 86400))
-		finding_invalid(f, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout, "must be greater than 0 and less than 86400");
+		finding_invalid(f, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", timeout,
+				"must be greater than 0 and less than 86400");
 	if (str_is(json_get_str(spec, "sessionAffinity"), "None") && json_get(spec, "sessionAffinityConfig") != NULL)
 		finding_forbidden(f, "spec.sessionAffinityConfig", "must not be set when session affinity is None");
 }
@@ -257,9 +264,11 @@ static void check_cluster_ips(struct api_findings *f, const struct json *spec)
 		if (!ip_parse(json_str(it.value), &ip))
 			continue;
 		if (str_is(family, "IPv4") && ip.family == 6)
-			finding_invalid(f, path, it.value, AT(f, "expected an IPv4 value as indicated by `ipFamilies[%zu]`", it.index));
+			finding_invalid(f, path, it.value,
+					AT(f, "expected an IPv4 value as indicated by `ipFamilies[%zu]`", it.index));
 		if (str_is(family, "IPv6") && ip.family == 4)
-			finding_invalid(f, path, it.value, AT(f, "expected an IPv6 value as indicated by `ipFamilies[%zu]`", it.index));
+			finding_invalid(f, path, it.value,
+					AT(f, "expected an IPv6 value as indicated by `ipFamilies[%zu]`", it.index));
 	}
 	if (json_len(ips) > 2)
 		finding_invalid(f, "spec.clusterIPs", ips, "may only hold up to 2 values");
@@ -276,7 +285,8 @@ static void check_traffic(struct api_findings *f, const struct json *spec)
 	if (reachable_from_outside(spec))
 		check_one_of(f, "spec.externalTrafficPolicy", outside, true, policies, 2);
 	else if (outside.len != 0)
-		finding_invalid_text(f, "spec.externalTrafficPolicy", outside, "may only be set for externally-accessible services");
+		finding_invalid_text(f, "spec.externalTrafficPolicy", outside,
+				     "may only be set for externally-accessible services");
 	if (!checked && health != NULL)
 		finding_invalid(f, "spec.healthCheckNodePort", health,
 				"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
@@ -465,7 +475,8 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 		JSON_EACH (addresses, a)
 			check_slice_address(f, at, a.index, a.value, kind);
 		if (name != NULL)
-			check_complaints(f, AT(f, "endpoints[%zu].hostname", it.index), json_str(name), name_dns_label(json_str(name)));
+			check_complaints(f, AT(f, "endpoints[%zu].hostname", it.index), json_str(name),
+					 name_dns_label(json_str(name)));
 	}
 }
 
@@ -479,7 +490,9 @@ void update_endpoint_slice(struct api_findings *f, const struct json *tree, cons
 void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
 	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
-	static const struct shown_field taint[] = { { "Key", "key", "\"\"" }, { "Value", "value", "\"\"" }, { "Effect", "effect", "\"\"" },
+	static const struct shown_field taint[] = { { "Key", "key", "\"\"" },
+						    { "Value", "value", "\"\"" },
+						    { "Effect", "effect", "\"\"" },
 						    { "TimeAdded", "timeAdded", "null" } };
 	const struct json *taints = json_path(tree, "spec.taints");
 
@@ -510,7 +523,8 @@ void validate_event(struct api_findings *f, const struct type *type, const struc
 	(void)type;
 	(void)path;
 	if (about.len == 0 ? own.len != 0 && !str_is(own, "default") : !str_eq(about, own))
-		finding_invalid_text(f, core ? "involvedObject.namespace" : "regarding.namespace", about, "does not match event.namespace");
+		finding_invalid_text(f, core ? "involvedObject.namespace" : "regarding.namespace", about,
+				     "does not match event.namespace");
 }
 
 void validate_lease_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
@@ -539,7 +553,8 @@ static void check_template_of_set(struct api_findings *f, const char *path, cons
 	if (!str_is(restart, "Always"))
 		finding_unsupported(f, AT(f, "%s.spec.restartPolicy", path), restart, always, 1);
 	if (json_path(template, "spec.activeDeadlineSeconds") != NULL)
-		finding_forbidden(f, AT(f, "%s.spec.activeDeadlineSeconds", path), "activeDeadlineSeconds in ReplicaSet is not Supported");
+		finding_forbidden(f, AT(f, "%s.spec.activeDeadlineSeconds", path),
+				  "activeDeadlineSeconds in ReplicaSet is not Supported");
 }
 
 static void check_selector_and_template(struct api_findings *f, const struct json *spec, const char *path, const char *empty)
@@ -578,12 +593,14 @@ static void check_strategy(struct api_findings *f, const struct json *strategy, 
 
 	if (str_is(kind, "Recreate")) {
 		if (rolling != NULL)
-			finding_forbidden(f, AT(f, "%s.rollingUpdate", path), "may not be specified when strategy `type` is 'Recreate'");
+			finding_forbidden(f, AT(f, "%s.rollingUpdate", path),
+					  "may not be specified when strategy `type` is 'Recreate'");
 	} else if (str_is(kind, "RollingUpdate")) {
 		check_int_or_percent(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down);
 		check_int_or_percent(f, AT(f, "%s.rollingUpdate.maxSurge", path), json_get(rolling, "maxSurge"));
 		if (is_zero(down) && is_zero(json_get(rolling, "maxSurge")))
-			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down, "may not be 0 when `maxSurge` is 0");
+			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down,
+					"may not be 0 when `maxSurge` is 0");
 		if (json_is(down, JSON_STRING) && intstr_scaled(down, 100, false, &percent) && percent > 100)
 			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down, "must not be greater than 100%");
 	} else {

@@ -54,22 +54,26 @@ static void check_pod_security(struct api_findings *f, const char *path, const s
 	JSON_EACH (json_get(sc, "supplementalGroups"), it)
 		check_id(f, AT(f, "%s.supplementalGroups[%zu]", path, it.index), it.value);
 	if (json_bool(share) && json_bool(json_get(spec, "hostPID")))
-		finding_invalid(f, AT(f, "%s.shareProcessNamespace", path), share, "ShareProcessNamespace and HostPID cannot both be enabled");
+		finding_invalid(f, AT(f, "%s.shareProcessNamespace", path), share,
+				"ShareProcessNamespace and HostPID cannot both be enabled");
 	JSON_EACH (json_get(sc, "sysctls"), it) {
 		struct str name = json_get_str(it.value, "name");
 		const char *at = AT(f, "%s.sysctls[%zu].name", path, it.index);
 		if (name.len == 0)
 			finding_required(f, at, "");
 		else if (!is_sysctl(name))
-			finding_invalid_text(f, at, name, "must have at most 253 characters and match regex "
-							  "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
+			finding_invalid_text(f, at, name,
+					     "must have at most 253 characters and match regex "
+					     "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
 	}
 	check_seccomp(f, AT(f, "%s.seccompProfile", path), json_get(sc, "seccompProfile"));
 }
 
 static void check_host_users(struct api_findings *f, const char *path, const struct json *spec)
 {
-	static const char *const flags[][2] = { { "hostNetwork", "hostNetwork" }, { "hostPID", "HostPID" }, { "hostIPC", "HostIPC" } };
+	static const char *const flags[][2] = { { "hostNetwork", "hostNetwork" },
+						{ "hostPID", "HostPID" },
+						{ "hostIPC", "HostIPC" } };
 	const struct json *users = json_get(spec, "hostUsers");
 
 	if (users == NULL || json_bool(users))
@@ -84,12 +88,16 @@ static void check_windows(struct api_findings *f, const char *path, const struct
 {
 	static const char never[] = "cannot be set for a windows pod";
 	static const char *const own[] = { "hostUsers", "hostPID", "hostIPC", "shareProcessNamespace" };
-	static const char *const context[] = { "appArmorProfile", "seLinuxOptions", "seccompProfile", "fsGroup", "fsGroupChangePolicy",
-					       "sysctls", "runAsUser", "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy",
+	static const char *const context[] = { "appArmorProfile",     "seLinuxOptions",
+					       "seccompProfile",      "fsGroup",
+					       "fsGroupChangePolicy", "sysctls",
+					       "runAsUser",           "runAsGroup",
+					       "supplementalGroups",  "supplementalGroupsPolicy",
 					       "seLinuxChangePolicy" };
-	static const char *const container[] = { "appArmorProfile", "seLinuxOptions", "seccompProfile", "capabilities",
-						 "readOnlyRootFilesystem", "privileged", "allowPrivilegeEscalation", "procMount",
-						 "runAsUser", "runAsGroup" };
+	static const char *const container[] = {
+		"appArmorProfile", "seLinuxOptions",           "seccompProfile", "capabilities", "readOnlyRootFilesystem",
+		"privileged",      "allowPrivilegeEscalation", "procMount",      "runAsUser",    "runAsGroup"
+	};
 
 	for (size_t i = 0; i < N_OF(own); i++)
 		if (json_get(spec, own[i]) != NULL)
@@ -100,7 +108,8 @@ static void check_windows(struct api_findings *f, const char *path, const struct
 	JSON_EACH (json_get(spec, "containers"), it)
 		for (size_t i = 0; i < N_OF(container); i++)
 			if (json_get(json_get(it.value, "securityContext"), container[i]) != NULL)
-				finding_forbidden(f, AT(f, "%s.containers[%zu].securityContext.%s", path, it.index, container[i]), never);
+				finding_forbidden(f, AT(f, "%s.containers[%zu].securityContext.%s", path, it.index, container[i]),
+						  never);
 }
 
 static void check_os(struct api_findings *f, const char *path, const struct json *spec)
@@ -131,16 +140,19 @@ static void check_requirement(struct api_findings *f, const char *path, const st
 			finding_required(f, AT(f, "%s.values", path), "must be specified when `operator` is 'In' or 'NotIn'");
 	} else if (str_is(op, "Exists") || str_is(op, "DoesNotExist")) {
 		if (json_len(values) != 0)
-			finding_forbidden(f, AT(f, "%s.values", path), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+			finding_forbidden(f, AT(f, "%s.values", path),
+					  "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
 	} else if (str_is(op, "Gt") || str_is(op, "Lt")) {
 		if (json_len(values) != 1)
-			finding_required(f, AT(f, "%s.values", path), "must be specified single value when `operator` is 'Lt' or 'Gt'");
+			finding_required(f, AT(f, "%s.values", path),
+					 "must be specified single value when `operator` is 'Lt' or 'Gt'");
 	} else {
 		finding_invalid_text(f, AT(f, "%s.operator", path), op, "not a valid selector operator");
 	}
 	check_complaints(f, AT(f, "%s.key", path), key, name_label_key(key));
 	JSON_EACH (values_too ? values : NULL, it)
-		check_complaints(f, AT(f, "%s.values[%zu]", path, it.index), json_str(it.value), name_label_value(json_str(it.value)));
+		check_complaints(f, AT(f, "%s.values[%zu]", path, it.index), json_str(it.value),
+				 name_label_value(json_str(it.value)));
 }
 
 static void check_node_term(struct api_findings *f, const char *path, const struct json *term, bool values_too)
@@ -151,7 +163,8 @@ static void check_node_term(struct api_findings *f, const char *path, const stru
 		const char *at = AT(f, "%s.matchFields[%zu]", path, it.index);
 		struct str key = json_get_str(it.value, "key");
 		if (json_len(json_get(it.value, "values")) != 1)
-			finding_required(f, AT(f, "%s.values", at), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
+			finding_required(f, AT(f, "%s.values", at),
+					 "must be only one value when `operator` is 'In' or 'NotIn' for node field selector");
 		if (!str_is(key, "metadata.name"))
 			finding_invalid_text(f, AT(f, "%s.key", at), key, "not a valid field selector key");
 	}
@@ -186,7 +199,8 @@ static void check_affinity(struct api_findings *f, const char *path, const struc
 	const struct json *node = json_get(affinity, "nodeAffinity"), *required = json_get(node, must);
 
 	if (required != NULL && json_len(json_get(required, "nodeSelectorTerms")) == 0)
-		finding_required(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms", path, must), "must have at least one node selector term");
+		finding_required(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms", path, must),
+				 "must have at least one node selector term");
 	JSON_EACH (json_get(required, "nodeSelectorTerms"), it)
 		check_node_term(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms[%zu]", path, must, it.index), it.value, true);
 	JSON_EACH (json_get(node, may), it) {
@@ -220,7 +234,8 @@ static void check_toleration(struct api_findings *f, const char *path, const str
 		finding_invalid_text(f, AT(f, "%s.operator", path), op,
 				     "operator must be Exists when `key` is empty, which means \"match all values and all keys\"");
 	if (json_get(t, "tolerationSeconds") != NULL && !str_is(effect, "NoExecute"))
-		finding_invalid_text(f, AT(f, "%s.effect", path), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
+		finding_invalid_text(f, AT(f, "%s.effect", path), effect,
+				     "effect must be 'NoExecute' when `tolerationSeconds` is set");
 	if (op.len == 0 || str_is(op, "Equal"))
 		check_complaints(f, AT(f, "%s.operator", path), value, name_label_value(value));
 	else if (str_is(op, "Exists") && value.len != 0)
@@ -270,13 +285,15 @@ static void check_gates(struct api_findings *f, const char *path, const struct j
 
 static void check_claims(struct api_findings *f, const char *path, const struct json *claims)
 {
-	static const struct shown_field fields[] = { { "Name", "name", "\"\"" }, { "ResourceClaimName", "resourceClaimName", "null" },
+	static const struct shown_field fields[] = { { "Name", "name", "\"\"" },
+						     { "ResourceClaimName", "resourceClaimName", "null" },
 						     { "ResourceClaimTemplateName", "resourceClaimTemplateName", "null" } };
 
 	JSON_EACH (claims, it) {
 		const char *at = AT(f, "%s[%zu]", path, it.index);
 		struct str name = json_get_str(it.value, "name");
-		bool named = json_get(it.value, "resourceClaimName") != NULL, made = json_get(it.value, "resourceClaimTemplateName") != NULL;
+		bool named = json_get(it.value, "resourceClaimName") != NULL,
+		     made = json_get(it.value, "resourceClaimTemplateName") != NULL;
 		if (name.len == 0)
 			finding_required(f, AT(f, "%s.name", at), "");
 		else
@@ -377,10 +394,12 @@ void check_pod_spec(struct api_findings *f, const char *path, const struct json 
 	check_host_users(f, path, spec);
 	check_names(f, path, spec);
 	if (deadline != NULL && (json_int(deadline, 0) < 1 || json_int(deadline, 0) > INT32_MAX))
-		finding_invalid(f, AT(f, "%s.activeDeadlineSeconds", path), deadline, "must be between 1 and 2147483647, inclusive");
+		finding_invalid(f, AT(f, "%s.activeDeadlineSeconds", path), deadline,
+				"must be between 1 and 2147483647, inclusive");
 	JSON_EACH (json_get(spec, "tolerations"), it)
 		check_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
-	check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), false, preemptions, N_OF(preemptions));
+	check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), false, preemptions,
+		     N_OF(preemptions));
 	check_os(f, path, spec);
 }
 
@@ -392,7 +411,8 @@ void check_pod_template(struct api_findings *f, const char *path, const struct j
 	check_annotations(f, AT(f, "%s.annotations", path), json_path(template, "metadata.annotations"));
 	check_pod_spec(f, AT(f, "%s.spec", path), json_get(template, "spec"), &rules);
 	if (json_len(json_path(template, "spec.ephemeralContainers")) != 0)
-		finding_forbidden(f, AT(f, "%s.spec.ephemeralContainers", path), "ephemeral containers not allowed in pod template");
+		finding_forbidden(f, AT(f, "%s.spec.ephemeralContainers", path),
+				  "ephemeral containers not allowed in pod template");
 }
 
 void validate_pod_template(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
@@ -453,7 +473,8 @@ static void check_deadline_shrinks(struct api_findings *f, const struct json *ne
 	if (old == NULL)
 		return;
 	if (new == NULL)
-		finding_invalid(f, "spec.activeDeadlineSeconds", &json_null, "must not update from a positive integer to nil value");
+		finding_invalid(f, "spec.activeDeadlineSeconds", &json_null,
+				"must not update from a positive integer to nil value");
 	else if (json_int(new, 0) > json_int(old, 0))
 		finding_invalid(f, "spec.activeDeadlineSeconds", new, "must be less than or equal to previous value");
 }
@@ -470,14 +491,17 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 		JSON_EACH (json_get(was, "schedulingGates"), o)
 			known = known || json_equal(o.value, it.value);
 		if (!known)
-			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu]", it.index), "only deletion is allowed, but found new scheduling gate");
+			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu]", it.index),
+					  "only deletion is allowed, but found new scheduling gate");
 	}
 	if (grace < 0 && json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) == 1)
 		was = json_with(f->arena, was, "terminationGracePeriodSeconds", json_get(spec, "terminationGracePeriodSeconds"));
 	/* What upstream prints behind this text is a diff of its own structs. */
 	if (!json_equal(frozen_part(f->arena, spec), frozen_part(f->arena, was)))
-		finding_forbidden(f, "spec", "pod updates may not change fields other than `spec.containers[*].image`,"
-					     "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
-					     "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-					     "previously negative)");
+		finding_forbidden(
+			f, "spec",
+			"pod updates may not change fields other than `spec.containers[*].image`,"
+			"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
+			"to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+			"previously negative)");
 }

@@ -71,8 +71,8 @@ static void check_empty_dir(struct api_findings *f, const char *path, const stru
 
 static void check_host_path(struct api_findings *f, const char *path, const struct json *source)
 {
-	static const char *const types[] = { "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate",
-					     "Socket" };
+	static const char *const types[] = { "",     "BlockDevice",  "CharDevice", "Directory", "DirectoryOrCreate",
+					     "File", "FileOrCreate", "Socket" };
 	struct str where = json_get_str(source, "path");
 
 	if (where.len == 0) {
@@ -156,7 +156,8 @@ static void check_token(struct api_findings *f, const char *path, const char *vo
 	if (json_int(seconds, 3600) < 600)
 		finding_invalid(f, AT(f, "%s.expirationSeconds", path), seconds, "may not specify a duration less than 10 minutes");
 	if (json_int(seconds, 0) > INT64_C(1) << 32)
-		finding_invalid(f, AT(f, "%s.expirationSeconds", path), seconds, "may not specify a duration larger than 2^32 seconds");
+		finding_invalid(f, AT(f, "%s.expirationSeconds", path), seconds,
+				"may not specify a duration larger than 2^32 seconds");
 	if (json_get_str(token, "path").len == 0)
 		finding_required(f, AT(f, "%s.path", volume), "");
 	else
@@ -197,16 +198,36 @@ static const struct {
 	const char *name;
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
 } sources[] = {
-	{ "emptyDir", check_empty_dir }, { "hostPath", check_host_path }, { "gitRepo", NULL },
-	{ "gcePersistentDisk", NULL },   { "awsElasticBlockStore", NULL }, { "secret", check_secret },
-	{ "nfs", check_nfs },            { "iscsi", NULL },               { "glusterfs", NULL },
-	{ "flocker", NULL },             { "persistentVolumeClaim", check_claim }, { "rbd", NULL },
-	{ "cinder", NULL },              { "cephfs", NULL },              { "quobyte", NULL },
-	{ "downwardAPI", check_downward }, { "fc", NULL },                { "flexVolume", NULL },
-	{ "configMap", check_config_map }, { "azureFile", NULL },         { "vsphereVolume", NULL },
-	{ "photonPersistentDisk", NULL }, { "portworxVolume", NULL },     { "azureDisk", NULL },
-	{ "storageos", NULL },           { "projected", check_projected }, { "scaleIO", NULL },
-	{ "csi", NULL },                 { "ephemeral", NULL },           { "image", NULL },
+	{ "emptyDir", check_empty_dir },
+	{ "hostPath", check_host_path },
+	{ "gitRepo", NULL },
+	{ "gcePersistentDisk", NULL },
+	{ "awsElasticBlockStore", NULL },
+	{ "secret", check_secret },
+	{ "nfs", check_nfs },
+	{ "iscsi", NULL },
+	{ "glusterfs", NULL },
+	{ "flocker", NULL },
+	{ "persistentVolumeClaim", check_claim },
+	{ "rbd", NULL },
+	{ "cinder", NULL },
+	{ "cephfs", NULL },
+	{ "quobyte", NULL },
+	{ "downwardAPI", check_downward },
+	{ "fc", NULL },
+	{ "flexVolume", NULL },
+	{ "configMap", check_config_map },
+	{ "azureFile", NULL },
+	{ "vsphereVolume", NULL },
+	{ "photonPersistentDisk", NULL },
+	{ "portworxVolume", NULL },
+	{ "azureDisk", NULL },
+	{ "storageos", NULL },
+	{ "projected", check_projected },
+	{ "scaleIO", NULL },
+	{ "csi", NULL },
+	{ "ephemeral", NULL },
+	{ "image", NULL },
 };
 
 static void check_source(struct api_findings *f, const char *path, const struct json *volume)
@@ -282,7 +303,8 @@ void check_mounts(struct api_findings *f, const char *path, const struct json *c
 		/* Upstream names the list, not the mount, for these. */
 		check_descending_path(f, AT(f, "%s.subPath", path), sub);
 		if (expression.len != 0 && sub.len != 0)
-			finding_invalid_text(f, AT(f, "%s.subPathExpr", at), expression, "subPathExpr and subPath are mutually exclusive");
+			finding_invalid_text(f, AT(f, "%s.subPathExpr", at), expression,
+					     "subPathExpr and subPath are mutually exclusive");
 		check_descending_path(f, AT(f, "%s.subPathExpr", path), expression);
 		if (json_get(it.value, "mountPropagation") != NULL)
 			check_propagation(f, AT(f, "%s.mountPropagation", path), it.value, container);

@@ -13,8 +13,8 @@ const struct json *walk_zero(struct arena *arena, const struct type *type);
 /* False when Go would leave a field with that (normal) value out. */
 bool walk_written(const struct field *field, const struct json *value);
 /* object with one member put where the schema has it, or removed (value NULL). */
-const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object,
-			      const struct field *field, const struct json *value);
+const struct json *walk_place(struct arena *arena, const struct type *type, const struct json *object, const struct field *field,
+			      const struct json *value);
 /* "[]v1.Container": how Go names what the field holds. */
 struct str walk_go_type(struct arena *arena, const struct field *field);
 struct str walk_go_name(struct arena *arena, const struct type *type);

@@ -22,12 +22,12 @@
 struct apiserver;
 
 struct apiserver_options {
-	struct store *store;            /* borrowed */
+	struct store *store;             /* borrowed */
 	const struct pki_key *token_key; /* signs and verifies service account tokens; borrowed */
-	const char *issuer;             /* of tokens: "https://kubernetes.default.svc.cluster.local" */
-	struct cidr service_cidrs[2];   /* of the ServiceCIDR "kubernetes", made at first start */
+	const char *issuer;              /* of tokens: "https://kubernetes.default.svc.cluster.local" */
+	struct cidr service_cidrs[2];    /* of the ServiceCIDR "kubernetes", made at first start */
 	size_t n_service_cidrs;
-	struct ip endpoint;             /* where pods find this server: the Endpoints of Service "kubernetes" */
+	struct ip endpoint; /* where pods find this server: the Endpoints of Service "kubernetes" */
 	uint16_t endpoint_port;
 	/* A client to the kubelet of a node, borrowed; NULL when that node is not known. */
 	struct http_client *(*kubelet)(void *arg, struct str node);

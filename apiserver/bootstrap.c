@@ -41,8 +41,7 @@ static void found(void *arg)
 	created(arg, &nothing);
 }
 
-static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns,
-		   const struct json *body)
+static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns, const struct json *body)
 {
 	const struct api_transport *transport = apiserver_transport(bootstrap->server);
 	struct str key = object_key(bootstrap->arena, kind_must(api_version, kind), str_from(ns), meta_str(body, "name"));
@@ -53,14 +52,14 @@ static void create(struct bootstrap *bootstrap, const char *api_version, const c
 		return;
 	}
 	transport->call(transport->arg, &(struct api_call){
-		.verb = VERB_CREATE,
-		.kind = kind_must(api_version, kind),
-		.ns = str_from(ns),
-		.body = body,
-		.actor = STR(SERVER_ACTOR),
-		.done = created,
-		.arg = bootstrap,
-	});
+						.verb = VERB_CREATE,
+						.kind = kind_must(api_version, kind),
+						.ns = str_from(ns),
+						.body = body,
+						.actor = STR(SERVER_ACTOR),
+						.done = created,
+						.arg = bootstrap,
+					});
 }
 
 static void create_namespaces(struct bootstrap *bootstrap)
@@ -81,8 +80,8 @@ static void create_priority_classes(struct bootstrap *bootstrap)
 		{ "system-cluster-critical",
 		  "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
 		  2000000000 },
-		{ "system-node-critical",
-		  "Used for system critical pods that must not be moved from their current node.", 2000001000 },
+		{ "system-node-critical", "Used for system critical pods that must not be moved from their current node.",
+		  2000001000 },
 	};
 	struct arena *arena = bootstrap->arena;
 
@@ -118,9 +117,8 @@ static void create_service(struct bootstrap *bootstrap)
 						 { "targetPort", json_number(arena, options->endpoint_port) });
 
 	create(bootstrap, "v1", "Service", "default",
-	       JSON_OBJECT_OF(arena,
-		{ "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", labels) },
-		{ "spec", JSON_OBJECT_OF(arena, { "clusterIP", ip }, { "ports", JSON_ARRAY_OF(arena, port) }) }));
+	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", labels) },
+			      { "spec", JSON_OBJECT_OF(arena, { "clusterIP", ip }, { "ports", JSON_ARRAY_OF(arena, port) }) }));
 }
 
 static void create_endpoints(struct bootstrap *bootstrap)
@@ -137,15 +135,19 @@ static void create_endpoints(struct bootstrap *bootstrap)
 
 	create(bootstrap, "v1", "Endpoints", "default",
 	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", skip) },
-		{ "subsets", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
-			{ "addresses", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "ip", ip })) },
-			{ "ports", JSON_ARRAY_OF(arena, port) })) }));
+			      { "subsets",
+				JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
+								    { "addresses",
+								      JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "ip", ip })) },
+								    { "ports", JSON_ARRAY_OF(arena, port) })) }));
 	create(bootstrap, "discovery.k8s.io/v1", "EndpointSlice", "default",
-	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", service) },
-		{ "addressType", json_text(arena, options->endpoint.family == 6 ? "IPv6" : "IPv4") },
-		{ "endpoints", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "addresses", JSON_ARRAY_OF(arena, ip) },
-			{ "conditions", JSON_OBJECT_OF(arena, { "ready", &json_true }) })) },
-		{ "ports", JSON_ARRAY_OF(arena, port) }));
+	       JSON_OBJECT_OF(
+		       arena, { "metadata", json_with(arena, meta(arena, "default", "kubernetes"), "labels", service) },
+		       { "addressType", json_text(arena, options->endpoint.family == 6 ? "IPv6" : "IPv4") },
+		       { "endpoints",
+			 JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "addresses", JSON_ARRAY_OF(arena, ip) },
+							     { "conditions", JSON_OBJECT_OF(arena, { "ready", &json_true }) })) },
+		       { "ports", JSON_ARRAY_OF(arena, port) }));
 }
 
 static void namespaces_done(void *arg, struct error *err)

@@ -10,8 +10,7 @@ struct match {
 	struct str name;
 };
 
-struct error *match_parse(struct arena *arena, const struct kind *kind, struct str labels, struct str fields,
-			  struct match **out)
+struct error *match_parse(struct arena *arena, const struct kind *kind, struct str labels, struct str fields, struct match **out)
 {
 	struct match *match = ARENA_NEW(arena, struct match);
 	struct error *err = selector_parse(arena, labels, &match->labels);

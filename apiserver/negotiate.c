@@ -122,15 +122,18 @@ struct error *accept_parse(struct str header, bool table, struct accept *out)
 			return NULL;
 	*out = (struct accept){ .media = API_JSON };
 	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: application/json, "
-			 "application/yaml, application/vnd.kubernetes.protobuf");
+					     "application/yaml, application/vnd.kubernetes.protobuf");
 }
 
 const char *media_name(enum api_media media)
 {
 	switch (media) {
-	case API_YAML: return "application/yaml";
-	case API_PROTOBUF: return "application/vnd.kubernetes.protobuf";
-	case API_JSON: break;
+	case API_YAML:
+		return "application/yaml";
+	case API_PROTOBUF:
+		return "application/vnd.kubernetes.protobuf";
+	case API_JSON:
+		break;
 	}
 	return "application/json";
 }

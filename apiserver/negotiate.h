@@ -10,8 +10,8 @@ enum accept_as { AS_ITSELF, AS_TABLE, AS_PARTIAL };
 struct accept {
 	enum api_media media;
 	enum accept_as as;
-	struct str as_version;  /* "v1" or "v1beta1" of meta.k8s.io */
-	bool list;              /* PartialObjectMetadataList was named */
+	struct str as_version; /* "v1" or "v1beta1" of meta.k8s.io */
+	bool list;             /* PartialObjectMetadataList was named */
 	bool pretty;
 	enum { INCLUDE_METADATA, INCLUDE_NONE, INCLUDE_OBJECT } include; /* includeObject of a Table */
 };

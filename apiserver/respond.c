@@ -5,9 +5,9 @@
 
 static const struct type *meta_type(const char *name)
 {
-	return type_find_named(STR("meta.k8s.io"), STR("v1"), str_from(name)) != NULL ?
-		       type_find_named(STR("meta.k8s.io"), STR("v1"), str_from(name)) :
-		       type_find_named(STR(""), STR("v1"), str_from(name));
+	return type_find_named(STR("meta.k8s.io"), STR("v1"), str_from(name)) != NULL
+		       ? type_find_named(STR("meta.k8s.io"), STR("v1"), str_from(name))
+		       : type_find_named(STR(""), STR("v1"), str_from(name));
 }
 
 /* --- errors --- */
@@ -19,10 +19,13 @@ static const struct json *causes_of(struct arena *arena, const struct error *err
 	for (size_t i = 0; i < err->n_causes; i++) {
 		const struct error_cause *cause = &err->causes[i];
 
-		json_builder_item(&causes, JSON_OBJECT_OF(arena,
-			{ "reason", cause->reason[0] != '\0' ? json_string_copy(arena, str_from(cause->reason)) : NULL },
-			{ "message", json_string_copy(arena, str_from(cause->message)) },
-			{ "field", cause->field[0] != '\0' ? json_string_copy(arena, str_from(cause->field)) : NULL }));
+		json_builder_item(
+			&causes,
+			JSON_OBJECT_OF(
+				arena,
+				{ "reason", cause->reason[0] != '\0' ? json_string_copy(arena, str_from(cause->reason)) : NULL },
+				{ "message", json_string_copy(arena, str_from(cause->message)) },
+				{ "field", cause->field[0] != '\0' ? json_string_copy(arena, str_from(cause->field)) : NULL }));
 	}
 	return causes.len != 0 ? json_builder_array(&causes) : NULL;
 }
@@ -59,8 +62,7 @@ static const struct json *details_of(struct arena *arena, const struct request *
 	}
 	details = JSON_OBJECT_OF(arena, { "name", text_or_null(arena, name) }, { "group", text_or_null(arena, group) },
 				 { "kind", text_or_null(arena, kind) }, { "causes", causes_of(arena, err) },
-				 { "retryAfterSeconds",
-				   err->retry_after != 0 ? json_number(arena, err->retry_after) : NULL });
+				 { "retryAfterSeconds", err->retry_after != 0 ? json_number(arena, err->retry_after) : NULL });
 	if (json_len(details) == 0 && !has_details(err->kind))
 		return NULL;
 	return details;
@@ -75,8 +77,8 @@ const struct json *status_of_error(struct arena *arena, const struct request *re
 		text = arena_printf(arena, "Internal error occurred: %s", text);
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },
 			      { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
-			      { "message", json_string_copy(arena, str_from(text)) },
-			      { "reason", json_text(arena, reason) }, { "details", details_of(arena, req, err) },
+			      { "message", json_string_copy(arena, str_from(text)) }, { "reason", json_text(arena, reason) },
+			      { "details", details_of(arena, req, err) },
 			      { "code", json_number(arena, error_http_status(err->kind)) });
 }
 
@@ -110,8 +112,7 @@ static struct http_headers headers_of(struct request *req, struct str media)
 	headers[n++] = (struct http_header){ STR("cache-control"), STR("no-cache, private") };
 	headers[n++] = (struct http_header){ STR("content-type"), media };
 	for (size_t i = 0; i < req->warnings.len; i++)
-		headers[n++] = (struct http_header){ STR("warning"),
-						     str_format(req->arena, "299 - \"%s\"", req->warnings.ptr[i]) };
+		headers[n++] = (struct http_header){ STR("warning"), str_format(req->arena, "299 - \"%s\"", req->warnings.ptr[i]) };
 	return (struct http_headers){ headers, n };
 }
 
@@ -145,8 +146,7 @@ static void reply_object(struct request *req)
 		proto = object_proto(req->object);
 		if (proto != NULL) {
 			count_answer(req, req->status);
-			http_reply_bytes(req->http, req->status,
-					 headers_of(req, str_from(media_name(API_PROTOBUF))), proto);
+			http_reply_bytes(req->http, req->status, headers_of(req, str_from(media_name(API_PROTOBUF))), proto);
 			req->http = NULL;
 			return;
 		}
@@ -178,9 +178,12 @@ static const struct json *partial(struct arena *arena, struct object *object, bo
 static const struct json *row_object(struct arena *arena, const struct accept *accept, struct object *object)
 {
 	switch (accept->include) {
-	case INCLUDE_NONE: return NULL;
-	case INCLUDE_OBJECT: return object_tree(object);
-	case INCLUDE_METADATA: break;
+	case INCLUDE_NONE:
+		return NULL;
+	case INCLUDE_OBJECT:
+		return object_tree(object);
+	case INCLUDE_METADATA:
+		break;
 	}
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
 			      { "apiVersion", json_printf(arena, "meta.k8s.io/%.*s", STR_ARG(accept->as_version)) },
@@ -193,24 +196,24 @@ static const struct json *table_of(struct arena *arena, const struct accept *acc
 	struct json_builder rows = { .arena = arena };
 
 	for (size_t i = 0; i < n; i++)
-		json_builder_item(&rows, JSON_OBJECT_OF(arena,
-			{ "cells", api_cells(arena, kind, object_tree(objects[i]), clock_now()) },
-			{ "object", row_object(arena, accept, objects[i]) }));
+		json_builder_item(&rows,
+				  JSON_OBJECT_OF(arena, { "cells", api_cells(arena, kind, object_tree(objects[i]), clock_now()) },
+						 { "object", row_object(arena, accept, objects[i]) }));
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Table") },
 			      { "apiVersion", json_printf(arena, "meta.k8s.io/%.*s", STR_ARG(accept->as_version)) },
 			      { "metadata", list_meta }, { "columnDefinitions", api_columns(arena, kind) },
 			      { "rows", json_builder_array(&rows) });
 }
 
-const struct json *present(struct arena *arena, const struct accept *accept, const struct kind *kind,
-			   struct object *const *objects, size_t n, const struct type **type)
+const struct json *present(struct arena *arena, const struct accept *accept, const struct kind *kind, struct object *const *objects,
+			   size_t n, const struct type **type)
 {
 	const struct json *meta;
 
 	switch (accept->as) {
 	case AS_TABLE:
-		meta = JSON_OBJECT_OF(arena, { "resourceVersion", json_printf(arena, "%llu",
-					       (unsigned long long)object_revision(objects[0])) });
+		meta = JSON_OBJECT_OF(arena, { "resourceVersion",
+					       json_printf(arena, "%llu", (unsigned long long)object_revision(objects[0])) });
 		*type = meta_type("Table");
 		return table_of(arena, accept, kind, objects, n, meta);
 	case AS_PARTIAL:
@@ -229,9 +232,8 @@ static const struct json *list_meta(struct request *req)
 {
 	struct arena *arena = req->arena;
 
-	return JSON_OBJECT_OF(arena,
-		{ "resourceVersion",
-		  json_printf(arena, "%llu", (unsigned long long)store_version_revision(req->version)) },
+	return JSON_OBJECT_OF(
+		arena, { "resourceVersion", json_printf(arena, "%llu", (unsigned long long)store_version_revision(req->version)) },
 		{ "continue", text_or_null(arena, req->continue_token) },
 		{ "remainingItemCount", req->remaining >= 0 ? json_number(arena, req->remaining) : NULL });
 }
@@ -253,18 +255,17 @@ static void reply_built_list(struct request *req)
 		return;
 	}
 	for (size_t i = 0; i < req->n_items; i++)
-		json_builder_item(&items, req->accept.as == AS_PARTIAL ?
-						  partial(arena, objects[i], true) :
-						  api_without_kind(arena, object_tree(objects[i])));
+		json_builder_item(&items, req->accept.as == AS_PARTIAL ? partial(arena, objects[i], true)
+								       : api_without_kind(arena, object_tree(objects[i])));
 	if (req->accept.as == AS_PARTIAL) {
 		type = meta_type("PartialObjectMetadataList");
 		kind = "PartialObjectMetadataList";
 	}
-	reply_tree(req, 200, type, JSON_OBJECT_OF(arena,
-		{ "kind", kind != NULL ? json_text(arena, kind) : json_string(arena, type_name(type)) },
-		{ "apiVersion", kind != NULL ? json_text(arena, "meta.k8s.io/v1") :
-					       json_string(arena, kind_api_version(req->route.kind)) },
-		{ "metadata", list_meta(req) }, { "items", json_builder_array(&items) }));
+	reply_tree(req, 200, type,
+		   JSON_OBJECT_OF(arena, { "kind", kind != NULL ? json_text(arena, kind) : json_string(arena, type_name(type)) },
+				  { "apiVersion", kind != NULL ? json_text(arena, "meta.k8s.io/v1")
+							       : json_string(arena, kind_api_version(req->route.kind)) },
+				  { "metadata", list_meta(req) }, { "items", json_builder_array(&items) }));
 }
 
 /* A JSON list flows: the objects' own bytes, as fast as the client takes them. */
@@ -412,16 +413,14 @@ void respond(struct request *req)
 		request_end(req);
 		return;
 	}
-	if (req->version != NULL && req->accept.as == AS_ITSELF && req->accept.media == API_JSON &&
-	    !req->accept.pretty) {
+	if (req->version != NULL && req->accept.as == AS_ITSELF && req->accept.media == API_JSON && !req->accept.pretty) {
 		reply_json_list(req);
 		return;
 	}
 	if (req->version != NULL)
 		reply_built_list(req);
 	else if (req->answer != NULL)
-		reply_tree(req, req->status, req->answer_type != NULL ? req->answer_type : meta_type("Status"),
-			   req->answer);
+		reply_tree(req, req->status, req->answer_type != NULL ? req->answer_type : meta_type("Status"), req->answer);
 	else
 		reply_object(req);
 	request_end(req);
@@ -442,8 +441,7 @@ void respond_error(struct request *req, struct error *err)
 		reply_tree(req, 406, meta_type("Status"), status_of_error(req->arena, req, err));
 	} else {
 		req->accept.as = AS_ITSELF;
-		reply_tree(req, error_http_status(err->kind), meta_type("Status"),
-			   status_of_error(req->arena, req, err));
+		reply_tree(req, error_http_status(err->kind), meta_type("Status"), status_of_error(req->arena, req, err));
 	}
 	error_free(err);
 	request_end(req);

@@ -6,8 +6,8 @@
 #include "base/base.h"
 
 enum route_what {
-	ROUTE_NONE,      /* no such path: plain 404 */
-	ROUTE_DOCUMENT,  /* discovery, OpenAPI, version, health, metrics, debug: by path */
+	ROUTE_NONE,     /* no such path: plain 404 */
+	ROUTE_DOCUMENT, /* discovery, OpenAPI, version, health, metrics, debug: by path */
 	ROUTE_RESOURCE,
 	ROUTE_NO_RESOURCE, /* known group and version, unknown resource: a NotFound Status */
 };
@@ -19,10 +19,10 @@ struct route {
 	struct str ns;
 	struct str name;
 	struct str subresource;
-	struct str rest;        /* behind the subresource: the path of a proxy request */
-	bool old_watch;         /* /watch/ prefix */
-	enum verb verb;         /* of resources */
-	bool bad_method;        /* nothing of the resource answers this method */
+	struct str rest; /* behind the subresource: the path of a proxy request */
+	bool old_watch;  /* /watch/ prefix */
+	enum verb verb;  /* of resources */
+	bool bad_method; /* nothing of the resource answers this method */
 };
 
 void route_parse(struct arena *arena, struct str method, struct str path, struct route *out);

@@ -14,7 +14,7 @@ static void request_run(struct request *req);
 
 static void *transport_call(void *transport, const struct api_call *call);
 static void transport_cancel(void *transport, void *call);
-void *transport_watch(void *transport, const struct api_watch *watch);      /* watch/ */
+void *transport_watch(void *transport, const struct api_watch *watch); /* watch/ */
 void transport_watch_close(void *transport, void *watch);
 
 struct error *apiserver_new(const struct apiserver_options *options, struct apiserver **out)
@@ -116,8 +116,10 @@ static struct error *parse_validation(struct str text, struct query *query)
 	else if (str_is(text, "Strict"))
 		query->validation = VALIDATE_STRICT;
 	else
-		return error_new(ERR_INVALID, "fieldValidation: Unsupported value: \"%.*s\": supported values: \"\", "
-				 "\"Ignore\", \"Strict\", \"Warn\"", STR_ARG(text));
+		return error_new(ERR_INVALID,
+				 "fieldValidation: Unsupported value: \"%.*s\": supported values: \"\", "
+				 "\"Ignore\", \"Strict\", \"Warn\"",
+				 STR_ARG(text));
 	return NULL;
 }
 
@@ -149,8 +151,7 @@ static struct error *parse_query(struct request *req)
 		return err;
 	/* A DELETE with a body takes its options from there. */
 	if (dry_run.len != 0 && !str_is(dry_run, "All"))
-		return error_new(ERR_INVALID, "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"",
-				 STR_ARG(dry_run));
+		return error_new(ERR_INVALID, "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"", STR_ARG(dry_run));
 	query->dry_run = dry_run.len != 0;
 	include = http_param(http, "includeObject", NULL);
 	if (req->accept.as == AS_TABLE) {
@@ -281,8 +282,8 @@ static void request_run(struct request *req)
 		http_request_listen(req->http, &http_events, req);
 	task = task_start(&(struct task_options){
 		.name = "request",
-		.subject = arena_printf(req->arena, "%s %.*s/%.*s", route_verb_name(&req->route),
-					STR_ARG(req->route.resource), STR_ARG(req->route.name)),
+		.subject = arena_printf(req->arena, "%s %.*s/%.*s", route_verb_name(&req->route), STR_ARG(req->route.resource),
+					STR_ARG(req->route.name)),
 		.steps = steps_of(req),
 		.arg = req,
 		.timeout = LIMIT_REQUEST_SECONDS * NS_PER_S,

@@ -37,14 +37,14 @@ struct query {
 	struct str fields;
 	struct str resource_version;
 	struct str version_match;
-	struct str token;         /* continue */
+	struct str token; /* continue */
 	int64_t limit;
-	int64_t timeout_seconds;  /* of a watch; 0: not said */
+	int64_t timeout_seconds; /* of a watch; 0: not said */
 	bool watch;
 	bool bookmarks;
 	bool send_initial;
 	bool send_initial_given;
-	bool force;               /* of an apply */
+	bool force; /* of an apply */
 	bool force_given;
 };
 
@@ -54,38 +54,38 @@ struct request {
 	struct apiserver *server;
 	struct task *task;
 	struct arena *arena;
-	struct http_request *http;    /* NULL: in process, then call is set */
+	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
-	bool canceled;                /* in process: nobody waits any more */
-	bool applied;                 /* server-side apply has decided who owns what */
+	bool canceled; /* in process: nobody waits any more */
+	bool applied;  /* server-side apply has decided who owns what */
 	struct user user;
 	struct route route;
 	struct accept accept;
 	struct query query;
 	uint64_t cause;
-	struct str body;              /* as sent */
+	struct str body; /* as sent */
 	enum api_media body_media;
-	struct api_notes notes;       /* unknown and duplicate fields */
+	struct api_notes notes; /* unknown and duplicate fields */
 	VEC(const char *) warnings;
 
 	/* the attempt; starts anew after a lost compare-and-swap */
-	const struct json *input;     /* decoded, defaulted */
-	struct store_value *old;      /* what is there */
+	const struct json *input; /* decoded, defaulted */
+	struct store_value *old;  /* what is there */
 	const struct json *old_tree;
-	const struct json *tree;      /* what shall be */
-	VEC(struct store_op) also;    /* further operations of the same commit: the addresses of a Service */
+	const struct json *tree;   /* what shall be */
+	VEC(struct store_op) also; /* further operations of the same commit: the addresses of a Service */
 	unsigned attempts;
 
 	/* the answer */
 	int status;
-	struct object *object;        /* kept by the arena */
-	const struct json *answer;    /* no stored object: Status, Scale, TokenRequest … */
+	struct object *object;     /* kept by the arena */
+	const struct json *answer; /* no stored object: Status, Scale, TokenRequest … */
 	const struct type *answer_type;
-	struct store_value **items;   /* LIST; kept by version */
+	struct store_value **items; /* LIST; kept by version */
 	size_t n_items;
 	struct store_version *version;
 	struct str continue_token;
-	int64_t remaining;            /* -1: not said */
+	int64_t remaining; /* -1: not said */
 };
 
 /* --- answering (respond.c) --- */
@@ -98,8 +98,8 @@ const struct json *status_of_error(struct arena *arena, const struct request *re
 void respond_document(struct http_request *http, int status, const char *media, struct bytes *body);
 
 /* An object's tree as what the client asked for: a Table, its metadata only, or itself. kind tells how. */
-const struct json *present(struct arena *arena, const struct accept *accept, const struct kind *kind,
-			   struct object *const *objects, size_t n, const struct type **type);
+const struct json *present(struct arena *arena, const struct accept *accept, const struct kind *kind, struct object *const *objects,
+			   size_t n, const struct type **type);
 
 /* --- the store, seen as objects (objects.c) --- */
 

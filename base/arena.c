@@ -8,8 +8,8 @@
 #include "base/auto.h"
 
 #define CHUNK_FIRST 2048
-#define CHUNK_MAX (64 * 1024)
-#define ALIGN _Alignof(max_align_t)
+#define CHUNK_MAX   (64 * 1024)
+#define ALIGN       _Alignof(max_align_t)
 
 struct chunk {
 	struct chunk *next;

@@ -20,8 +20,8 @@ struct arena;
 struct arena *arena_new(void);
 void arena_free(struct arena *arena); /* NULL is fine */
 
-void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any type */
-void *arena_raw(struct arena *arena, size_t size);   /* not zeroed, aligned for any type */
+void *arena_alloc(struct arena *arena, size_t size);                /* zeroed, aligned for any type */
+void *arena_raw(struct arena *arena, size_t size);                  /* not zeroed, aligned for any type */
 char *arena_copy(struct arena *arena, const void *ptr, size_t len); /* NUL-terminated copy */
 char *arena_strdup(struct arena *arena, const char *cstr);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -33,7 +33,7 @@ void arena_defer(struct arena *arena, void (*fn)(void *arg), void *arg);
 /* Bytes taken from the system, for limits and tests. */
 size_t arena_size(const struct arena *arena);
 
-#define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
+#define ARENA_NEW(arena, type)      ((type *)arena_alloc((arena), sizeof(type)))
 #define ARENA_ARRAY(arena, type, n) ((type *)arena_alloc((arena), sizeof(type) * (n)))
 
 #endif

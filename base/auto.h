@@ -14,9 +14,9 @@ void auto_free(void *pointer_to_pointer);
 void auto_closedir(void *pointer_to_dir);
 void auto_fclose(void *pointer_to_file);
 
-#define AUTO_FD __attribute__((cleanup(auto_close)))
+#define AUTO_FD   __attribute__((cleanup(auto_close)))
 #define AUTO_FREE __attribute__((cleanup(auto_free)))
-#define AUTO_DIR __attribute__((cleanup(auto_closedir)))
+#define AUTO_DIR  __attribute__((cleanup(auto_closedir)))
 #define AUTO_FILE __attribute__((cleanup(auto_fclose)))
 
 int fd_take(int *fd); /* the descriptor; *fd becomes -1 */

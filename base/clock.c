@@ -6,7 +6,7 @@
 
 #include "base/trace.h"
 
-static int64_t advanced;                /* API time runs ahead of the wall by this much */
+static int64_t advanced;               /* API time runs ahead of the wall by this much */
 static int64_t sim_mono, sim_now = -1; /* now >= 0: simulation */
 
 static int64_t read_clock(clockid_t id)
@@ -90,8 +90,8 @@ static struct str format_time(char text[TIME_TEXT], int64_t ns, int digits)
 	if (s < 0)
 		days--, s += 86400;
 	civil_from_days(days, &year, &month, &day);
-	n = snprintf(text, TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day, (int)(s / 3600),
-		     (int)(s / 60 % 60), (int)(s % 60));
+	n = snprintf(text, TIME_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d", year, month, day, (int)(s / 3600), (int)(s / 60 % 60),
+		     (int)(s % 60));
 	if (digits == 6)
 		n += snprintf(text + n, TIME_TEXT - (size_t)n, ".%06d", (int)(fraction / 1000));
 	else if (digits == 9)
@@ -161,8 +161,7 @@ static bool take_offset(struct str *text, int64_t *seconds)
 	minus = take_char(text, '-');
 	if (!minus && !take_char(text, '+'))
 		return false;
-	if (!take_digits(text, 2, &hours) || !take_char(text, ':') || !take_digits(text, 2, &minutes) || hours > 24 ||
-	    minutes > 60)
+	if (!take_digits(text, 2, &hours) || !take_char(text, ':') || !take_digits(text, 2, &minutes) || hours > 24 || minutes > 60)
 		return false;
 	*seconds = (minus ? -1 : 1) * (hours * INT64_C(3600) + minutes * 60);
 	return true;
@@ -174,14 +173,12 @@ bool time_parse(struct str text, int64_t *ns)
 	int year, month, day, hour, minute, second;
 	int64_t fraction, offset;
 
-	if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &month) ||
-	    !take_char(&text, '-') || !take_digits(&text, 2, &day) || !take_char(&text, 'T') ||
-	    !take_digits(&text, 2, &hour) || !take_char(&text, ':') || !take_digits(&text, 2, &minute) ||
-	    !take_char(&text, ':') || !take_digits(&text, 2, &second) || !take_fraction(&text, &fraction) ||
-	    !take_offset(&text, &offset) || text.len != 0)
+	if (!take_digits(&text, 4, &year) || !take_char(&text, '-') || !take_digits(&text, 2, &month) || !take_char(&text, '-') ||
+	    !take_digits(&text, 2, &day) || !take_char(&text, 'T') || !take_digits(&text, 2, &hour) || !take_char(&text, ':') ||
+	    !take_digits(&text, 2, &minute) || !take_char(&text, ':') || !take_digits(&text, 2, &second) ||
+	    !take_fraction(&text, &fraction) || !take_offset(&text, &offset) || text.len != 0)
 		return false;
-	if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1] || hour > 23 || minute > 59 ||
-	    second > 59)
+	if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1] || hour > 23 || minute > 59 || second > 59)
 		return false;
 	if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
 		return false;
@@ -190,8 +187,7 @@ bool time_parse(struct str text, int64_t *ns)
 		year = 1678;
 	if (year > 2261)
 		year = 2261;
-	*ns = (days_from_civil(year, month, day) * 86400 + hour * INT64_C(3600) + minute * 60 + second - offset) *
-		      NS_PER_S +
+	*ns = (days_from_civil(year, month, day) * 86400 + hour * INT64_C(3600) + minute * 60 + second - offset) * NS_PER_S +
 	      fraction;
 	return true;
 }

@@ -13,7 +13,7 @@
 #include "base/str.h"
 
 #define NS_PER_MS INT64_C(1000000)
-#define NS_PER_S INT64_C(1000000000)
+#define NS_PER_S  INT64_C(1000000000)
 
 int64_t clock_mono(void); /* ns */
 int64_t clock_now(void);  /* ns since 1970, UTC */

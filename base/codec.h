@@ -4,9 +4,9 @@
 
 #include "base/buf.h"
 
-void base64_encode(struct buf *out, struct str bytes);          /* padded */
-void base64url_encode(struct buf *out, struct str bytes);       /* not padded: JWT */
-bool base64_decode(struct buf *out, struct str text);           /* strict, as Go's StdEncoding: \r and \n are skipped */
+void base64_encode(struct buf *out, struct str bytes);    /* padded */
+void base64url_encode(struct buf *out, struct str bytes); /* not padded: JWT */
+bool base64_decode(struct buf *out, struct str text);     /* strict, as Go's StdEncoding: \r and \n are skipped */
 bool base64url_decode(struct buf *out, struct str text);
 void hex_encode(struct buf *out, struct str bytes);
 

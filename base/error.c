@@ -23,27 +23,39 @@ static const struct {
 static enum error_kind kind_of_errno(int code)
 {
 	switch (code) {
-	case ENOENT: return ERR_NOT_FOUND;
-	case EEXIST: return ERR_EXISTS;
+	case ENOENT:
+		return ERR_NOT_FOUND;
+	case EEXIST:
+		return ERR_EXISTS;
 	case EACCES:
-	case EPERM: return ERR_PERMISSION;
+	case EPERM:
+		return ERR_PERMISSION;
 	case ENOSPC:
-	case EDQUOT: return ERR_NO_SPACE;
-	case EROFS: return ERR_READ_ONLY;
+	case EDQUOT:
+		return ERR_NO_SPACE;
+	case EROFS:
+		return ERR_READ_ONLY;
 	case EBUSY:
-	case ETXTBSY: return ERR_BUSY;
-	case ETIMEDOUT: return ERR_TIMEOUT;
-	case ECANCELED: return ERR_CANCELED;
+	case ETXTBSY:
+		return ERR_BUSY;
+	case ETIMEDOUT:
+		return ERR_TIMEOUT;
+	case ECANCELED:
+		return ERR_CANCELED;
 	case ECONNREFUSED:
 	case ECONNRESET:
 	case EPIPE:
 	case EHOSTUNREACH:
-	case ENETUNREACH: return ERR_UNAVAILABLE;
+	case ENETUNREACH:
+		return ERR_UNAVAILABLE;
 	case EADDRINUSE:
-	case EADDRNOTAVAIL: return ERR_NETWORK;
+	case EADDRNOTAVAIL:
+		return ERR_NETWORK;
 	case ENOSYS:
-	case EOPNOTSUPP: return ERR_UNSUPPORTED;
-	default: return ERR_IO;
+	case EOPNOTSUPP:
+		return ERR_UNSUPPORTED;
+	default:
+		return ERR_IO;
 	}
 }
 

@@ -31,9 +31,9 @@ enum error_kind {
 
 /* One field that is wrong, as in Status.details.causes. */
 struct error_cause {
-	char *reason;  /* "FieldValueRequired", … */
+	char *reason; /* "FieldValueRequired", … */
 	char *message;
-	char *field;   /* "spec.containers[0].name" */
+	char *field; /* "spec.containers[0].name" */
 };
 
 struct error {
@@ -43,9 +43,9 @@ struct error {
 	char *advice;               /* what to do; NULL means the kind's default */
 	struct error_cause *causes; /* for ERR_INVALID and ERR_CONFLICT */
 	size_t n_causes;
-	int retry_after;            /* seconds, 0 when not said */
-	char *about[3];             /* group, kind or resource, name: Status.details; NULL: the request's own */
-	const char *file;           /* origin */
+	int retry_after;  /* seconds, 0 when not said */
+	char *about[3];   /* group, kind or resource, name: Status.details; NULL: the request's own */
+	const char *file; /* origin */
 	int line;
 };
 
@@ -76,8 +76,8 @@ void error_freep(struct error **err);
 #define AUTO_ERROR __attribute__((cleanup(error_freep))) struct error *
 
 int error_http_status(enum error_kind kind);
-const char *error_reason(enum error_kind kind);  /* Status.reason */
-int error_exit_code(enum error_kind kind);       /* of a command, minikube's decades */
+const char *error_reason(enum error_kind kind); /* Status.reason */
+int error_exit_code(enum error_kind kind);      /* of a command, minikube's decades */
 const char *error_advice(const struct error *err);
 const char *error_kind_name(enum error_kind kind);
 

@@ -34,8 +34,8 @@ bool cidr_parse(struct str text, struct cidr *out)
 	struct str bits = str_skip(text, (size_t)slash + 1);
 	uint64_t n;
 
-	if (slash < 0 || !ip_parse(str_head(text, (size_t)slash), &out->ip) || !str_to_u64(bits, &n) ||
-	    n > size_of(out->ip) * 8 || (bits.len > 1 && bits.ptr[0] == '0'))
+	if (slash < 0 || !ip_parse(str_head(text, (size_t)slash), &out->ip) || !str_to_u64(bits, &n) || n > size_of(out->ip) * 8 ||
+	    (bits.len > 1 && bits.ptr[0] == '0'))
 		return false;
 	out->bits = (uint8_t)n;
 	return true;
@@ -122,6 +122,5 @@ struct ip cidr_last(struct cidr cidr)
 
 bool cidr_contains(struct cidr cidr, struct ip ip)
 {
-	return ip.family == cidr.ip.family &&
-	       ip_eq(cidr_first(cidr), cidr_first((struct cidr){ ip, cidr.bits }));
+	return ip.family == cidr.ip.family && ip_eq(cidr_first(cidr), cidr_first((struct cidr){ ip, cidr.bits }));
 }

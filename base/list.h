@@ -45,9 +45,8 @@ static inline void list_remove(struct list *item)
 }
 
 #define LIST_FIRST(head, type, member) (list_empty(head) ? NULL : CONTAINER_OF((head)->next, type, member))
-#define LIST_EACH(head, type, member, it)                                                                      \
-	for (type *it = CONTAINER_OF((head)->next, type, member),                                              \
-		  *it##_next = CONTAINER_OF(it->member.next, type, member);                                    \
+#define LIST_EACH(head, type, member, it)                                                                                          \
+	for (type *it = CONTAINER_OF((head)->next, type, member), *it##_next = CONTAINER_OF(it->member.next, type, member);        \
 	     &it->member != (head); it = it##_next, it##_next = CONTAINER_OF(it->member.next, type, member))
 
 #endif

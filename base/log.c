@@ -53,7 +53,6 @@ void log_consume(enum log_level level, struct error *err, const char *what)
 {
 	if (err == NULL)
 		return;
-	log_line(level, what, "error=\"%s\" kind=%s at=%s:%d", err->text, error_kind_name(err->kind), err->file,
-		 err->line);
+	log_line(level, what, "error=\"%s\" kind=%s at=%s:%d", err->text, error_kind_name(err->kind), err->file, err->line);
 	error_free(err);
 }

@@ -17,8 +17,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 void log_open(int fd, enum log_level least); /* without it: stderr, LOG_INFO */
 void log_line(enum log_level level, const char *what, const char *format, ...) __attribute__((format(printf, 3, 4)));
 #define log_debug(what, ...) log_line(LOG_DEBUG, what, __VA_ARGS__)
-#define log_info(what, ...) log_line(LOG_INFO, what, __VA_ARGS__)
-#define log_warn(what, ...) log_line(LOG_WARN, what, __VA_ARGS__)
+#define log_info(what, ...)  log_line(LOG_INFO, what, __VA_ARGS__)
+#define log_warn(what, ...)  log_line(LOG_WARN, what, __VA_ARGS__)
 #define log_error(what, ...) log_line(LOG_ERROR, what, __VA_ARGS__)
 
 /* Logs an error where it is finally consumed, and frees it. NULL is fine and logs nothing. */

@@ -30,15 +30,15 @@ struct map {
 	struct list order;
 };
 
-void map_fini(struct map *map); /* frees keys, not values; afterwards it is empty */
-void *map_find(const struct map *map, struct str key); /* NULL when absent */
+void map_fini(struct map *map);                              /* frees keys, not values; afterwards it is empty */
+void *map_find(const struct map *map, struct str key);       /* NULL when absent */
 void *map_set(struct map *map, struct str key, void *value); /* returns the old value, or NULL */
-void *map_take(struct map *map, struct str key); /* removes; returns the value, or NULL */
+void *map_take(struct map *map, struct str key);             /* removes; returns the value, or NULL */
 struct map_item *map_first(const struct map *map);
 struct map_item *map_next(const struct map *map, const struct map_item *item);
 
-#define MAP_EACH(map, it)                                                                                              \
-	for (struct map_item *it = map_first(map), *it##_next = it != NULL ? map_next(map, it) : NULL; it != NULL; \
+#define MAP_EACH(map, it)                                                                                                          \
+	for (struct map_item *it = map_first(map), *it##_next = it != NULL ? map_next(map, it) : NULL; it != NULL;                 \
 	     it = it##_next, it##_next = it != NULL ? map_next(map, it) : NULL)
 
 #endif

@@ -24,7 +24,10 @@ struct str {
 
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
 /* For static initialisers, where a compound literal is no constant. */
-#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
+#define STR_INIT(literal)                                                                                                          \
+	{                                                                                                                          \
+		"" literal, sizeof(literal) - 1                                                                                    \
+	}
 /* For "%.*s". */
 #define STR_ARG(s) (int)(s).len, (s).len != 0 ? (s).ptr : ""
 
@@ -51,9 +54,9 @@ bool str_to_i64(struct str s, int64_t *out);
 bool str_to_u64(struct str s, uint64_t *out);
 uint64_t str_hash(struct str s);
 
-struct str str_dup(struct arena *arena, struct str s);      /* the copy is also NUL-terminated */
-const char *str_cstr(struct arena *arena, struct str s);    /* NUL-terminated copy */
+struct str str_dup(struct arena *arena, struct str s);   /* the copy is also NUL-terminated */
+const char *str_cstr(struct arena *arena, struct str s); /* NUL-terminated copy */
 struct str str_format(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
-struct str str_lower(struct arena *arena, struct str s);    /* ASCII only */
+struct str str_lower(struct arena *arena, struct str s); /* ASCII only */
 
 #endif

@@ -12,8 +12,8 @@
 void trace_event(const char *file, int line, const char *text, int64_t a, int64_t b);
 #define TRACE(text, a, b) trace_event(__FILE__, __LINE__, text, (int64_t)(a), (int64_t)(b))
 
-void trace_dump(int fd);            /* async-signal-safe */
-void trace_install_handlers(void);  /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT dump and die; SIGQUIT dumps and goes on */
+void trace_dump(int fd);           /* async-signal-safe */
+void trace_install_handlers(void); /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT dump and die; SIGQUIT dumps and goes on */
 
 /* A broken invariant: dump and abort. Always compiled in. */
 #define ASSERT(condition) ((condition) ? (void)0 : assert_failed(__FILE__, __LINE__, #condition))

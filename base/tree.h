@@ -33,7 +33,7 @@ struct tree {
 #define TREE_DEPTH 64
 
 struct tree_iter {
-	struct str key;  /* valid while the version is held */
+	struct str key; /* valid while the version is held */
 	void *value;
 	int depth;
 	const struct tree_node *path[TREE_DEPTH];

@@ -111,16 +111,14 @@ const char *gai_strerror(int code)
 int getnameinfo(const struct sockaddr *restrict addr, socklen_t len, char *restrict host, socklen_t host_len,
 		char *restrict service, socklen_t service_len, int flags)
 {
-	const void *ip = addr->sa_family == AF_INET6 ?
-				 (const void *)&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr :
-				 (const void *)&((const struct sockaddr_in *)(const void *)addr)->sin_addr;
+	const void *ip = addr->sa_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)(const void *)addr)->sin6_addr
+						     : (const void *)&((const struct sockaddr_in *)(const void *)addr)->sin_addr;
 	(void)len;
 	(void)flags;
 	if (host != NULL && host_len != 0 && inet_ntop(addr->sa_family, ip, host, host_len) == NULL)
 		return EAI_OVERFLOW;
 	if (service != NULL && service_len != 0)
-		snprintf(service, service_len, "%u",
-			 ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port));
+		snprintf(service, service_len, "%u", ntohs(((const struct sockaddr_in *)(const void *)addr)->sin_port));
 	return 0;
 }
 
@@ -137,8 +135,8 @@ struct servent *getservbyname(const char *name, const char *proto)
 	return NULL;
 }
 
-int getservbyname_r(const char *restrict name, const char *restrict proto, struct servent *restrict entry,
-		    char *restrict buf, size_t len, struct servent **restrict res)
+int getservbyname_r(const char *restrict name, const char *restrict proto, struct servent *restrict entry, char *restrict buf,
+		    size_t len, struct servent **restrict res)
 {
 	(void)name;
 	(void)proto;
@@ -149,8 +147,8 @@ int getservbyname_r(const char *restrict name, const char *restrict proto, struc
 	return 0;
 }
 
-int getservbyport_r(int port, const char *restrict proto, struct servent *restrict entry, char *restrict buf,
-		    size_t len, struct servent **restrict res)
+int getservbyport_r(int port, const char *restrict proto, struct servent *restrict entry, char *restrict buf, size_t len,
+		    struct servent **restrict res)
 {
 	(void)port;
 	(void)proto;

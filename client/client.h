@@ -53,7 +53,7 @@ struct informer_events {
 
 struct informer_options {
 	const struct kind *kind;
-	struct str ns;     /* empty: all */
+	struct str ns; /* empty: all */
 	struct str labels;
 	struct str fields; /* "spec.nodeName=n1" */
 };
@@ -74,9 +74,9 @@ size_t informer_len(const struct informer *informer);
 /* In order of arrival:  INFORMER_EACH (pods, object) … */
 struct map_item *informer_first(const struct informer *informer);
 struct map_item *informer_next(const struct informer *informer, const struct map_item *item);
-#define INFORMER_EACH(informer, it)                                                                         \
-	for (struct map_item *it##_item = informer_first(informer); it##_item != NULL;                      \
-	     it##_item = informer_next((informer), it##_item))                                              \
+#define INFORMER_EACH(informer, it)                                                                                                \
+	for (struct map_item *it##_item = informer_first(informer); it##_item != NULL;                                             \
+	     it##_item = informer_next((informer), it##_item))                                                                     \
 		for (struct object *it = it##_item->value; it != NULL; it = NULL)
 
 /* An index gives each object any number of keys; found by key, in order of arrival. Add before the first event. */
@@ -89,9 +89,9 @@ struct object_list {
 struct object_list informer_lookup(const struct informer *informer, int index, struct str key);
 
 /* Index functions that many need. */
-informer_keys index_by_owner;     /* uid of the controlling owner */
+informer_keys index_by_owner; /* uid of the controlling owner */
 informer_keys index_by_namespace;
-informer_keys index_by_node;      /* spec.nodeName */
+informer_keys index_by_node; /* spec.nodeName */
 
 /* "ns/name" of an object; on the arena. */
 struct str object_path(struct arena *arena, struct object *object);
@@ -102,9 +102,9 @@ struct workqueue;
 
 struct work {
 	struct str key;
-	uint64_t cause;        /* newest revision that asked for this */
-	struct arena *arena;   /* lives until the work is over */
-	unsigned failures;     /* before this time */
+	uint64_t cause;      /* newest revision that asked for this */
+	struct arena *arena; /* lives until the work is over */
+	unsigned failures;   /* before this time */
 	struct workqueue *queue;
 };
 
@@ -114,7 +114,7 @@ struct workqueue_options {
 	/* Decides and issues calls. An error (or one of a call) brings the key back later. */
 	struct error *(*reconcile)(void *arg, struct work *work);
 	void *arg;
-	unsigned workers;      /* keys at the same time; 0: 5. One key never twice */
+	unsigned workers; /* keys at the same time; 0: 5. One key never twice */
 };
 
 struct workqueue *workqueue_new(const struct workqueue_options *options);
@@ -137,13 +137,13 @@ void work_release(struct work *work, struct error *err); /* takes err */
 /* --- events ---------------------------------------------------------------------------------------------------------- */
 
 struct client_event {
-	struct object *about;      /* or: */
-	const struct json *ref;    /* an ObjectReference */
-	const char *field_path;    /* "spec.containers{web}", or NULL */
-	const char *type;          /* "Normal", "Warning" */
+	struct object *about;   /* or: */
+	const struct json *ref; /* an ObjectReference */
+	const char *field_path; /* "spec.containers{web}", or NULL */
+	const char *type;       /* "Normal", "Warning" */
 	const char *reason;
-	const char *component;     /* "kubelet", "default-scheduler" */
-	const char *host;          /* or NULL */
+	const char *component; /* "kubelet", "default-scheduler" */
+	const char *host;      /* or NULL */
 	uint64_t cause;
 };
 /* An equal one that was told lately only counts up. */

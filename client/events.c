@@ -4,13 +4,13 @@
 
 #include "client/private.h"
 
-#define REMEMBERED 4096
+#define REMEMBERED   4096
 #define FORGET_AFTER (600 * NS_PER_S) /* client-go: aggregation window */
 
 struct told {
 	char *ns, *name; /* of the Event */
 	int64_t count;
-	int64_t last;    /* mono */
+	int64_t last; /* mono */
 };
 
 static void told_free(struct told *told)
@@ -48,9 +48,9 @@ static const struct json *reference(struct arena *arena, const struct client_eve
 	if (event->ref != NULL)
 		return event->ref;
 	tree = object_tree(event->about);
-	return JSON_OBJECT_OF(arena, { "kind", json_get(tree, "kind") },
-			      { "namespace", json_path(tree, "metadata.namespace") }, { "name", json_path(tree, "metadata.name") },
-			      { "uid", json_path(tree, "metadata.uid") }, { "apiVersion", json_get(tree, "apiVersion") },
+	return JSON_OBJECT_OF(arena, { "kind", json_get(tree, "kind") }, { "namespace", json_path(tree, "metadata.namespace") },
+			      { "name", json_path(tree, "metadata.name") }, { "uid", json_path(tree, "metadata.uid") },
+			      { "apiVersion", json_get(tree, "apiVersion") },
 			      { "resourceVersion", json_path(tree, "metadata.resourceVersion") },
 			      { "fieldPath", json_text(arena, event->field_path) });
 }
@@ -61,15 +61,15 @@ static void count_up(struct client *client, struct arena *arena, struct told *to
 	told->count++;
 	told->last = clock_mono();
 	client_call(client, &(struct api_call){
-		.verb = VERB_PATCH,
-		.patch = API_PATCH_MERGE,
-		.kind = kind_must("v1", "Event"),
-		.ns = str_from(told->ns),
-		.name = str_from(told->name),
-		.body = JSON_OBJECT_OF(arena, { "count", json_number(arena, told->count) },
-				       { "lastTimestamp", time_json(arena, clock_now()) }),
-		.cause = cause,
-	});
+				    .verb = VERB_PATCH,
+				    .patch = API_PATCH_MERGE,
+				    .kind = kind_must("v1", "Event"),
+				    .ns = str_from(told->ns),
+				    .name = str_from(told->name),
+				    .body = JSON_OBJECT_OF(arena, { "count", json_number(arena, told->count) },
+							   { "lastTimestamp", time_json(arena, clock_now()) }),
+				    .cause = cause,
+			    });
 }
 
 void client_event(struct client *client, const struct client_event *event, const char *format, ...)
@@ -102,21 +102,23 @@ void client_event(struct client *client, const struct client_event *event, const
 	told->last = clock_mono();
 	map_set(&client->shared->events, key, told);
 	client_call(client, &(struct api_call){
-		.verb = VERB_CREATE,
-		.kind = kind_must("v1", "Event"),
-		.ns = ns,
-		.body = JSON_OBJECT_OF(arena,
-			{ "metadata", JSON_OBJECT_OF(arena, { "name", json_text(arena, told->name) },
-						     { "namespace", json_string(arena, ns) }) },
-			{ "involvedObject", ref }, { "reason", json_text(arena, event->reason) },
-			{ "message", json_text(arena, text) },
-			{ "source", JSON_OBJECT_OF(arena, { "component", json_text(arena, event->component) },
-						   { "host", json_text(arena, event->host) }) },
-			{ "firstTimestamp", time_json(arena, clock_now()) }, { "lastTimestamp", time_json(arena, clock_now()) },
-			{ "count", json_number(arena, 1) }, { "type", json_text(arena, event->type) },
-			{ "reportingComponent", json_text(arena, event->component) },
-			{ "reportingInstance", json_text(arena, event->host != NULL ? event->host : "") }),
-		.cause = event->cause,
-	});
+				    .verb = VERB_CREATE,
+				    .kind = kind_must("v1", "Event"),
+				    .ns = ns,
+				    .body = JSON_OBJECT_OF(
+					    arena,
+					    { "metadata", JSON_OBJECT_OF(arena, { "name", json_text(arena, told->name) },
+									 { "namespace", json_string(arena, ns) }) },
+					    { "involvedObject", ref }, { "reason", json_text(arena, event->reason) },
+					    { "message", json_text(arena, text) },
+					    { "source", JSON_OBJECT_OF(arena, { "component", json_text(arena, event->component) },
+								       { "host", json_text(arena, event->host) }) },
+					    { "firstTimestamp", time_json(arena, clock_now()) },
+					    { "lastTimestamp", time_json(arena, clock_now()) }, { "count", json_number(arena, 1) },
+					    { "type", json_text(arena, event->type) },
+					    { "reportingComponent", json_text(arena, event->component) },
+					    { "reportingInstance", json_text(arena, event->host != NULL ? event->host : "") }),
+				    .cause = event->cause,
+			    });
 	arena_free(arena);
 }

@@ -22,8 +22,8 @@ struct informer {
 	struct client *client;
 	struct informer_options options;
 	void *watch;
-	struct map objects;   /* "ns/name" to struct object */
-	struct map fresh;     /* while a new list comes in: what it named */
+	struct map objects; /* "ns/name" to struct object */
+	struct map fresh;   /* while a new list comes in: what it named */
 	bool relisting;
 	bool synced;
 	uint64_t revision;
@@ -31,7 +31,7 @@ struct informer {
 	struct list waits;
 	VEC(struct index) indices;
 	struct loop_timer retry;
-	char *text[3];        /* owned copies of the options' text */
+	char *text[3]; /* owned copies of the options' text */
 };
 
 static void start_watch(struct informer *informer);
@@ -267,15 +267,15 @@ static void start_watch(struct informer *informer)
 
 	informer->relisting = informer->synced;
 	informer->watch = transport->watch(transport->arg, &(struct api_watch){
-		.kind = informer->options.kind,
-		.ns = informer->options.ns,
-		.labels = informer->options.labels,
-		.fields = informer->options.fields,
-		.actor = str_from(informer->client->actor),
-		.event = on_event,
-		.ended = on_ended,
-		.arg = informer,
-	});
+								   .kind = informer->options.kind,
+								   .ns = informer->options.ns,
+								   .labels = informer->options.labels,
+								   .fields = informer->options.fields,
+								   .actor = str_from(informer->client->actor),
+								   .event = on_event,
+								   .ended = on_ended,
+								   .arg = informer,
+							   });
 }
 
 /* --- the public face --- */
@@ -349,8 +349,8 @@ uint64_t informer_revision(const struct informer *informer)
 struct object *informer_find(struct informer *informer, struct str ns, struct str name)
 {
 	char text[600];
-	int n = ns.len != 0 ? snprintf(text, sizeof(text), "%.*s/%.*s", STR_ARG(ns), STR_ARG(name)) :
-			      snprintf(text, sizeof(text), "%.*s", STR_ARG(name));
+	int n = ns.len != 0 ? snprintf(text, sizeof(text), "%.*s/%.*s", STR_ARG(ns), STR_ARG(name))
+			    : snprintf(text, sizeof(text), "%.*s", STR_ARG(name));
 
 	return n > 0 && (size_t)n < sizeof(text) ? map_find(&informer->objects, str_from(text)) : NULL;
 }

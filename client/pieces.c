@@ -71,12 +71,13 @@ const struct json *conditions_with(struct arena *arena, const struct json *condi
 	same = str_is(json_get_str(old, "status"), condition->status);
 	moved = same ? json_get(old, "lastTransitionTime") : now;
 	updated = same && str_is(json_get_str(old, "reason"), condition->reason != NULL ? condition->reason : "") &&
-				  str_is(json_get_str(old, "message"), condition->message != NULL ? condition->message : "") ?
-			  json_get(old, "lastUpdateTime") : now;
+				  str_is(json_get_str(old, "message"), condition->message != NULL ? condition->message : "")
+			  ? json_get(old, "lastUpdateTime")
+			  : now;
 	mine = JSON_OBJECT_OF(arena, { "type", json_text(arena, condition->type) },
 			      { "status", json_text(arena, condition->status) },
-			      { "lastUpdateTime", condition->update_time ? updated : NULL },
-			      { "lastTransitionTime", moved }, { "reason", json_text(arena, condition->reason) },
+			      { "lastUpdateTime", condition->update_time ? updated : NULL }, { "lastTransitionTime", moved },
+			      { "reason", json_text(arena, condition->reason) },
 			      { "message", json_text(arena, condition->message) });
 	JSON_EACH (conditions, it) {
 		bool is_mine = it.value == old;

@@ -4,21 +4,21 @@
 #include "client/private.h"
 
 #define BACKOFF_FIRST (5 * NS_PER_MS) /* client-go's default: 5 ms doubling up to 1000 s */
-#define BACKOFF_LAST (1000 * NS_PER_S)
-#define SEEN_WITHIN (2 * NS_PER_S)    /* an informer that lags longer is not waited for */
+#define BACKOFF_LAST  (1000 * NS_PER_S)
+#define SEEN_WITHIN   (2 * NS_PER_S) /* an informer that lags longer is not waited for */
 
 struct item {
 	struct map_item *place;
-	struct list ready;       /* in queue->ready while it waits for a worker */
+	struct list ready; /* in queue->ready while it waits for a worker */
 	struct workqueue *queue;
 	char *key;
 	uint64_t cause;
 	bool queued;
-	bool again;              /* came while it was worked on */
+	bool again; /* came while it was worked on */
 	bool running;
 	unsigned failures;
 	struct loop_timer later;
-	int64_t again_after;     /* asked for by the work; 0: no */
+	int64_t again_after; /* asked for by the work; 0: no */
 	/* while running */
 	struct work work;
 	unsigned holds;
@@ -178,8 +178,9 @@ static void run_one(struct item *item)
 	item->again = false;
 	item->again_after = 0;
 	queue->running++;
-	item->work = (struct work){ .key = str_from(item->key), .cause = item->cause, .arena = arena_new(),
-				    .failures = item->failures, .queue = queue };
+	item->work = (struct work){
+		.key = str_from(item->key), .cause = item->cause, .arena = arena_new(), .failures = item->failures, .queue = queue
+	};
 	item->cause = 0;
 	item->holds = 1;
 	err = queue->options.reconcile(queue->options.arg, &item->work);
@@ -231,8 +232,8 @@ static void over(struct item *item)
 	if (err != NULL) {
 		item->failures++;
 		/* A lost compare-and-swap is everyday life; the newer state is on its way. */
-		log_line(err->kind == ERR_CONFLICT ? LOG_DEBUG : LOG_WARN, queue->options.name, "key=%s error=\"%s\"",
-			 item->key, err->text);
+		log_line(err->kind == ERR_CONFLICT ? LOG_DEBUG : LOG_WARN, queue->options.name, "key=%s error=\"%s\"", item->key,
+			 err->text);
 		error_free(err);
 		workqueue_add_after(queue, str_from(item->key), backoff(item->failures));
 	} else {
@@ -321,15 +322,13 @@ static void answered(void *arg, struct api_reply *reply)
 		err = NULL;
 	}
 	/* A deletion that is final is seen by its event soon enough: it shows no revision of its own. */
-	if (item->queue != NULL && err == NULL && reply->object != NULL && wait->verb != VERB_DELETE &&
-	    wait->verb != VERB_GET) {
+	if (item->queue != NULL && err == NULL && reply->object != NULL && wait->verb != VERB_DELETE && wait->verb != VERB_GET) {
 		struct informer_wait *seen_wait = xcalloc(1, sizeof(*seen_wait));
 
 		seen_wait->fn = seen_soon;
 		seen_wait->arg = item;
 		list_init(&seen_wait->link);
-		if (informer_wait_for(item->queue->options.client, wait->kind, object_revision(reply->object),
-				      seen_wait)) {
+		if (informer_wait_for(item->queue->options.client, wait->kind, object_revision(reply->object), seen_wait)) {
 			item->unseen++;
 			vec_push(&item->waits, seen_wait);
 		} else {

@@ -15,11 +15,11 @@
 #include "cmd/nodes.h"
 #include "scheduler/scheduler.h"
 
-#define SERVICE_CIDR "10.96.0.0/12"
-#define POD_CIDR "10.244.0.0/16"
-#define ISSUER "https://kubernetes.default.svc.cluster.local"
+#define SERVICE_CIDR  "10.96.0.0/12"
+#define POD_CIDR      "10.244.0.0/16"
+#define ISSUER        "https://kubernetes.default.svc.cluster.local"
 #define START_TIMEOUT (60 * NS_PER_S)
-#define STOP_GRACE (2 * NS_PER_S)
+#define STOP_GRACE    (2 * NS_PER_S)
 
 static task_fn lock_data, unlock_data, open_pki, close_pki, open_store, close_store, start_apiserver, stop_apiserver,
 	start_bootstrap, start_listening, stop_listening, start_client, stop_client, start_controllers, stop_controllers,
@@ -108,8 +108,10 @@ static enum task_result unlock_data(struct task *task, void *arg)
 
 static enum task_result open_pki(struct task *task, void *arg)
 {
-	static const char *const dns[] = { "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-					   "kubernetes.default.svc.cluster.local", "localhost", NULL };
+	static const char *const dns[] = {
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost",
+		NULL
+	};
 	struct cluster *cluster = arg;
 	char host[IP_TEXT];
 	const char *ips[] = { "127.0.0.1", "10.96.0.1", "::1", NULL, NULL, NULL };
@@ -121,8 +123,10 @@ static enum task_result open_pki(struct task *task, void *arg)
 		ips[n++] = ip_format(host, cluster_host_ip(cluster->options.slot)).ptr;
 	if (ip_parse(str_from(cluster->options.listen), &ip) && strcmp(cluster->options.listen, "127.0.0.1") != 0)
 		ips[n++] = cluster->options.listen;
-	err = cluster_pki_open(&(struct cluster_pki_options){
-		.dir = arena_printf(cluster->arena, "%s/pki", cluster->options.dir), .dns = dns, .ips = ips }, &cluster->pki);
+	err = cluster_pki_open(&(struct cluster_pki_options){ .dir = arena_printf(cluster->arena, "%s/pki", cluster->options.dir),
+							      .dns = dns,
+							      .ips = ips },
+			       &cluster->pki);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -138,8 +142,9 @@ static enum task_result close_pki(struct task *task, void *arg)
 static enum task_result open_store(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
-	struct error *err = store_open(&(struct store_options){
-		.path = arena_printf(cluster->arena, "%s/state.db", cluster->options.dir) }, &cluster->store);
+	struct error *err =
+		store_open(&(struct store_options){ .path = arena_printf(cluster->arena, "%s/state.db", cluster->options.dir) },
+			   &cluster->store);
 
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
@@ -169,17 +174,19 @@ static enum task_result start_apiserver(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	const struct cluster_options *options = &cluster->options;
-	struct error *err = apiserver_new(&(struct apiserver_options){
-		.store = cluster->store,
-		.token_key = cluster->pki.token_key,
-		.issuer = ISSUER,
-		.service_cidrs = { must_cidr(SERVICE_CIDR) },
-		.n_service_cidrs = 1,
-		.endpoint = options->slot >= 0 ? cluster_host_ip(options->slot) : ip_v4(192, 168, 49, 1),
-		.endpoint_port = 6443,
-		.kubelet = kubelet_of,
-		.kubelet_arg = cluster,
-	}, &cluster->apiserver);
+	struct error *err = apiserver_new(
+		&(struct apiserver_options){
+			.store = cluster->store,
+			.token_key = cluster->pki.token_key,
+			.issuer = ISSUER,
+			.service_cidrs = { must_cidr(SERVICE_CIDR) },
+			.n_service_cidrs = 1,
+			.endpoint = options->slot >= 0 ? cluster_host_ip(options->slot) : ip_v4(192, 168, 49, 1),
+			.endpoint_port = 6443,
+			.kubelet = kubelet_of,
+			.kubelet_arg = cluster,
+		},
+		&cluster->apiserver);
 
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
@@ -236,18 +243,22 @@ static enum task_result start_listening(struct task *task, void *arg)
 	struct cluster *cluster = arg;
 	const struct cluster_pki *pki = &cluster->pki;
 	struct error *err = http_tls_server(&(struct http_tls_options){ .cert = buf_str(&pki->server_pem),
-					    .key = buf_str(&pki->server_key_pem), .ca = buf_str(&pki->ca_pem) }, &cluster->tls);
+									.key = buf_str(&pki->server_key_pem),
+									.ca = buf_str(&pki->ca_pem) },
+					    &cluster->tls);
 
 	if (err != NULL)
 		return task_fail(task, err);
-	cluster->http = http_server_new(&(struct http_server_options){ .tls = cluster->tls, .handle = apiserver_handle,
-								       .arg = cluster->apiserver });
-	err = http_server_listen(cluster->http, &(struct stream_address){ .host = cluster->options.listen,
-									  .port = cluster->options.port }, &cluster->port);
+	cluster->http = http_server_new(
+		&(struct http_server_options){ .tls = cluster->tls, .handle = apiserver_handle, .arg = cluster->apiserver });
+	err = http_server_listen(cluster->http,
+				 &(struct stream_address){ .host = cluster->options.listen, .port = cluster->options.port },
+				 &cluster->port);
 	if (err != NULL)
-		return task_fail(task, error_advise(error_context(err, "listen on %s:%u", cluster->options.listen,
-				 cluster->options.port), "Another program uses this port; choose another one: "
-						      "--apiserver-port of 'start', --listen of 'server'."));
+		return task_fail(task,
+				 error_advise(error_context(err, "listen on %s:%u", cluster->options.listen, cluster->options.port),
+					      "Another program uses this port; choose another one: "
+					      "--apiserver-port of 'start', --listen of 'server'."));
 	return TASK_NEXT;
 }
 
@@ -377,8 +388,10 @@ void cluster_nodes_ready(struct cluster *cluster)
 	if (cluster->options.ready_fd < 0)
 		return;
 	/* For a second `start`, when the one that holds the pipe was interrupted. */
-	log_consume(LOG_ERROR, files_write(arena_printf(cluster->arena, "%s/server.ready", cluster->options.dir),
-					   str_from(arena_printf(cluster->arena, "%d\n", (int)getpid())), 0600), "note readiness");
+	log_consume(LOG_ERROR,
+		    files_write(arena_printf(cluster->arena, "%s/server.ready", cluster->options.dir),
+				str_from(arena_printf(cluster->arena, "%d\n", (int)getpid())), 0600),
+		    "note readiness");
 	if (write(cluster->options.ready_fd, line, sizeof(line) - 1) < 0)
 		log_warn("nobody waits for the nodes", "errno=%d", errno);
 	auto_close(&cluster->options.ready_fd);
@@ -407,8 +420,8 @@ static void stop_cluster(struct cluster *cluster)
 			stop_steps[n++] = (struct task_step){ components[i].name, components[i].undo, NULL };
 	stop_steps[n] = (struct task_step){ NULL, NULL, NULL };
 	log_info("stopping", "profile=%s", cluster->options.name);
-	task_start(&(struct task_options){ .name = "stop cluster", .steps = stop_steps, .arg = cluster,
-					   .timeout = START_TIMEOUT, .done = stopped });
+	task_start(&(struct task_options){
+		.name = "stop cluster", .steps = stop_steps, .arg = cluster, .timeout = START_TIMEOUT, .done = stopped });
 }
 
 static void started(void *arg, struct error *err)
@@ -463,8 +476,12 @@ struct error *cluster_run(const struct cluster_options *options)
 	term = loop_signal(SIGTERM, on_signal, cluster);
 	interrupt = loop_signal(SIGINT, on_signal, cluster);
 	loop_ref(); /* until stopped */
-	task = task_start(&(struct task_options){ .name = "start cluster", .subject = options->name, .steps = components,
-						  .arg = cluster, .timeout = START_TIMEOUT, .done = started });
+	task = task_start(&(struct task_options){ .name = "start cluster",
+						  .subject = options->name,
+						  .steps = components,
+						  .arg = cluster,
+						  .timeout = START_TIMEOUT,
+						  .done = started });
 	cluster->starting = cluster->failure == NULL ? task : NULL;
 	if (cluster->failure == NULL)
 		loop_run();

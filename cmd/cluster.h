@@ -39,8 +39,8 @@ struct cluster {
 	struct client *client;
 	struct controllers *controllers;
 	struct scheduler *scheduler;
-	struct nodes *nodes;          /* cmd/nodes.h; NULL without local nodes */
-	int pid_fd;                   /* locked */
+	struct nodes *nodes; /* cmd/nodes.h; NULL without local nodes */
+	int pid_fd;          /* locked */
 	struct task *starting;
 	struct error *failure;
 	bool stopping;
@@ -53,9 +53,9 @@ struct error *cluster_run(const struct cluster_options *options) MUST_CHECK;
 void cluster_nodes_ready(struct cluster *cluster);
 
 /* Addresses of a profile's network, by slot. */
-struct ip cluster_host_ip(int slot);                /* .1 */
-struct ip cluster_node_ip(int slot, int node);      /* .10 + node */
-struct cidr cluster_subnet(int slot);               /* the /24, with the host's address */
-struct cidr cluster_load_balancers(int slot);       /* .128/25 */
+struct ip cluster_host_ip(int slot);           /* .1 */
+struct ip cluster_node_ip(int slot, int node); /* .10 + node */
+struct cidr cluster_subnet(int slot);          /* the /24, with the host's address */
+struct cidr cluster_load_balancers(int slot);  /* .128/25 */
 
 #endif

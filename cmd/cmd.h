@@ -12,11 +12,11 @@
 enum flag_kind { FLAG_TEXT, FLAG_NUMBER, FLAG_SWITCH, FLAG_SECONDS };
 
 struct flag {
-	const char *name;    /* "nodes" */
-	char letter;         /* 'n', or 0 */
+	const char *name; /* "nodes" */
+	char letter;      /* 'n', or 0 */
 	enum flag_kind kind;
-	const char *value;   /* default, or NULL */
-	const char *help;    /* one line */
+	const char *value; /* default, or NULL */
+	const char *help;  /* one line */
 };
 
 #define MAX_FLAGS 24
@@ -28,16 +28,16 @@ struct args {
 	bool given[MAX_FLAGS];
 	const char **operands;
 	size_t n_operands;
-	const char *profile;           /* of every command */
-	bool json;                     /* -o json */
+	const char *profile; /* of every command */
+	bool json;           /* -o json */
 	bool quiet, verbose;
 };
 
 struct command {
-	const char *name;      /* "start", or "node start" */
-	const char *operands;  /* "NAME…", "" */
-	const char *summary;   /* one line */
-	struct error *(*run)(struct args *args) MUST_CHECK;
+	const char *name;     /* "start", or "node start" */
+	const char *operands; /* "NAME…", "" */
+	const char *summary;  /* one line */
+	struct error *(*run)(struct args *args)MUST_CHECK;
 	struct flag flags[MAX_FLAGS]; /* ends with an empty name */
 	size_t min_operands, max_operands;
 	bool hidden;

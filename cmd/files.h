@@ -9,6 +9,6 @@
 struct error *files_read(const char *path, struct buf *out) MUST_CHECK; /* ERR_NOT_FOUND when absent */
 struct error *files_write(const char *path, struct str content, mode_t mode) MUST_CHECK;
 struct error *files_mkdir(const char *path, mode_t mode) MUST_CHECK; /* with its parents */
-struct error *files_remove(const char *path) MUST_CHECK;            /* whole; absent is success; never crosses a mount */
+struct error *files_remove(const char *path) MUST_CHECK;             /* whole; absent is success; never crosses a mount */
 
 #endif

@@ -77,7 +77,10 @@ static struct error *run(struct args *args)
 	return NULL;
 }
 
-const struct command hello_command = { .name = "hello", .operands = "", .summary = "The built-in application", .run = run,
+const struct command hello_command = { .name = "hello",
+				       .operands = "",
+				       .summary = "The built-in application",
+				       .run = run,
 				       .hidden = true,
 				       .flags = { { "port", 0, FLAG_NUMBER, "8080", "port to listen on" },
 						  { NULL, 0, FLAG_TEXT, NULL, NULL } } };

@@ -66,10 +66,9 @@ static struct error *run_ls(struct args *args)
 		for (size_t j = 0; !args->json && j < images[i]->n_refs; j++)
 			printf("%.*s\n", STR_ARG(images[i]->refs[j]));
 		for (size_t j = 0; j < images[i]->n_refs; j++)
-			json_builder_item(&all, JSON_OBJECT_OF(args->arena,
-				{ "id", json_string(args->arena, images[i]->id) },
-				{ "name", json_string(args->arena, images[i]->refs[j]) },
-				{ "size", json_number(args->arena, (int64_t)images[i]->size) }));
+			json_builder_item(&all, JSON_OBJECT_OF(args->arena, { "id", json_string(args->arena, images[i]->id) },
+							       { "name", json_string(args->arena, images[i]->refs[j]) },
+							       { "size", json_number(args->arena, (int64_t)images[i]->size) }));
 	}
 	if (err == NULL && args->json) {
 		json_write(&out, json_builder_array(&all));
@@ -92,10 +91,16 @@ static struct error *run_rm(struct args *args)
 	return err;
 }
 
-const struct command image_load_command = { .name = "image load", .operands = "FILE…|-", .summary = "Loads images from archives "
-					    "(docker save) or standard input", .run = run_load, .min_operands = 1,
+const struct command image_load_command = { .name = "image load",
+					    .operands = "FILE…|-",
+					    .summary = "Loads images from archives "
+						       "(docker save) or standard input",
+					    .run = run_load,
+					    .min_operands = 1,
 					    .max_operands = 1000 };
-const struct command image_ls_command = { .name = "image ls", .operands = "", .summary = "Lists the images there are",
-					  .run = run_ls };
-const struct command image_rm_command = { .name = "image rm", .operands = "IMAGE…", .summary = "Removes images", .run = run_rm,
-					  .min_operands = 1, .max_operands = 1000 };
+const struct command image_ls_command = {
+	.name = "image ls", .operands = "", .summary = "Lists the images there are", .run = run_ls
+};
+const struct command image_rm_command = {
+	.name = "image rm", .operands = "IMAGE…", .summary = "Removes images", .run = run_rm, .min_operands = 1, .max_operands = 1000
+};

@@ -36,12 +36,14 @@ void kubeconfig_format(struct arena *arena, const char *name, const char *server
 						    { "server", json_text(arena, server) });
 	const struct json *user = JSON_OBJECT_OF(arena, { "client-certificate-data", base64_json(arena, &pki->admin_pem) },
 						 { "client-key-data", base64_json(arena, &pki->admin_key_pem) });
-	const struct json *context = JSON_OBJECT_OF(arena, { "cluster", json_text(arena, name) }, { "user", json_text(arena, name) });
+	const struct json *context =
+		JSON_OBJECT_OF(arena, { "cluster", json_text(arena, name) }, { "user", json_text(arena, name) });
 
 	json_write_yaml(out, JSON_OBJECT_OF(arena, { "apiVersion", json_text(arena, "v1") }, { "kind", json_text(arena, "Config") },
-		{ "clusters", named(arena, name, "cluster", cluster) }, { "contexts", named(arena, name, "context", context) },
-		{ "current-context", json_text(arena, name) }, { "preferences", &json_empty_object },
-		{ "users", named(arena, name, "user", user) }));
+					    { "clusters", named(arena, name, "cluster", cluster) },
+					    { "contexts", named(arena, name, "context", context) },
+					    { "current-context", json_text(arena, name) }, { "preferences", &json_empty_object },
+					    { "users", named(arena, name, "user", user) }));
 }
 
 /* Under sudo the user's file is meant, not root's. */
@@ -115,8 +117,8 @@ static struct error *lock(struct arena *arena, const char *file, const char **lo
 		else
 			usleep(100 * 1000);
 	}
-	return error_advise(error_new(ERR_BUSY, "%s is locked by another program", file),
-			    "If no kubectl is running, remove %s.", *lock_file);
+	return error_advise(error_new(ERR_BUSY, "%s is locked by another program", file), "If no kubectl is running, remove %s.",
+			    *lock_file);
 }
 
 static struct error *read_config(struct arena *arena, const char *file, const struct json **out)

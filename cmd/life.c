@@ -23,7 +23,7 @@
 #include "netns/netns.h"
 #include "runtime/node.h"
 
-#define SLOTS 200
+#define SLOTS   200
 #define STOP_MS 10000
 
 struct error *life_need_root(void)
@@ -110,8 +110,7 @@ static struct error *choose_port(struct profile *profile)
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t len = sizeof(addr);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
 		return error_errno(errno, "find a free port");
 	profile->port = ntohs(addr.sin_port);
 	return NULL;
@@ -274,7 +273,6 @@ struct error *life_stop_server(struct arena *arena, const struct profile *profil
 
 /* --- node processes --- */
 
-
 static void nobody_listens(void *arg, const struct error *err)
 {
 	(void)arg;
@@ -380,8 +378,8 @@ void life_node_argv(struct arena *arena, const struct profile *profile, int inde
 	argv[n++] = "--socket";
 	argv[n++] = index == HUB_INDEX ? life_hub_socket(arena, profile) : life_node_socket(arena, profile, index);
 	argv[n++] = "--log";
-	argv[n++] = index == HUB_INDEX ? profile_path(arena, profile, "hub.log") :
-					 profile_path(arena, profile, "nodes/%s/node.log", name);
+	argv[n++] = index == HUB_INDEX ? profile_path(arena, profile, "hub.log")
+				       : profile_path(arena, profile, "nodes/%s/node.log", name);
 	if (index == HUB_INDEX) {
 		argv[n++] = "--hub";
 	} else {
@@ -458,8 +456,7 @@ struct error *life_remove(struct arena *arena, const struct profile *profile)
 	struct error *err = NULL;
 
 	for (int i = 0; err == NULL && i < profile->nodes; i++)
-		err = node_remove_group(arena_printf(arena, "monokube/%s/%s", profile->name,
-						     life_node_name(arena, profile, i)));
+		err = node_remove_group(arena_printf(arena, "monokube/%s/%s", profile->name, life_node_name(arena, profile, i)));
 	if (err == NULL)
 		err = node_remove_group(arena_printf(arena, "monokube/%s", profile->name));
 	remove_empty_parents();

@@ -7,16 +7,16 @@
 #include "cmd/cmd.h"
 #include "cmd/ui.h"
 
-extern const struct command start_command, stop_command, delete_command, status_command, profile_list_command,
-	profile_command, node_list_command, node_start_command, node_stop_command, image_load_command, image_ls_command,
-	image_rm_command, logs_command, kubeconfig_command, doctor_command, version_command, completion_command, server_command,
-	node_command, oci_command, hello_command, help_command;
+extern const struct command start_command, stop_command, delete_command, status_command, profile_list_command, profile_command,
+	node_list_command, node_start_command, node_stop_command, image_load_command, image_ls_command, image_rm_command,
+	logs_command, kubeconfig_command, doctor_command, version_command, completion_command, server_command, node_command,
+	oci_command, hello_command, help_command;
 
 const struct command *const commands[] = {
-	&start_command, &stop_command, &delete_command, &status_command, &profile_list_command, &profile_command,
-	&node_list_command, &node_start_command, &node_stop_command, &image_load_command, &image_ls_command,
-	&image_rm_command, &logs_command, &kubeconfig_command, &doctor_command, &version_command, &completion_command,
-	&help_command, &server_command, &oci_command, &node_command, &hello_command,
+	&start_command,     &stop_command,       &delete_command,    &status_command,     &profile_list_command, &profile_command,
+	&node_list_command, &node_start_command, &node_stop_command, &image_load_command, &image_ls_command,     &image_rm_command,
+	&logs_command,      &kubeconfig_command, &doctor_command,    &version_command,    &completion_command,   &help_command,
+	&server_command,    &oci_command,        &node_command,      &hello_command,
 };
 const size_t n_commands = sizeof(commands) / sizeof(commands[0]);
 
@@ -28,7 +28,6 @@ static const struct flag common[] = {
 	{ "help", 'h', FLAG_SWITCH, NULL, "what this command does" },
 };
 #define N_COMMON (sizeof(common) / sizeof(common[0]))
-
 
 /* Two words beat one: "node list" before "node". */
 static const struct command *find_command(int argc, char **argv, int *used)
@@ -66,7 +65,9 @@ static void print_flags(const struct flag *flags, size_t n)
 
 		snprintf(left, sizeof(left), "%c%c%s--%s%s", flags[i].letter != 0 ? '-' : ' ',
 			 flags[i].letter != 0 ? flags[i].letter : ' ', flags[i].letter != 0 ? ", " : "  ", flags[i].name,
-			 flags[i].kind == FLAG_SWITCH ? "" : flags[i].kind == FLAG_TEXT ? " TEXT" : " N");
+			 flags[i].kind == FLAG_SWITCH ? ""
+			 : flags[i].kind == FLAG_TEXT ? " TEXT"
+						      : " N");
 		printf("  %-28s %s%s%s%s\n", left, flags[i].help, flags[i].value != NULL ? " (default " : "",
 		       flags[i].value != NULL ? flags[i].value : "", flags[i].value != NULL ? ")" : "");
 	}
@@ -280,8 +281,8 @@ static int unknown(struct arena *arena, const char *word, const char *next)
 		return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s'", word),
 					    "'monokube help' lists the commands."));
 	if (next == NULL)
-		return ui_fail(error_advise(error_new(ERR_USAGE, "monokube %s needs one word more", word),
-					    "Say which: %s.", known));
+		return ui_fail(
+			error_advise(error_new(ERR_USAGE, "monokube %s needs one word more", word), "Say which: %s.", known));
 	return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s %s'", word, next), "There is: %s.", known));
 }
 
@@ -307,8 +308,11 @@ static struct error *run_help(struct args *args)
 	return NULL;
 }
 
-const struct command help_command = { .name = "help", .operands = "[COMMAND]", .summary = "Lists the commands, or explains one",
-				      .run = run_help, .max_operands = 2 };
+const struct command help_command = { .name = "help",
+				      .operands = "[COMMAND]",
+				      .summary = "Lists the commands, or explains one",
+				      .run = run_help,
+				      .max_operands = 2 };
 
 int main(int argc, char **argv)
 {

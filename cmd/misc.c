@@ -152,8 +152,11 @@ static struct error *run_doctor(struct args *args)
 	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
 		const char *why = probes[i].probe();
 
-		printf("%s %s%s%s\n", why == NULL ? "✓" : probes[i].required ? "✗" : "!", probes[i].name, why != NULL ? ": " : "",
-		       why != NULL ? why : "");
+		printf("%s %s%s%s\n",
+		       why == NULL          ? "✓"
+		       : probes[i].required ? "✗"
+					    : "!",
+		       probes[i].name, why != NULL ? ": " : "", why != NULL ? why : "");
 		broken = broken || (why != NULL && probes[i].required);
 	}
 	printf("%s control groups v%d\n", "·", runtime_cgroup_is_v2() ? 2 : 1);
@@ -162,12 +165,24 @@ static struct error *run_doctor(struct args *args)
 	return NULL;
 }
 
-const struct command logs_command = { .name = "logs", .operands = "", .summary = "Prints the server's log", .run = run_logs,
+const struct command logs_command = { .name = "logs",
+				      .operands = "",
+				      .summary = "Prints the server's log",
+				      .run = run_logs,
 				      .flags = { { "length", 0, FLAG_NUMBER, "60", "how many lines" },
 						 { NULL, 0, FLAG_TEXT, NULL, NULL } } };
-const struct command kubeconfig_command = { .name = "kubeconfig", .operands = "", .summary = "Prints a kubeconfig of the cluster",
-					    .run = run_kubeconfig };
-const struct command completion_command = { .name = "completion", .operands = "bash|zsh", .summary = "Prints a completion "
-					    "script", .run = run_completion, .min_operands = 1, .max_operands = 1 };
-const struct command doctor_command = { .name = "doctor", .operands = "", .summary = "Checks whether this machine can run a "
-					"cluster, and says what is missing", .run = run_doctor };
+const struct command kubeconfig_command = {
+	.name = "kubeconfig", .operands = "", .summary = "Prints a kubeconfig of the cluster", .run = run_kubeconfig
+};
+const struct command completion_command = { .name = "completion",
+					    .operands = "bash|zsh",
+					    .summary = "Prints a completion "
+						       "script",
+					    .run = run_completion,
+					    .min_operands = 1,
+					    .max_operands = 1 };
+const struct command doctor_command = { .name = "doctor",
+					.operands = "",
+					.summary = "Checks whether this machine can run a "
+						   "cluster, and says what is missing",
+					.run = run_doctor };

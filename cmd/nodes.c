@@ -32,8 +32,8 @@
 /* One node process, or the hub. */
 struct machine {
 	struct nodes *nodes;
-	int index;              /* HUB, or the number of the node */
-	char *name;             /* "demo", "demo-m02" */
+	int index;  /* HUB, or the number of the node */
+	char *name; /* "demo", "demo-m02" */
 	char *dir, *socket;
 	struct node_conn *conn;
 	int netns, rtnl, nfnl, nfnl_ear;
@@ -43,7 +43,7 @@ struct machine {
 	struct http_client *client; /* to the kubelet's server */
 	struct loop_timer retry;    /* while the process is gone */
 	struct task *rejoining;
-	bool found;                 /* it ran when this server started */
+	bool found; /* it ran when this server started */
 	struct loop_timer respawn;
 };
 
@@ -54,11 +54,11 @@ struct nodes {
 	struct machine *machines;
 	size_t n;
 	int host_rtnl;
-	struct informer *informer;  /* Nodes: for routes to each other's pods */
+	struct informer *informer; /* Nodes: for routes to each other's pods */
 	struct dns *dns;
 	const char *image_dir;
-	size_t open;                /* kubelets that still stop */
-	int64_t started_at;         /* mono */
+	size_t open;        /* kubelets that still stop */
+	int64_t started_at; /* mono */
 	struct task *stopping;
 };
 
@@ -75,10 +75,10 @@ static const struct task_step start_steps[] = {
 	{ NULL, NULL, NULL },
 };
 
-#define EACH_MACHINE(nodes, m)                                                                                     \
-	for (struct machine *m = &(nodes)->hub; m != NULL;                                                         \
-	     m = m->index == HUB ? ((nodes)->n != 0 ? (nodes)->machines : NULL) :                                  \
-				   ((size_t)m->index + 1 < (nodes)->n ? m + 1 : NULL))
+#define EACH_MACHINE(nodes, m)                                                                                                     \
+	for (struct machine *m = &(nodes)->hub; m != NULL; m = m->index == HUB                                                     \
+								       ? ((nodes)->n != 0 ? (nodes)->machines : NULL)              \
+								       : ((size_t)m->index + 1 < (nodes)->n ? m + 1 : NULL))
 
 static void process_gone(void *arg);
 static void look_for_process(void *arg);
@@ -95,8 +95,15 @@ static void machine_init(struct machine *m, struct nodes *nodes, int index)
 {
 	const char *dir = nodes->cluster->options.dir;
 
-	*m = (struct machine){ .nodes = nodes, .index = index, .netns = -1, .rtnl = -1, .nfnl = -1, .nfnl_ear = -1,
-			       .dns_udp = -1, .dns_tcp = -1, .api = -1 };
+	*m = (struct machine){ .nodes = nodes,
+			       .index = index,
+			       .netns = -1,
+			       .rtnl = -1,
+			       .nfnl = -1,
+			       .nfnl_ear = -1,
+			       .dns_udp = -1,
+			       .dns_tcp = -1,
+			       .api = -1 };
 	if (index == HUB) {
 		m->name = xstrdup("hub");
 		m->dir = xstrdup(dir);
@@ -123,7 +130,8 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 	for (size_t i = 0; i < nodes->n; i++)
 		machine_init(&nodes->machines[i], nodes, (int)i);
 	cluster->nodes = nodes;
-	task_start_child(task, &(struct task_child_options){ .task = { .name = "start nodes", .steps = start_steps, .arg = nodes } });
+	task_start_child(task,
+			 &(struct task_child_options){ .task = { .name = "start nodes", .steps = start_steps, .arg = nodes } });
 	return TASK_WAIT;
 }
 
@@ -144,7 +152,8 @@ static enum task_result find_processes(struct task *task, void *arg)
 	nodes->host_rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
-	EACH_MACHINE (nodes, m) {
+	EACH_MACHINE(nodes, m)
+	{
 		err = files_mkdir(m->dir, 0700);
 		if (err == NULL)
 			err = node_conn_open(m->socket, process_gone, m, &m->conn);
@@ -172,8 +181,7 @@ static struct error *spawn_process(struct machine *m, void (*exited)(void *arg, 
 	struct nodes *nodes = m->nodes;
 	struct arena *arena = nodes->arena;
 	const char *log = m->index == HUB ? arena_printf(arena, "%s/hub.log", m->dir) : arena_printf(arena, "%s/node.log", m->dir);
-	const char *argv[20] = { nodes->cluster->options.program, "node", "--name", m->name, "--socket", m->socket,
-				 "--log", log };
+	const char *argv[20] = { nodes->cluster->options.program, "node", "--name", m->name, "--socket", m->socket, "--log", log };
 	int fds[3] = { -1, -1, STDERR_FILENO };
 	struct loop_process *process;
 	size_t n = 8;
@@ -189,8 +197,9 @@ static struct error *spawn_process(struct machine *m, void (*exited)(void *arg, 
 		argv[n++] = arena_printf(arena, "monokube/%s/%s", nodes->cluster->options.name, m->name);
 	}
 	argv[n] = NULL;
-	return loop_spawn(&(struct loop_spawn){ .file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = exited,
-						.arg = arg }, &process);
+	return loop_spawn(
+		&(struct loop_spawn){ .file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = exited, .arg = arg },
+		&process);
 }
 
 static void start_process(struct task *task, struct machine *m)
@@ -208,7 +217,8 @@ static enum task_result start_processes(struct task *task, void *arg)
 	struct nodes *nodes = arg;
 	bool any = false;
 
-	EACH_MACHINE (nodes, m) {
+	EACH_MACHINE(nodes, m)
+	{
 		if (m->conn != NULL)
 			continue;
 		any = true;
@@ -221,7 +231,8 @@ static enum task_result open_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 
-	EACH_MACHINE (nodes, m) {
+	EACH_MACHINE(nodes, m)
+	{
 		struct error *err = m->conn == NULL ? node_conn_open(m->socket, process_gone, m, &m->conn) : NULL;
 
 		if (err != NULL)
@@ -255,8 +266,8 @@ static enum task_result take_handles(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 
-	EACH_MACHINE (nodes, m)
-		take_handles_of(m, task);
+	EACH_MACHINE(nodes, m)
+	take_handles_of(m, task);
 	return TASK_WAIT;
 }
 
@@ -278,7 +289,8 @@ static struct error *apply(int rtnl, void (*plan_it)(struct net_plan *plan, cons
 static enum task_result join_network(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
-	struct topology topology = { .profile = nodes->cluster->options.name, .slot = nodes->cluster->options.slot,
+	struct topology topology = { .profile = nodes->cluster->options.name,
+				     .slot = nodes->cluster->options.slot,
 				     .hub_netns = nodes->hub.netns };
 	struct error *err = apply(nodes->hub.rtnl, topology_hub, &topology, 0);
 
@@ -300,8 +312,7 @@ static struct error *bind_to(int fd, struct ip ip, uint16_t port)
 	int on = 1;
 
 	memcpy(&addr.sin_addr, ip.bytes, 4);
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
 		return error_errno(errno, "listen on %s:%u in the node", ip_format(text, ip).ptr, port);
 	return NULL;
 }
@@ -327,8 +338,10 @@ static enum task_result open_listeners(struct task *task, void *arg)
 	char host[IP_TEXT];
 	struct error *err;
 
-	err = http_server_listen(cluster->http, &(struct stream_address){
-		.host = ip_format(host, cluster_host_ip(cluster->options.slot)).ptr, .port = 6443 }, NULL);
+	err = http_server_listen(cluster->http,
+				 &(struct stream_address){ .host = ip_format(host, cluster_host_ip(cluster->options.slot)).ptr,
+							   .port = 6443 },
+				 NULL);
 	for (size_t i = 0; err == NULL && i < nodes->n; i++)
 		err = listen_in(&nodes->machines[i]);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
@@ -394,7 +407,8 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 			continue;
 		arena = arena_new();
 		plan = net_plan_new(arena);
-		*net_plan_route(plan) = (struct net_route){ .to = pods, .link = "eth0",
+		*net_plan_route(plan) = (struct net_route){ .to = pods,
+							    .link = "eth0",
 							    .via = cluster_node_ip(nodes->cluster->options.slot, owner->index) };
 		log_consume(LOG_ERROR, net_apply(nodes->machines[i].rtnl, plan), "route to pods of another node");
 		arena_free(arena);
@@ -420,8 +434,8 @@ static struct error *start_machine(struct machine *m)
 		.netns_fd = m->netns,
 		.rtnl_fd = m->rtnl,
 	});
-	m->client = http_client_new(&(struct http_client_options){ .dial = dial_kubelet, .dial_arg = m, .server_name = m->name,
-								   .no_reuse = true });
+	m->client = http_client_new(
+		&(struct http_client_options){ .dial = dial_kubelet, .dial_arg = m, .server_name = m->name, .no_reuse = true });
 	m->proxy = proxy_start(&(struct proxy_options){
 		.client = cluster->client,
 		.node_name = m->name,
@@ -445,8 +459,10 @@ static enum task_result start_components(struct task *task, void *arg)
 	struct nodes *nodes = arg;
 	struct error *err = NULL;
 
-	nodes->dns = dns_start(&(struct dns_options){ .client = nodes->cluster->client, .domain = "cluster.local",
-						      .dns_ip = topology_dns_ip(), .resolv_conf = "/etc/resolv.conf" });
+	nodes->dns = dns_start(&(struct dns_options){ .client = nodes->cluster->client,
+						      .domain = "cluster.local",
+						      .dns_ip = topology_dns_ip(),
+						      .resolv_conf = "/etc/resolv.conf" });
 	for (size_t i = 0; err == NULL && i < nodes->n; i++)
 		err = start_machine(&nodes->machines[i]);
 	if (err != NULL)
@@ -507,7 +523,8 @@ static enum task_result join_new(struct task *task, void *arg)
 {
 	struct machine *m = arg;
 	struct nodes *nodes = m->nodes;
-	struct topology topology = { .profile = nodes->cluster->options.name, .slot = nodes->cluster->options.slot,
+	struct topology topology = { .profile = nodes->cluster->options.name,
+				     .slot = nodes->cluster->options.slot,
 				     .hub_netns = nodes->hub.netns };
 	/* Whoever still holds the dead namespace keeps its link alive, and with it the name of the port. */
 	struct error *err = net_link_delete(nodes->hub.rtnl, topology_port_name(m->index));
@@ -558,8 +575,12 @@ static void look_for_process(void *arg)
 		loop_timer_start(&m->retry, RETRY, look_for_process, m);
 		return;
 	}
-	m->rejoining = task_start(&(struct task_options){ .name = "rejoin node", .subject = m->name, .steps = rejoin_steps,
-							  .arg = m, .timeout = 30 * NS_PER_S, .done = rejoined });
+	m->rejoining = task_start(&(struct task_options){ .name = "rejoin node",
+							  .subject = m->name,
+							  .steps = rejoin_steps,
+							  .arg = m,
+							  .timeout = 30 * NS_PER_S,
+							  .done = rejoined });
 }
 
 /* One that was found running and ends at once was on its way out: an interrupted stop had told it so. It is started
@@ -625,8 +646,8 @@ static void kubelet_stopped(void *arg)
 
 	if (--nodes->open != 0)
 		return;
-	EACH_MACHINE (nodes, m)
-		machine_fini(m);
+	EACH_MACHINE(nodes, m)
+	machine_fini(m);
 	auto_close(&nodes->host_rtnl);
 	cluster->nodes = NULL;
 	task_wake(task, NULL);

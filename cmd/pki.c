@@ -8,7 +8,7 @@
 
 #include "cmd/files.h"
 
-#define CA_DAYS 3650
+#define CA_DAYS   3650
 #define LEAF_DAYS 366
 
 static struct error *load_key(const char *path, struct pki_key **out)
@@ -44,8 +44,8 @@ static struct error *load_ca(const char *path, struct cluster_pki *pki)
 	return files_write(path, buf_str(&pki->ca_pem), 0644);
 }
 
-static struct error *mint(struct cluster_pki *pki, const struct pki_request *request, struct pki_key **key,
-			  struct pki_cert **cert, struct buf *cert_pem, struct buf *key_pem)
+static struct error *mint(struct cluster_pki *pki, const struct pki_request *request, struct pki_key **key, struct pki_cert **cert,
+			  struct buf *cert_pem, struct buf *key_pem)
 {
 	struct pki_request full = *request;
 	struct error *err = pki_key_new(key);
@@ -80,8 +80,9 @@ struct error *cluster_pki_open(const struct cluster_pki_options *options, struct
 	if (err == NULL)
 		err = load_key(path, &pki->token_key);
 	if (err == NULL)
-		err = mint(pki, &(struct pki_request){ .common_name = "kube-apiserver", .dns = options->dns,
-						       .ips = options->ips, .server = true },
+		err = mint(pki,
+			   &(struct pki_request){
+				   .common_name = "kube-apiserver", .dns = options->dns, .ips = options->ips, .server = true },
 			   &pki->server_key, &pki->server, &pki->server_pem, &pki->server_key_pem);
 	if (err == NULL)
 		err = mint(pki, &(struct pki_request){ .common_name = "kubernetes-admin", .orgs = masters, .client = true },

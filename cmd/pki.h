@@ -12,8 +12,8 @@ struct cluster_pki {
 };
 
 struct cluster_pki_options {
-	const char *dir;              /* …/pki; made if missing */
-	const char *const *dns;       /* names of the API server, NULL-terminated */
+	const char *dir;        /* …/pki; made if missing */
+	const char *const *dns; /* names of the API server, NULL-terminated */
 	const char *const *ips;
 };
 

@@ -13,9 +13,9 @@
 #include "cmd/files.h"
 #include "json/json.h"
 
-#define HOME "/var/lib/monokube"
+#define HOME     "/var/lib/monokube"
 #define MAX_NAME 40
-#define TRASH ".deleted-" /* no name of a profile starts so */
+#define TRASH    ".deleted-" /* no name of a profile starts so */
 
 const char *profile_home(struct arena *arena)
 {
@@ -89,9 +89,12 @@ struct error *profile_save(const struct profile *profile)
 	AUTO_BUF struct buf text = { 0 };
 	struct error *err = files_mkdir(profile->dir, 0700);
 
-	json_write_indented(&text, JSON_OBJECT_OF(arena, { "nodes", json_number(arena, profile->nodes) },
-		{ "port", json_number(arena, profile->port) }, { "slot", json_number(arena, profile->slot) },
-		{ "listen", json_text(arena, profile->listen) }, { "version", json_text(arena, MONOKUBE_VERSION) }), 2);
+	json_write_indented(
+		&text,
+		JSON_OBJECT_OF(arena, { "nodes", json_number(arena, profile->nodes) },
+			       { "port", json_number(arena, profile->port) }, { "slot", json_number(arena, profile->slot) },
+			       { "listen", json_text(arena, profile->listen) }, { "version", json_text(arena, MONOKUBE_VERSION) }),
+		2);
 	buf_putc(&text, '\n');
 	if (err == NULL)
 		err = files_write(profile_path(arena, profile, "config.json"), buf_str(&text), 0600);

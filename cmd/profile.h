@@ -21,15 +21,16 @@
 struct profile {
 	const char *name;
 	const char *dir;
-	const char *images;  /* the store that all profiles share */
+	const char *images; /* the store that all profiles share */
 	/* config.json */
 	int64_t nodes;
-	int64_t port;        /* of the API server on the host's loopback; 0: not chosen yet */
-	int64_t slot;        /* which /24: 192.168.(49+slot).0; -1: not chosen yet */
-	const char *listen;  /* address on the host: "127.0.0.1" */
+	int64_t port;       /* of the API server on the host's loopback; 0: not chosen yet */
+	int64_t slot;       /* which /24: 192.168.(49+slot).0; -1: not chosen yet */
+	const char *listen; /* address on the host: "127.0.0.1" */
 };
 
-struct error *profile_open(struct arena *arena, const char *name, struct profile *out) MUST_CHECK; /* also one that does not exist */
+struct error *profile_open(struct arena *arena, const char *name,
+			   struct profile *out) MUST_CHECK; /* also one that does not exist */
 struct error *profile_check_name(const char *name) MUST_CHECK;
 bool profile_exists(const struct profile *profile);
 struct error *profile_save(const struct profile *profile) MUST_CHECK;

@@ -44,7 +44,8 @@ static struct error *run(struct args *args)
 	int64_t nodes = flag_number(args, "nodes");
 
 	if (options.dir == NULL)
-		return error_advise(error_new(ERR_USAGE, "--data is missing"), "Name a directory for the cluster's state: --data DIR");
+		return error_advise(error_new(ERR_USAGE, "--data is missing"),
+				    "Name a directory for the cluster's state: --data DIR");
 	if (nodes > LIMIT_NODES)
 		return error_advise(error_new(ERR_USAGE, "--nodes is %lld, the most is %d", (long long)nodes, LIMIT_NODES),
 				    "Use fewer nodes.");

@@ -41,17 +41,18 @@ static void print_status(const struct args *args, const struct profile *profile,
 	AUTO_BUF struct buf out = { 0 };
 
 	if (args->json) {
-		json_write(&out, JSON_OBJECT_OF(arena, { "Name", json_text(arena, profile->name) },
-			{ "Host", json_text(arena, word(state->host)) }, { "Kubelet", json_text(arena, word(state->kubelet)) },
-			{ "APIServer", json_text(arena, word(state->apiserver)) },
-			{ "Kubeconfig", json_text(arena, state->kubeconfig ? "Configured" : "Misconfigured") },
-			{ "Worker", &json_false } ));
+		json_write(&out,
+			   JSON_OBJECT_OF(arena, { "Name", json_text(arena, profile->name) },
+					  { "Host", json_text(arena, word(state->host)) },
+					  { "Kubelet", json_text(arena, word(state->kubelet)) },
+					  { "APIServer", json_text(arena, word(state->apiserver)) },
+					  { "Kubeconfig", json_text(arena, state->kubeconfig ? "Configured" : "Misconfigured") },
+					  { "Worker", &json_false }));
 		printf("%s\n", buf_cstr(&out));
 		return;
 	}
-	printf("%s\ntype: Control Plane\nhost: %s\nkubelet: %s\napiserver: %s\nkubeconfig: %s\n", profile->name,
-	       word(state->host), word(state->kubelet), word(state->apiserver),
-	       state->kubeconfig ? "Configured" : "Misconfigured");
+	printf("%s\ntype: Control Plane\nhost: %s\nkubelet: %s\napiserver: %s\nkubeconfig: %s\n", profile->name, word(state->host),
+	       word(state->kubelet), word(state->apiserver), state->kubeconfig ? "Configured" : "Misconfigured");
 }
 
 static struct error *open_profile(struct args *args, struct profile *profile)
@@ -104,8 +105,9 @@ static void list_one(void *arg, const char *name)
 	runs = profile_server_pid(arena, &profile) != 0;
 	listing->any = true;
 	json_builder_item(&listing->valid, JSON_OBJECT_OF(arena, { "Name", json_text(arena, profile.name) },
-		{ "Status", json_text(arena, runs ? "OK" : "Stopped") }, { "Nodes", json_number(arena, profile.nodes) },
-		{ "Port", json_number(arena, profile.port) } ));
+							  { "Status", json_text(arena, runs ? "OK" : "Stopped") },
+							  { "Nodes", json_number(arena, profile.nodes) },
+							  { "Port", json_number(arena, profile.port) }));
 	if (!listing->args->json)
 		printf("%-20s %-9s %5lld %6lld\n", profile.name, runs ? "Running" : "Stopped", (long long)profile.nodes,
 		       (long long)profile.port);
@@ -183,16 +185,29 @@ static struct error *run_node_stop(struct args *args)
 	return err != NULL ? err : life_stop_node(args->arena, life_node_socket(args->arena, &profile, index));
 }
 
-const struct command status_command = { .name = "status", .operands = "", .summary = "Says what of a cluster runs; exit bits "
-					"1 host, 2 cluster, 4 kubeconfig", .run = run_status };
-const struct command profile_list_command = { .name = "profile list", .operands = "", .summary = "Lists the clusters of this "
-					      "machine", .run = run_list };
-const struct command profile_command = { .name = "profile", .operands = "", .summary = "Says which profile is meant",
-					 .run = run_profile };
-const struct command node_list_command = { .name = "node list", .operands = "", .summary = "Lists the nodes of a cluster",
-					   .run = run_nodes };
-const struct command node_stop_command = { .name = "node stop", .operands = "NODE", .summary = "Stops a node as a power cut "
-					   "would", .run = run_node_stop, .min_operands = 1, .max_operands = 1 };
+const struct command status_command = { .name = "status",
+					.operands = "",
+					.summary = "Says what of a cluster runs; exit bits "
+						   "1 host, 2 cluster, 4 kubeconfig",
+					.run = run_status };
+const struct command profile_list_command = { .name = "profile list",
+					      .operands = "",
+					      .summary = "Lists the clusters of this "
+							 "machine",
+					      .run = run_list };
+const struct command profile_command = {
+	.name = "profile", .operands = "", .summary = "Says which profile is meant", .run = run_profile
+};
+const struct command node_list_command = {
+	.name = "node list", .operands = "", .summary = "Lists the nodes of a cluster", .run = run_nodes
+};
+const struct command node_stop_command = { .name = "node stop",
+					   .operands = "NODE",
+					   .summary = "Stops a node as a power cut "
+						      "would",
+					   .run = run_node_stop,
+					   .min_operands = 1,
+					   .max_operands = 1 };
 
 /* The process comes back as after a power cut; the server notices it and the node's pods run again. */
 static struct error *run_node_start(struct args *args)
@@ -208,5 +223,10 @@ static struct error *run_node_start(struct args *args)
 	return err != NULL ? err : life_start_node(args->arena, &profile, index);
 }
 
-const struct command node_start_command = { .name = "node start", .operands = "NODE", .summary = "Starts a node that was stopped "
-					    "or died", .run = run_node_start, .min_operands = 1, .max_operands = 1 };
+const struct command node_start_command = { .name = "node start",
+					    .operands = "NODE",
+					    .summary = "Starts a node that was stopped "
+						       "or died",
+					    .run = run_node_start,
+					    .min_operands = 1,
+					    .max_operands = 1 };

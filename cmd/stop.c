@@ -97,10 +97,16 @@ static struct error *run_delete(struct args *args)
 }
 
 const struct command stop_command = {
-	.name = "stop", .operands = "", .summary = "Stops a cluster; nothing of its state is lost", .run = run_stop,
+	.name = "stop",
+	.operands = "",
+	.summary = "Stops a cluster; nothing of its state is lost",
+	.run = run_stop,
 };
 
 const struct command delete_command = {
-	.name = "delete", .operands = "", .summary = "Deletes a cluster and all that belongs to it", .run = run_delete,
+	.name = "delete",
+	.operands = "",
+	.summary = "Deletes a cluster and all that belongs to it",
+	.run = run_delete,
 	.flags = { { "all", 0, FLAG_SWITCH, NULL, "every profile" }, { NULL, 0, FLAG_TEXT, NULL, NULL } },
 };

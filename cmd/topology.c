@@ -49,16 +49,16 @@ void topology_host(struct net_plan *plan, const struct topology *topology, int u
 
 	(void)unused;
 	topology_host_link(name, topology->profile);
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_VETH, .name = name, .peer = topology_port_name(-1),
-						  .peer_ns = topology->hub_netns };
+	*net_plan_link(plan) =
+		(struct net_link){ .kind = NET_VETH, .name = name, .peer = topology_port_name(-1), .peer_ns = topology->hub_netns };
 	*net_plan_addr(plan) = (struct net_addr){ .link = name, .addr = cluster_subnet(topology->slot) };
 }
 
 void topology_port(struct net_plan *plan, const struct topology *topology, int node)
 {
 	(void)topology;
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = topology_port_name(node), .master = "br0",
-						  .peer_ns = -1 };
+	*net_plan_link(plan) =
+		(struct net_link){ .kind = NET_EXISTING, .name = topology_port_name(node), .master = "br0", .peer_ns = -1 };
 }
 
 void topology_node(struct net_plan *plan, const struct topology *topology, int node)
@@ -69,8 +69,12 @@ void topology_node(struct net_plan *plan, const struct topology *topology, int n
 
 	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = "lo", .route_localnet = true, .peer_ns = -1 };
 	uplink = net_plan_link(plan);
-	*uplink = (struct net_link){ .kind = NET_VETH, .name = "eth0", .peer = topology_port_name(node),
-				     .peer_ns = topology->hub_netns, .forward = true, .no_rp_filter = true };
+	*uplink = (struct net_link){ .kind = NET_VETH,
+				     .name = "eth0",
+				     .peer = topology_port_name(node),
+				     .peer_ns = topology->hub_netns,
+				     .forward = true,
+				     .no_rp_filter = true };
 	/* The same when the node comes back, so that nobody sends to one that is gone. */
 	net_mac(uplink->mac, ip_format(address, cluster_node_ip(topology->slot, node)));
 	*net_plan_addr(plan) = (struct net_addr){ .link = "eth0", .addr = { cluster_node_ip(topology->slot, node), 24 } };

@@ -19,8 +19,8 @@ void topology_node(struct net_plan *plan, const struct topology *topology, int n
 const char *topology_port_name(int node); /* of that link */
 void topology_port(struct net_plan *plan, const struct topology *topology, int node);
 
-struct ip topology_api_ip(void);    /* 10.96.0.1: every node answers for the API server itself */
-struct ip topology_dns_ip(void);    /* 10.96.0.10 */
+struct ip topology_api_ip(void); /* 10.96.0.1: every node answers for the API server itself */
+struct ip topology_dns_ip(void); /* 10.96.0.10 */
 struct cidr topology_pod_cidr(void);
 
 #endif

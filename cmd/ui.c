@@ -33,9 +33,10 @@ static void event(const char *type, const struct json_pair *pairs, size_t n)
 
 	rand_uuid(uuid);
 	json_write(&out, JSON_OBJECT_OF(arena, { "specversion", json_text(arena, "1.0") }, { "id", json_text(arena, uuid) },
-		{ "source", json_text(arena, "https://monokube.dev/") },
-		{ "type", json_printf(arena, "io.k8s.sigs.minikube.%s", type) },
-		{ "datacontenttype", json_text(arena, "application/json") }, { "data", json_object_of(arena, pairs, n) }));
+					{ "source", json_text(arena, "https://monokube.dev/") },
+					{ "type", json_printf(arena, "io.k8s.sigs.minikube.%s", type) },
+					{ "datacontenttype", json_text(arena, "application/json") },
+					{ "data", json_object_of(arena, pairs, n) }));
 	buf_putc(&out, '\n');
 	fwrite(out.ptr, 1, out.len, stdout);
 	fflush(stdout);
@@ -65,7 +66,8 @@ void ui_step(const char *name, const char *format, ...)
 	if (ui.json) {
 		struct arena *arena = arena_new();
 		struct json_pair pairs[] = { { "currentstep", json_printf(arena, "%d", ui.step++) },
-					     { "message", json_text(arena, ui.text) }, { "name", json_text(arena, name) },
+					     { "message", json_text(arena, ui.text) },
+					     { "name", json_text(arena, name) },
 					     { "totalsteps", json_printf(arena, "%d", ui.total) } };
 
 		event("step", pairs, 4);
@@ -118,10 +120,12 @@ int ui_fail(struct error *err)
 	ui.open_step = false;
 	if (ui.json) {
 		struct arena *arena = arena_new();
-		struct json_pair pairs[] = { { "advice", json_text(arena, advice) }, { "exitcode", json_printf(arena, "%d", code) },
+		struct json_pair pairs[] = { { "advice", json_text(arena, advice) },
+					     { "exitcode", json_printf(arena, "%d", code) },
 					     { "issues", json_text(arena, "") },
 					     { "message", json_text(arena, err->text) },
-					     { "name", json_text(arena, error_kind_name(err->kind)) }, { "url", json_text(arena, "") } };
+					     { "name", json_text(arena, error_kind_name(err->kind)) },
+					     { "url", json_text(arena, "") } };
 
 		event("error", pairs, 6);
 		arena_free(arena);

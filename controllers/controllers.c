@@ -4,17 +4,9 @@
 
 static const struct controller *const registry[] = {
 	&service_account_controller, /* first: pods need the account */
-	&root_ca_controller,
-	&node_ipam_controller,
-	&deployment_controller,
-	&replicaset_controller,
-	&replication_controller,
-	&endpointslice_controller,
-	&endpoints_controller,
-	&load_balancer_controller,
-	&namespace_controller,
-	&garbage_controller,
-	&node_lifecycle_controller,
+	&root_ca_controller,         &node_ipam_controller,     &deployment_controller,     &replicaset_controller,
+	&replication_controller,     &endpointslice_controller, &endpoints_controller,      &load_balancer_controller,
+	&namespace_controller,       &garbage_controller,       &node_lifecycle_controller,
 };
 #define N_CONTROLLERS (sizeof(registry) / sizeof(registry[0]))
 
@@ -70,8 +62,9 @@ void queue_owner(struct workqueue *queue, const char *kind, struct object *objec
 	if (owner == NULL || !str_is(json_get_str(owner, "kind"), kind))
 		return;
 	arena = arena_new();
-	workqueue_add(queue, str_format(arena, "%.*s/%.*s", STR_ARG(object_namespace(object)),
-					STR_ARG(json_get_str(owner, "name"))), cause);
+	workqueue_add(queue,
+		      str_format(arena, "%.*s/%.*s", STR_ARG(object_namespace(object)), STR_ARG(json_get_str(owner, "name"))),
+		      cause);
 	arena_free(arena);
 }
 

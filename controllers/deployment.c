@@ -10,13 +10,13 @@
 
 #include "controllers/private.h"
 
-#define HASH_LABEL "pod-template-hash"
-#define REVISION "deployment.kubernetes.io/revision"
-#define HISTORY "deployment.kubernetes.io/revision-history"
-#define DESIRED "deployment.kubernetes.io/desired-replicas"
-#define MAXIMUM "deployment.kubernetes.io/max-replicas"
+#define HASH_LABEL   "pod-template-hash"
+#define REVISION     "deployment.kubernetes.io/revision"
+#define HISTORY      "deployment.kubernetes.io/revision-history"
+#define DESIRED      "deployment.kubernetes.io/desired-replicas"
+#define MAXIMUM      "deployment.kubernetes.io/max-replicas"
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
-#define COMPONENT "deployment-controller"
+#define COMPONENT    "deployment-controller"
 
 struct deployments {
 	struct client *client;
@@ -147,8 +147,11 @@ static int by_creation(const void *a, const void *b)
 
 static void event(struct view *v, const char *reason, const char *text)
 {
-	client_event(v->self->client, &(struct client_event){ .about = v->object, .type = "Normal", .reason = reason,
-		     .component = COMPONENT, .cause = v->work->cause }, "%s", text);
+	client_event(
+		v->self->client,
+		&(struct client_event){
+			.about = v->object, .type = "Normal", .reason = reason, .component = COMPONENT, .cause = v->work->cause },
+		"%s", text);
 }
 
 static const struct json *with_annotation(struct arena *arena, const struct json *tree, const char *key, int64_t n)
@@ -169,8 +172,11 @@ static void scale_set(struct view *v, struct object *set, int64_t to)
 	tree = json_with_path(v->arena, tree, "spec.replicas", json_number(v->arena, to));
 	if (json_equal(tree, object_tree(set)))
 		return;
-	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE, .kind = v->self->set_kind, .ns = object_namespace(set),
-					       .name = object_name(set), .body = tree });
+	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE,
+					       .kind = v->self->set_kind,
+					       .ns = object_namespace(set),
+					       .name = object_name(set),
+					       .body = tree });
 	if (from != to)
 		event(v, "ScalingReplicaSet",
 		      arena_printf(v->arena, "Scaled %s replica set %.*s from %lld to %lld", to > from ? "up" : "down",
@@ -196,11 +202,19 @@ static void claim(struct view *v)
 			const struct json *refs = json_append(v->arena, json_path(set, "metadata.ownerReferences"),
 							      owner_reference(v->arena, v->object));
 
-			work_call(v->work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_MERGE,
-				.kind = self->set_kind, .ns = object_namespace(near.ptr[i]), .name = object_name(near.ptr[i]),
-				.body = JSON_OBJECT_OF(v->arena, { "metadata", JSON_OBJECT_OF(v->arena,
-					{ "uid", json_string(v->arena, object_uid(near.ptr[i])) },
-					{ "ownerReferences", refs }) }) });
+			work_call(v->work,
+				  &(struct api_call){
+					  .verb = VERB_PATCH,
+					  .patch = API_PATCH_MERGE,
+					  .kind = self->set_kind,
+					  .ns = object_namespace(near.ptr[i]),
+					  .name = object_name(near.ptr[i]),
+					  .body = JSON_OBJECT_OF(
+						  v->arena,
+						  { "metadata",
+						    JSON_OBJECT_OF(v->arena,
+								   { "uid", json_string(v->arena, object_uid(near.ptr[i])) },
+								   { "ownerReferences", refs }) }) });
 		}
 		if (owned)
 			vec_push(&v->sets, near.ptr[i]);
@@ -230,8 +244,7 @@ static int64_t total(const struct view *v, const char *field)
 	int64_t n = 0;
 
 	for (size_t i = 0; i < v->sets.len; i++)
-		n += field != NULL ? status_of(object_tree(v->sets.ptr[i]), field) :
-				     replicas_of(object_tree(v->sets.ptr[i]));
+		n += field != NULL ? status_of(object_tree(v->sets.ptr[i]), field) : replicas_of(object_tree(v->sets.ptr[i]));
 	return n;
 }
 
@@ -275,10 +288,14 @@ static void set_created(void *arg, struct api_reply *reply)
 							      STR_ARG(template_hash(v->arena, v->tree))));
 
 		if (set != NULL && !same_template(v->arena, object_tree(set), v->tree))
-			work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE, .kind = v->self->kind,
-				.ns = object_namespace(v->object), .name = object_name(v->object), .subresource = STR("status"),
-				.body = json_with(v->arena, v->tree, "status",
-						  json_with(v->arena, status, "collisionCount", json_number(v->arena, n + 1))) });
+			work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE,
+							       .kind = v->self->kind,
+							       .ns = object_namespace(v->object),
+							       .name = object_name(v->object),
+							       .subresource = STR("status"),
+							       .body = json_with(v->arena, v->tree, "status",
+										 json_with(v->arena, status, "collisionCount",
+											   json_number(v->arena, n + 1))) });
 		return;
 	}
 	if (reply->err == NULL)
@@ -309,19 +326,25 @@ static void create_set(struct view *v)
 	const struct json *selector = json_path(v->tree, "spec.selector");
 	const struct json *body;
 
-	selector = json_with(arena, selector, "matchLabels",
-			     json_with(arena, json_get(selector, "matchLabels"), HASH_LABEL, label));
-	body = JSON_OBJECT_OF(arena,
-		{ "metadata", JSON_OBJECT_OF(arena,
-			{ "name", json_printf(arena, "%.*s-%.*s", STR_ARG(object_name(v->object)), STR_ARG(hash)) },
-			{ "namespace", json_path(v->tree, "metadata.namespace") }, { "labels", labels },
-			{ "annotations", set_annotations(v, newest_old_revision(v) + 1) },
-			{ "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, v->object)) }) },
-		{ "spec", JSON_OBJECT_OF(arena, { "replicas", json_number(arena, new_size(v)) },
-			{ "minReadySeconds", json_path(v->tree, "spec.minReadySeconds") }, { "selector", selector },
-			{ "template", json_with_path(arena, template, "metadata.labels", labels) }) });
-	work_call(v->work, &(struct api_call){ .verb = VERB_CREATE, .kind = v->self->set_kind, .ns = object_namespace(v->object),
-					       .body = body, .done = set_created, .arg = v });
+	selector =
+		json_with(arena, selector, "matchLabels", json_with(arena, json_get(selector, "matchLabels"), HASH_LABEL, label));
+	body = JSON_OBJECT_OF(
+		arena,
+		{ "metadata",
+		  JSON_OBJECT_OF(arena, { "name", json_printf(arena, "%.*s-%.*s", STR_ARG(object_name(v->object)), STR_ARG(hash)) },
+				 { "namespace", json_path(v->tree, "metadata.namespace") }, { "labels", labels },
+				 { "annotations", set_annotations(v, newest_old_revision(v) + 1) },
+				 { "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, v->object)) }) },
+		{ "spec",
+		  JSON_OBJECT_OF(arena, { "replicas", json_number(arena, new_size(v)) },
+				 { "minReadySeconds", json_path(v->tree, "spec.minReadySeconds") }, { "selector", selector },
+				 { "template", json_with_path(arena, template, "metadata.labels", labels) }) });
+	work_call(v->work, &(struct api_call){ .verb = VERB_CREATE,
+					       .kind = v->self->set_kind,
+					       .ns = object_namespace(v->object),
+					       .body = body,
+					       .done = set_created,
+					       .arg = v });
 }
 
 /* A ReplicaSet that became the current one again (rollback) gets the next revision; the deployment shows it. */
@@ -336,20 +359,24 @@ static bool mark_revision(struct view *v)
 
 		next = with_annotation(v->arena, next, REVISION, wanted);
 		if (has > 0)
-			next = json_with_path(v->arena, next, "metadata.annotations",
+			next = json_with_path(
+				v->arena, next, "metadata.annotations",
 				json_with(v->arena, json_path(next, "metadata.annotations"), HISTORY,
-					  history.len != 0 ?
-						  json_printf(v->arena, "%.*s,%lld", STR_ARG(history), (long long)has) :
-						  json_printf(v->arena, "%lld", (long long)has)));
-		work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE, .kind = v->self->set_kind,
-						       .ns = object_namespace(v->fresh), .name = object_name(v->fresh),
+					  history.len != 0 ? json_printf(v->arena, "%.*s,%lld", STR_ARG(history), (long long)has)
+							   : json_printf(v->arena, "%lld", (long long)has)));
+		work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE,
+						       .kind = v->self->set_kind,
+						       .ns = object_namespace(v->fresh),
+						       .name = object_name(v->fresh),
 						       .body = next });
 		return true;
 	}
 	str_to_i64(json_str(annotation(v->tree, REVISION)), &shown);
 	if (shown == has)
 		return false;
-	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE, .kind = v->self->kind, .ns = object_namespace(v->object),
+	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE,
+					       .kind = v->self->kind,
+					       .ns = object_namespace(v->object),
 					       .name = object_name(v->object),
 					       .body = with_annotation(v->arena, v->tree, REVISION, has) });
 	return true;
@@ -487,8 +514,8 @@ static bool is_complete(const struct view *v)
 {
 	int64_t wanted = replicas_of(v->tree);
 
-	return v->fresh != NULL && status_of(object_tree(v->fresh), "replicas") == wanted &&
-	       total(v, "replicas") == wanted && status_of(object_tree(v->fresh), "availableReplicas") == wanted;
+	return v->fresh != NULL && status_of(object_tree(v->fresh), "replicas") == wanted && total(v, "replicas") == wanted &&
+	       status_of(object_tree(v->fresh), "availableReplicas") == wanted;
 }
 
 static void clean_up(struct view *v)
@@ -503,7 +530,8 @@ static void clean_up(struct view *v)
 		if (replicas_of(set) != 0 || status_of(set, "replicas") != 0 || is_deleting(set))
 			continue;
 		idle--;
-		work_call(v->work, &(struct api_call){ .verb = VERB_DELETE, .kind = v->self->set_kind,
+		work_call(v->work, &(struct api_call){ .verb = VERB_DELETE,
+						       .kind = v->self->set_kind,
 						       .ns = object_namespace(v->old.ptr[i]),
 						       .name = object_name(v->old.ptr[i]) });
 	}
@@ -523,8 +551,8 @@ static struct condition available_condition(const struct view *v)
 	if (is_rolling(v->tree))
 		limits_of(v->tree, &surge, &unavailable);
 	if (total(v, "availableReplicas") >= wanted - unavailable)
-		return (struct condition){ "Available", "True", "MinimumReplicasAvailable",
-					   "Deployment has minimum availability.", true };
+		return (struct condition){ "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.",
+					   true };
 	return (struct condition){ "Available", "False", "MinimumReplicasUnavailable",
 				   "Deployment does not have minimum availability.", true };
 }
@@ -559,8 +587,8 @@ static const struct json *progress_conditions(struct view *v, const struct json 
 
 	if (json_bool(json_path(v->tree, "spec.paused"))) {
 		next = (struct condition){ "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", true };
-		return now == NULL || !str_is(reason, "DeploymentPaused") ? conditions_with(v->arena, conditions, &next) :
-									    conditions;
+		return now == NULL || !str_is(reason, "DeploymentPaused") ? conditions_with(v->arena, conditions, &next)
+									  : conditions;
 	}
 	if (is_complete(v)) {
 		if (str_is(reason, "NewReplicaSetAvailable"))
@@ -571,16 +599,18 @@ static const struct json *progress_conditions(struct view *v, const struct json 
 	}
 	if (now == NULL || str_is(reason, "DeploymentPaused") || str_is(reason, "NewReplicaSetAvailable")) {
 		next.reason = v->fresh != NULL ? "NewReplicaSetCreated" : "ReplicaSetUpdated";
-		next.message = arena_printf(v->arena, v->fresh != NULL ? "Created new replica set \"%.*s\"" :
-									  "Deployment \"%.*s\" is progressing.", STR_ARG(name));
+		next.message = arena_printf(
+			v->arena, v->fresh != NULL ? "Created new replica set \"%.*s\"" : "Deployment \"%.*s\" is progressing.",
+			STR_ARG(name));
 		return conditions_with(v->arena, conditions, &next);
 	}
 	if (made_progress(v)) {
 		next.reason = "ReplicaSetUpdated";
 		next.message = arena_printf(v->arena, "%s \"%.*s\" is progressing.", what, STR_ARG(name));
 		/* Progress moves lastUpdateTime even when nothing else of the condition changes. */
-		return conditions_with(v->arena, conditions_with(v->arena, conditions,
-			&(struct condition){ "Progressing", "True", "", "", true }), &next);
+		return conditions_with(
+			v->arena, conditions_with(v->arena, conditions, &(struct condition){ "Progressing", "True", "", "", true }),
+			&next);
 	}
 	if (until_deadline(v, now) >= 0) {
 		work_again(v->work, until_deadline(v, now) + NS_PER_S);
@@ -601,18 +631,20 @@ static void write_status(struct view *v)
 
 	conditions = conditions_with(arena, conditions, &available);
 	conditions = progress_conditions(v, conditions);
-	status = JSON_OBJECT_OF(arena, { "observedGeneration", json_path(v->tree, "metadata.generation") },
-		{ "replicas", number(arena, replicas) },
+	status = JSON_OBJECT_OF(
+		arena, { "observedGeneration", json_path(v->tree, "metadata.generation") }, { "replicas", number(arena, replicas) },
 		{ "updatedReplicas", number(arena, v->fresh != NULL ? status_of(object_tree(v->fresh), "replicas") : 0) },
-		{ "readyReplicas", number(arena, total(v, "readyReplicas")) },
-		{ "availableReplicas", number(arena, up) },
+		{ "readyReplicas", number(arena, total(v, "readyReplicas")) }, { "availableReplicas", number(arena, up) },
 		{ "unavailableReplicas", number(arena, total(v, NULL) > up ? total(v, NULL) - up : 0) },
 		{ "terminatingReplicas", json_number(arena, total(v, "terminatingReplicas")) },
 		{ "collisionCount", json_path(v->tree, "status.collisionCount") }, { "conditions", conditions });
 	if (json_equal(status, json_get(v->tree, "status")))
 		return;
-	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE, .kind = v->self->kind, .ns = object_namespace(v->object),
-					       .name = object_name(v->object), .subresource = STR("status"),
+	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE,
+					       .kind = v->self->kind,
+					       .ns = object_namespace(v->object),
+					       .name = object_name(v->object),
+					       .subresource = STR("status"),
 					       .body = json_with(arena, v->tree, "status", status) });
 }
 
@@ -700,8 +732,8 @@ static void *start(const struct controllers_options *options, struct client *cli
 	self->client = client;
 	self->kind = kind_must("apps/v1", "Deployment");
 	self->set_kind = kind_must("apps/v1", "ReplicaSet");
-	self->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = COMPONENT,
-								 .reconcile = sync_deployment, .arg = self });
+	self->queue = workqueue_new(
+		&(struct workqueue_options){ .client = client, .name = COMPONENT, .reconcile = sync_deployment, .arg = self });
 	self->deployments = client_informer(client, self->kind);
 	self->sets = client_informer(client, self->set_kind);
 	self->pods = client_informer(client, pod_kind());

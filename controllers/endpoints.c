@@ -9,9 +9,9 @@
 
 #define SERVICE_LABEL "kubernetes.io/service-name"
 #define MANAGED_LABEL "endpointslice.kubernetes.io/managed-by"
-#define MANAGER "endpointslice-controller.k8s.io"
-#define TRIGGER "endpoints.kubernetes.io/last-change-trigger-time"
-#define PER_SLICE 100
+#define MANAGER       "endpointslice-controller.k8s.io"
+#define TRIGGER       "endpoints.kubernetes.io/last-change-trigger-time"
+#define PER_SLICE     100
 
 struct endpoints {
 	struct client *client;
@@ -50,12 +50,13 @@ static const struct json *ports_of(struct arena *arena, const struct json *servi
 			continue;
 		if (slice && name == NULL)
 			name = &json_empty_string;
-		json_builder_item(&ports, slice ?
-			JSON_OBJECT_OF(arena, { "name", name }, { "protocol", json_get(it.value, "protocol") },
-				       { "port", json_number(arena, number) }, { "appProtocol", json_get(it.value, "appProtocol") }) :
-			JSON_OBJECT_OF(arena, { "name", name }, { "port", json_number(arena, number) },
-				       { "protocol", json_get(it.value, "protocol") },
-				       { "appProtocol", json_get(it.value, "appProtocol") }));
+		json_builder_item(&ports,
+				  slice ? JSON_OBJECT_OF(arena, { "name", name }, { "protocol", json_get(it.value, "protocol") },
+							 { "port", json_number(arena, number) },
+							 { "appProtocol", json_get(it.value, "appProtocol") })
+					: JSON_OBJECT_OF(arena, { "name", name }, { "port", json_number(arena, number) },
+							 { "protocol", json_get(it.value, "protocol") },
+							 { "appProtocol", json_get(it.value, "appProtocol") }));
 	}
 	return json_builder_array(&ports);
 }
@@ -99,10 +100,11 @@ static const struct json *endpoint_of(struct arena *arena, const struct json *se
 	bool ready = (serving && !going) || json_bool(json_path(service, "spec.publishNotReadyAddresses"));
 
 	return JSON_OBJECT_OF(arena, { "addresses", JSON_ARRAY_OF(arena, json_string(arena, ip)) },
-		{ "conditions", JSON_OBJECT_OF(arena, { "ready", json_boolean(ready) }, { "serving", json_boolean(serving) },
+			      { "conditions",
+				JSON_OBJECT_OF(arena, { "ready", json_boolean(ready) }, { "serving", json_boolean(serving) },
 					       { "terminating", json_boolean(going) }) },
-		{ "hostname", hostname_of(pod, service) }, { "targetRef", target_of(arena, pod) },
-		{ "nodeName", json_path(pod, "spec.nodeName") });
+			      { "hostname", hostname_of(pod, service) }, { "targetRef", target_of(arena, pod) },
+			      { "nodeName", json_path(pod, "spec.nodeName") });
 }
 
 /* --- slices --- */
@@ -154,8 +156,8 @@ static bool is_managed(struct object *slice)
 	return str_is(json_get_str(labels_of(object_tree(slice)), MANAGED_LABEL), MANAGER);
 }
 
-static void write_slice(struct endpoints *self, struct work *work, struct object *service, const char *family,
-			struct group *group, struct object *existing)
+static void write_slice(struct endpoints *self, struct work *work, struct object *service, const char *family, struct group *group,
+			struct object *existing)
 {
 	struct arena *arena = work->arena;
 	const struct json *tree = object_tree(service), *labels = slice_labels(arena, tree), *body;
@@ -173,17 +175,20 @@ static void write_slice(struct endpoints *self, struct work *work, struct object
 		body = json_with_path(arena, body, "metadata.labels", labels);
 		body = json_with_path(arena, body, "metadata.annotations", trigger);
 	} else {
-		body = JSON_OBJECT_OF(arena,
-			{ "metadata", JSON_OBJECT_OF(arena,
-				{ "generateName", json_printf(arena, "%.*s-", STR_ARG(object_name(service))) },
-				{ "namespace", json_path(tree, "metadata.namespace") }, { "labels", labels },
-				{ "annotations", trigger },
-				{ "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, service)) }) },
+		body = JSON_OBJECT_OF(
+			arena,
+			{ "metadata",
+			  JSON_OBJECT_OF(arena, { "generateName", json_printf(arena, "%.*s-", STR_ARG(object_name(service))) },
+					 { "namespace", json_path(tree, "metadata.namespace") }, { "labels", labels },
+					 { "annotations", trigger },
+					 { "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, service)) }) },
 			{ "addressType", json_text(arena, family) }, { "endpoints", endpoints }, { "ports", group->ports });
 	}
 	work_call(work, &(struct api_call){ .verb = existing != NULL ? VERB_UPDATE : VERB_CREATE,
-		.kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"), .ns = object_namespace(service),
-		.name = existing != NULL ? object_name(existing) : STR(""), .body = body });
+					    .kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"),
+					    .ns = object_namespace(service),
+					    .name = existing != NULL ? object_name(existing) : STR(""),
+					    .body = body });
 	(void)self;
 }
 
@@ -219,8 +224,9 @@ static void sync_family(struct endpoints *self, struct work *work, struct object
 			write_slice(self, work, service, family, &wanted.groups[next], slices.ptr[i]);
 		else
 			work_call(work, &(struct api_call){ .verb = VERB_DELETE,
-				.kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"), .ns = object_namespace(slices.ptr[i]),
-				.name = object_name(slices.ptr[i]) });
+							    .kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"),
+							    .ns = object_namespace(slices.ptr[i]),
+							    .name = object_name(slices.ptr[i]) });
 	}
 	for (size_t i = 0; i < wanted.n; i++)
 		if (!wanted.groups[i].written)
@@ -234,8 +240,9 @@ static void drop_slices(struct endpoints *self, struct work *work)
 	for (size_t i = 0; i < slices.len; i++)
 		if (is_managed(slices.ptr[i]))
 			work_call(work, &(struct api_call){ .verb = VERB_DELETE,
-				.kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"), .ns = object_namespace(slices.ptr[i]),
-				.name = object_name(slices.ptr[i]) });
+							    .kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"),
+							    .ns = object_namespace(slices.ptr[i]),
+							    .name = object_name(slices.ptr[i]) });
 }
 
 static bool wait_for_informers(struct endpoints *self, struct work *work)
@@ -314,10 +321,13 @@ static const struct json *subsets_of(struct endpoints *self, struct work *work, 
 				  address(arena, tree, pod));
 	}
 	for (at = 0; at < n; at++)
-		json_builder_item(&out, JSON_OBJECT_OF(arena,
-			{ "addresses", subsets[at].ready.len != 0 ? json_builder_array(&subsets[at].ready) : NULL },
-			{ "notReadyAddresses", subsets[at].not_ready.len != 0 ? json_builder_array(&subsets[at].not_ready) : NULL },
-			{ "ports", json_len(subsets[at].ports) != 0 ? subsets[at].ports : NULL }));
+		json_builder_item(
+			&out,
+			JSON_OBJECT_OF(arena,
+				       { "addresses", subsets[at].ready.len != 0 ? json_builder_array(&subsets[at].ready) : NULL },
+				       { "notReadyAddresses",
+					 subsets[at].not_ready.len != 0 ? json_builder_array(&subsets[at].not_ready) : NULL },
+				       { "ports", json_len(subsets[at].ports) != 0 ? subsets[at].ports : NULL }));
 	return out.len != 0 ? json_builder_array(&out) : NULL;
 }
 
@@ -348,8 +358,10 @@ static struct error *sync_endpoints(void *arg, struct work *work)
 	existing = informer_find_key(self->things, work->key);
 	if (service == NULL) {
 		if (existing != NULL)
-			work_call(work, &(struct api_call){ .verb = VERB_DELETE, .kind = kind_must("v1", "Endpoints"),
-				.ns = object_namespace(existing), .name = object_name(existing) });
+			work_call(work, &(struct api_call){ .verb = VERB_DELETE,
+							    .kind = kind_must("v1", "Endpoints"),
+							    .ns = object_namespace(existing),
+							    .name = object_name(existing) });
 		return NULL;
 	}
 	if (json_len(selector_map(service)) == 0 || str_is(json_path_str(object_tree(service), "spec.type"), "ExternalName"))
@@ -368,14 +380,17 @@ static struct error *sync_endpoints(void *arg, struct work *work)
 		body = json_with_path(arena, body, "metadata.labels", labels);
 		body = json_with_path(arena, body, "metadata.annotations", trigger);
 	} else {
-		body = JSON_OBJECT_OF(arena, { "metadata", JSON_OBJECT_OF(arena,
-			{ "name", json_string(arena, object_name(service)) },
-			{ "namespace", json_string(arena, object_namespace(service)) }, { "labels", labels },
-			{ "annotations", trigger }) }, { "subsets", subsets });
+		body = JSON_OBJECT_OF(arena,
+				      { "metadata", JSON_OBJECT_OF(arena, { "name", json_string(arena, object_name(service)) },
+								   { "namespace", json_string(arena, object_namespace(service)) },
+								   { "labels", labels }, { "annotations", trigger }) },
+				      { "subsets", subsets });
 	}
 	work_call(work, &(struct api_call){ .verb = existing != NULL ? VERB_UPDATE : VERB_CREATE,
-		.kind = kind_must("v1", "Endpoints"), .ns = object_namespace(service),
-		.name = existing != NULL ? object_name(service) : STR(""), .body = body });
+					    .kind = kind_must("v1", "Endpoints"),
+					    .ns = object_namespace(service),
+					    .name = existing != NULL ? object_name(service) : STR(""),
+					    .body = body });
 	return NULL;
 }
 
@@ -404,9 +419,8 @@ static void wake_services(struct endpoints *self, struct object *pod, uint64_t r
 /* Only what endpoints show is worth a look. */
 static bool shows_same(const struct json *a, const struct json *b)
 {
-	return json_equal(labels_of(a), labels_of(b)) && pod_is_ready(a) == pod_is_ready(b) &&
-	       is_deleting(a) == is_deleting(b) && json_equal(json_path(a, "status.podIPs"), json_path(b, "status.podIPs")) &&
-	       pod_is_over(a) == pod_is_over(b);
+	return json_equal(labels_of(a), labels_of(b)) && pod_is_ready(a) == pod_is_ready(b) && is_deleting(a) == is_deleting(b) &&
+	       json_equal(json_path(a, "status.podIPs"), json_path(b, "status.podIPs")) && pod_is_over(a) == pod_is_over(b);
 }
 
 static void pod_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
@@ -454,8 +468,8 @@ static struct endpoints *start(struct client *client, const char *version, const
 	struct informer_events changes = queue_changes();
 
 	self->client = client;
-	self->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = name, .reconcile = reconcile,
-								 .arg = self });
+	self->queue =
+		workqueue_new(&(struct workqueue_options){ .client = client, .name = name, .reconcile = reconcile, .arg = self });
 	self->services = client_informer(client, kind_must("v1", "Service"));
 	self->pods = client_informer(client, pod_kind());
 	self->things = client_informer(client, kind_must(version, kind));

@@ -171,12 +171,16 @@ static void patch_meta(struct work *work, const struct kind *kind, struct object
 		       const struct json *value)
 {
 	struct arena *arena = work->arena;
-	const struct json *meta = JSON_OBJECT_OF(arena, { "uid", json_string(arena, object_uid(object)) },
-		{ "resourceVersion", json_printf(arena, "%llu", (unsigned long long)object_revision(object)) });
+	const struct json *meta =
+		JSON_OBJECT_OF(arena, { "uid", json_string(arena, object_uid(object)) },
+			       { "resourceVersion", json_printf(arena, "%llu", (unsigned long long)object_revision(object)) });
 
-	work_call(work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_MERGE, .kind = kind,
-		.ns = object_namespace(object), .name = object_name(object),
-		.body = JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta, field, value) }) });
+	work_call(work, &(struct api_call){ .verb = VERB_PATCH,
+					    .patch = API_PATCH_MERGE,
+					    .kind = kind,
+					    .ns = object_namespace(object),
+					    .name = object_name(object),
+					    .body = JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta, field, value) }) });
 }
 
 static void drop_finalizer(struct work *work, const struct kind *kind, struct object *object, const char *name)
@@ -225,10 +229,15 @@ static void delete_object(struct work *work, const struct kind *kind, struct obj
 {
 	struct arena *arena = work->arena;
 
-	work_call(work, &(struct api_call){ .verb = VERB_DELETE, .kind = kind, .ns = object_namespace(object),
-		.name = object_name(object),
-		.body = JSON_OBJECT_OF(arena, { "propagationPolicy", json_text(arena, policy) },
-			{ "preconditions", JSON_OBJECT_OF(arena, { "uid", json_string(arena, object_uid(object)) }) }) });
+	work_call(work,
+		  &(struct api_call){
+			  .verb = VERB_DELETE,
+			  .kind = kind,
+			  .ns = object_namespace(object),
+			  .name = object_name(object),
+			  .body = JSON_OBJECT_OF(arena, { "propagationPolicy", json_text(arena, policy) },
+						 { "preconditions",
+						   JSON_OBJECT_OF(arena, { "uid", json_string(arena, object_uid(object)) }) }) });
 }
 
 static void delete_dependents(struct garbage *self, struct work *work, const struct kind *kind, struct object *owner)
@@ -331,8 +340,9 @@ static void try_suspect(struct garbage *self, struct work *work, const struct ki
 {
 	struct trial *trial = ARENA_NEW(work->arena, struct trial);
 
-	*trial = (struct trial){ .self = self, .work = work, .kind = kind, .object = object, .open = 1,
-				 .solid_references = { .arena = work->arena } };
+	*trial = (struct trial){
+		.self = self, .work = work, .kind = kind, .object = object, .open = 1, .solid_references = { .arena = work->arena }
+	};
 	JSON_EACH (json_path(object_tree(object), "metadata.ownerReferences"), it) {
 		const struct kind *owner = kind_of_reference(it.value);
 		struct question *question = ARENA_NEW(work->arena, struct question);
@@ -346,9 +356,12 @@ static void try_suspect(struct garbage *self, struct work *work, const struct ki
 			trial->open--;
 			continue;
 		}
-		work_call(work, &(struct api_call){ .verb = VERB_GET, .kind = owner,
-			.ns = kind_namespaced(owner) ? object_namespace(object) : STR(""),
-			.name = json_get_str(it.value, "name"), .done = owner_read, .arg = question });
+		work_call(work, &(struct api_call){ .verb = VERB_GET,
+						    .kind = owner,
+						    .ns = kind_namespaced(owner) ? object_namespace(object) : STR(""),
+						    .name = json_get_str(it.value, "name"),
+						    .done = owner_read,
+						    .arg = question });
 	}
 	judge(trial);
 }
@@ -393,8 +406,8 @@ static void *start(const struct controllers_options *options, struct client *cli
 
 	(void)options;
 	self->client = client;
-	self->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = "garbage-collector",
-								 .reconcile = sync_garbage, .arg = self, .workers = 20 });
+	self->queue = workqueue_new(&(struct workqueue_options){
+		.client = client, .name = "garbage-collector", .reconcile = sync_garbage, .arg = self, .workers = 20 });
 	for (size_t i = 0; i < kinds_len(); i++) {
 		struct watched *watched;
 

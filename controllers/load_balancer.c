@@ -44,9 +44,12 @@ static void write_status(struct work *work, struct object *service, const struct
 
 	if (json_equal(json_path(tree, "status.loadBalancer"), balancer))
 		return;
-	work_call(work, &(struct api_call){ .verb = VERB_UPDATE, .kind = kind_must("v1", "Service"),
-		.ns = object_namespace(service), .name = object_name(service), .subresource = STR("status"),
-		.body = json_with_path(work->arena, tree, "status.loadBalancer", balancer) });
+	work_call(work, &(struct api_call){ .verb = VERB_UPDATE,
+					    .kind = kind_must("v1", "Service"),
+					    .ns = object_namespace(service),
+					    .name = object_name(service),
+					    .subresource = STR("status"),
+					    .body = json_with_path(work->arena, tree, "status.loadBalancer", balancer) });
 }
 
 static struct error *sync_service(void *arg, struct work *work)
@@ -76,10 +79,17 @@ static struct error *sync_service(void *arg, struct work *work)
 	ip = choose(self, arena, service);
 	if (ip.len == 0)
 		return error_new(ERR_UNAVAILABLE, "no load balancer address is left");
-	client_event(self->client, &(struct client_event){ .about = service, .type = "Normal", .reason = "EnsuredLoadBalancer",
-		     .component = "service-controller", .cause = work->cause }, "Ensured load balancer");
-	write_status(work, service, JSON_OBJECT_OF(arena, { "ingress", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
-		{ "ip", json_string(arena, ip) }, { "ipMode", json_text(arena, "VIP") })) }));
+	client_event(self->client,
+		     &(struct client_event){ .about = service,
+					     .type = "Normal",
+					     .reason = "EnsuredLoadBalancer",
+					     .component = "service-controller",
+					     .cause = work->cause },
+		     "Ensured load balancer");
+	write_status(work, service,
+		     JSON_OBJECT_OF(arena,
+				    { "ingress", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "ip", json_string(arena, ip) },
+										     { "ipMode", json_text(arena, "VIP") })) }));
 	return NULL;
 }
 
@@ -91,8 +101,8 @@ static void *start(const struct controllers_options *options, struct client *cli
 	self->client = client;
 	self->pool = options->load_balancers;
 	/* One at a time: a choice must see the choice before it. */
-	self->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = "service-controller",
-								 .reconcile = sync_service, .arg = self, .workers = 1 });
+	self->queue = workqueue_new(&(struct workqueue_options){
+		.client = client, .name = "service-controller", .reconcile = sync_service, .arg = self, .workers = 1 });
 	self->services = client_informer(client, kind_must("v1", "Service"));
 	if (self->pool.ip.family != 0)
 		informer_listen(self->services, &changes, self->queue);

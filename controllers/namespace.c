@@ -36,8 +36,7 @@ static void thing_changed(void *arg, struct object *old, struct object *now, uin
 }
 
 static struct keeper *keeper_start(const struct controllers_options *options, struct client *client,
-				   struct error *(*reconcile)(void *arg, struct work *work), const char *name,
-				   const char *things)
+				   struct error *(*reconcile)(void *arg, struct work *work), const char *name, const char *things)
 {
 	static const struct informer_events events = { .changed = thing_changed };
 	struct keeper *keeper = xcalloc(1, sizeof(*keeper));
@@ -45,8 +44,8 @@ static struct keeper *keeper_start(const struct controllers_options *options, st
 
 	keeper->client = client;
 	keeper->ca = xmemdup(options->ca.ptr, options->ca.len);
-	keeper->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = name, .reconcile = reconcile,
-								   .arg = keeper });
+	keeper->queue =
+		workqueue_new(&(struct workqueue_options){ .client = client, .name = name, .reconcile = reconcile, .arg = keeper });
 	keeper->namespaces = client_informer(client, kind_must("v1", "Namespace"));
 	if (things != NULL) {
 		keeper->things = client_informer(client, kind_must("v1", things));
@@ -75,12 +74,14 @@ static struct error *sync_account(void *arg, struct work *work)
 	    informer_find(keeper->things, work->key, STR("default")) != NULL)
 		return NULL;
 	work_call(work, &(struct api_call){
-		.verb = VERB_CREATE,
-		.kind = kind_must("v1", "ServiceAccount"),
-		.ns = work->key,
-		.body = JSON_OBJECT_OF(work->arena, { "metadata", JSON_OBJECT_OF(work->arena,
-			{ "name", json_text(work->arena, "default") }, { "namespace", json_string(work->arena, work->key) }) }),
-	});
+				.verb = VERB_CREATE,
+				.kind = kind_must("v1", "ServiceAccount"),
+				.ns = work->key,
+				.body = JSON_OBJECT_OF(work->arena,
+						       { "metadata",
+							 JSON_OBJECT_OF(work->arena, { "name", json_text(work->arena, "default") },
+									{ "namespace", json_string(work->arena, work->key) }) }),
+			});
 	return NULL;
 }
 
@@ -94,9 +95,9 @@ const struct controller service_account_controller = { "service-account-controll
 /* --- the CA --- */
 
 #define CA_NAME "kube-root-ca.crt"
-#define CA_DESCRIPTION                                                                                                \
-	"Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the " \
-	"internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "  \
+#define CA_DESCRIPTION                                                                                                             \
+	"Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "            \
+	"internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "          \
 	"clusters."
 
 static struct error *sync_ca(void *arg, struct work *work)
@@ -117,19 +118,21 @@ static struct error *sync_ca(void *arg, struct work *work)
 	if (map != NULL)
 		body = json_with(work->arena, object_tree(map), "data", data);
 	else
-		body = JSON_OBJECT_OF(work->arena,
+		body = JSON_OBJECT_OF(
+			work->arena,
 			{ "metadata", JSON_OBJECT_OF(work->arena, { "name", json_text(work->arena, CA_NAME) },
-				{ "namespace", json_string(work->arena, work->key) },
-				{ "annotations", JSON_OBJECT_OF(work->arena,
-					{ "kubernetes.io/description", json_text(work->arena, CA_DESCRIPTION) }) }) },
+						     { "namespace", json_string(work->arena, work->key) },
+						     { "annotations",
+						       JSON_OBJECT_OF(work->arena, { "kubernetes.io/description",
+										     json_text(work->arena, CA_DESCRIPTION) }) }) },
 			{ "data", data });
 	work_call(work, &(struct api_call){
-		.verb = map != NULL ? VERB_UPDATE : VERB_CREATE,
-		.kind = kind_must("v1", "ConfigMap"),
-		.ns = work->key,
-		.name = map != NULL ? STR(CA_NAME) : STR(""),
-		.body = body,
-	});
+				.verb = map != NULL ? VERB_UPDATE : VERB_CREATE,
+				.kind = kind_must("v1", "ConfigMap"),
+				.ns = work->key,
+				.name = map != NULL ? STR(CA_NAME) : STR(""),
+				.body = body,
+			});
 	return NULL;
 }
 
@@ -175,12 +178,12 @@ static void emptied(struct emptying *all)
 	}
 	spec = json_with(all->work->arena, json_get(all->tree, "spec"), "finalizers", NULL);
 	work_call(all->work, &(struct api_call){
-		.verb = VERB_UPDATE,
-		.kind = kind_must("v1", "Namespace"),
-		.name = all->work->key,
-		.subresource = STR("finalize"),
-		.body = json_with(all->work->arena, all->tree, "spec", spec),
-	});
+				     .verb = VERB_UPDATE,
+				     .kind = kind_must("v1", "Namespace"),
+				     .name = all->work->key,
+				     .subresource = STR("finalize"),
+				     .body = json_with(all->work->arena, all->tree, "spec", spec),
+			     });
 }
 
 static void collection_deleted(void *arg, struct api_reply *reply)
@@ -199,8 +202,11 @@ static void listed(void *arg, struct api_reply *reply)
 	if (reply->err == NULL && reply->n_items != 0) {
 		all->remaining += reply->n_items;
 		all->open++;
-		work_call(all->work, &(struct api_call){ .verb = VERB_DELETECOLLECTION, .kind = one->kind,
-							 .ns = all->work->key, .done = collection_deleted, .arg = one });
+		work_call(all->work, &(struct api_call){ .verb = VERB_DELETECOLLECTION,
+							 .kind = one->kind,
+							 .ns = all->work->key,
+							 .done = collection_deleted,
+							 .arg = one });
 	}
 	emptied(all);
 }
@@ -225,8 +231,8 @@ static struct error *sync_namespace(void *arg, struct work *work)
 		one = ARENA_NEW(work->arena, struct emptying_kind);
 		*one = (struct emptying_kind){ all, kinds_at(i) };
 		all->open++;
-		work_call(work, &(struct api_call){ .verb = VERB_LIST, .kind = one->kind, .ns = work->key, .done = listed,
-						    .arg = one });
+		work_call(work,
+			  &(struct api_call){ .verb = VERB_LIST, .kind = one->kind, .ns = work->key, .done = listed, .arg = one });
 	}
 	emptied(all);
 	return NULL;

@@ -7,10 +7,10 @@
 
 #include "controllers/private.h"
 
-#define NOT_READY "node.kubernetes.io/not-ready"
+#define NOT_READY   "node.kubernetes.io/not-ready"
 #define UNREACHABLE "node.kubernetes.io/unreachable"
-#define GRACE (40 * NS_PER_S)
-#define LOOK_EVERY (5 * NS_PER_S)
+#define GRACE       (40 * NS_PER_S)
+#define LOOK_EVERY  (5 * NS_PER_S)
 
 struct nodes {
 	struct client *client;
@@ -32,15 +32,14 @@ static void nodes_stop(void *arg)
 	free(self);
 }
 
-static struct nodes *nodes_start(struct client *client, const char *name,
-				 struct error *(*reconcile)(void *arg, struct work *work))
+static struct nodes *nodes_start(struct client *client, const char *name, struct error *(*reconcile)(void *arg, struct work *work))
 {
 	struct nodes *self = xcalloc(1, sizeof(*self));
 	struct informer_events changes = queue_changes();
 
 	self->client = client;
-	self->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = name, .reconcile = reconcile,
-								 .arg = self, .workers = 1 });
+	self->queue = workqueue_new(
+		&(struct workqueue_options){ .client = client, .name = name, .reconcile = reconcile, .arg = self, .workers = 1 });
 	self->nodes = client_informer(client, kind_must("v1", "Node"));
 	informer_listen(self->nodes, &changes, self->queue);
 	return self;
@@ -89,9 +88,15 @@ static struct error *sync_range(void *arg, struct work *work)
 	if (range.len == 0)
 		return error_new(ERR_UNAVAILABLE, "no pod range is left for node %.*s", STR_ARG(work->key));
 	value = json_string(work->arena, range);
-	work_call(work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_MERGE, .kind = kind_must("v1", "Node"),
-		.name = work->key, .body = JSON_OBJECT_OF(work->arena, { "spec", JSON_OBJECT_OF(work->arena,
-			{ "podCIDR", value }, { "podCIDRs", JSON_ARRAY_OF(work->arena, value) }) }) });
+	work_call(work,
+		  &(struct api_call){
+			  .verb = VERB_PATCH,
+			  .patch = API_PATCH_MERGE,
+			  .kind = kind_must("v1", "Node"),
+			  .name = work->key,
+			  .body = JSON_OBJECT_OF(work->arena,
+						 { "spec", JSON_OBJECT_OF(work->arena, { "podCIDR", value },
+									  { "podCIDRs", JSON_ARRAY_OF(work->arena, value) }) }) });
 	return NULL;
 }
 
@@ -128,8 +133,9 @@ static const struct json *lost_conditions(struct arena *arena, const struct json
 	const struct json *conditions = json_path(tree, "status.conditions");
 
 	for (int i = 0; i < 4; i++)
-		conditions = conditions_with(arena, conditions, &(struct condition){ types[i], "Unknown", "NodeStatusUnknown",
-					     "Kubelet stopped posting node status.", false });
+		conditions = conditions_with(arena, conditions,
+					     &(struct condition){ types[i], "Unknown", "NodeStatusUnknown",
+								  "Kubelet stopped posting node status.", false });
 	return conditions;
 }
 
@@ -174,8 +180,7 @@ static const struct json *wanted_taints(struct arena *arena, const struct json *
 		json_builder_item(&taints, taint(arena, key, "NoSchedule", true));
 	if (key != NULL && !has_taint(tree, key, "NoExecute"))
 		json_builder_item(&taints, taint(arena, key, "NoExecute", true));
-	if (json_bool(json_path(tree, "spec.unschedulable")) &&
-	    !has_taint(tree, "node.kubernetes.io/unschedulable", "NoSchedule"))
+	if (json_bool(json_path(tree, "spec.unschedulable")) && !has_taint(tree, "node.kubernetes.io/unschedulable", "NoSchedule"))
 		json_builder_item(&taints, taint(arena, "node.kubernetes.io/unschedulable", "NoSchedule", true));
 	return taints.len != 0 ? json_builder_array(&taints) : NULL;
 }
@@ -207,18 +212,28 @@ static int64_t bears(const struct json *pod, const struct json *taint_value)
 static void evict(struct nodes *self, struct work *work, struct object *pod)
 {
 	struct arena *arena = work->arena;
-	const struct json *conditions = conditions_with(arena, json_path(object_tree(pod), "status.conditions"),
-		&(struct condition){ "DisruptionTarget", "True", "DeletionByTaintManager",
-				     "Taint manager: deleting due to NoExecute taint", false });
+	const struct json *conditions =
+		conditions_with(arena, json_path(object_tree(pod), "status.conditions"),
+				&(struct condition){ "DisruptionTarget", "True", "DeletionByTaintManager",
+						     "Taint manager: deleting due to NoExecute taint", false });
 
-	client_event(self->client, &(struct client_event){ .about = pod, .type = "Normal", .reason = "TaintManagerEviction",
-		     .component = "taint-eviction-controller", .cause = work->cause },
+	client_event(self->client,
+		     &(struct client_event){ .about = pod,
+					     .type = "Normal",
+					     .reason = "TaintManagerEviction",
+					     .component = "taint-eviction-controller",
+					     .cause = work->cause },
 		     "Marking for deletion Pod %.*s/%.*s", STR_ARG(object_namespace(pod)), STR_ARG(object_name(pod)));
-	work_call(work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_MERGE, .kind = pod_kind(),
-		.ns = object_namespace(pod), .name = object_name(pod), .subresource = STR("status"),
-		.body = JSON_OBJECT_OF(arena, { "status", JSON_OBJECT_OF(arena, { "conditions", conditions }) }) });
-	work_call(work, &(struct api_call){ .verb = VERB_DELETE, .kind = pod_kind(), .ns = object_namespace(pod),
-					    .name = object_name(pod) });
+	work_call(work, &(struct api_call){
+				.verb = VERB_PATCH,
+				.patch = API_PATCH_MERGE,
+				.kind = pod_kind(),
+				.ns = object_namespace(pod),
+				.name = object_name(pod),
+				.subresource = STR("status"),
+				.body = JSON_OBJECT_OF(arena, { "status", JSON_OBJECT_OF(arena, { "conditions", conditions }) }) });
+	work_call(work, &(struct api_call){
+				.verb = VERB_DELETE, .kind = pod_kind(), .ns = object_namespace(pod), .name = object_name(pod) });
 }
 
 static void evict_pods(struct nodes *self, struct work *work, struct object *node)
@@ -254,12 +269,27 @@ static void unready_pods(struct nodes *self, struct work *work, struct object *n
 
 		if (!pod_is_ready(pod))
 			continue;
-		work_call(work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_STRATEGIC, .kind = pod_kind(),
-			.ns = object_namespace(pods.ptr[i]), .name = object_name(pods.ptr[i]), .subresource = STR("status"),
-			.body = JSON_OBJECT_OF(work->arena, { "status", JSON_OBJECT_OF(work->arena,
-				{ "conditions", JSON_ARRAY_OF(work->arena, JSON_OBJECT_OF(work->arena,
-					{ "type", json_text(work->arena, "Ready") }, { "status", json_text(work->arena, "False") },
-					{ "lastTransitionTime", time_json(work->arena, clock_now()) })) }) }) });
+		work_call(
+			work,
+			&(struct api_call){
+				.verb = VERB_PATCH,
+				.patch = API_PATCH_STRATEGIC,
+				.kind = pod_kind(),
+				.ns = object_namespace(pods.ptr[i]),
+				.name = object_name(pods.ptr[i]),
+				.subresource = STR("status"),
+				.body = JSON_OBJECT_OF(
+					work->arena,
+					{ "status",
+					  JSON_OBJECT_OF(
+						  work->arena,
+						  { "conditions",
+						    JSON_ARRAY_OF(work->arena,
+								  JSON_OBJECT_OF(work->arena,
+										 { "type", json_text(work->arena, "Ready") },
+										 { "status", json_text(work->arena, "False") },
+										 { "lastTransitionTime",
+										   time_json(work->arena, clock_now()) })) }) }) });
 	}
 }
 
@@ -280,9 +310,12 @@ static struct error *sync_life(void *arg, struct work *work)
 	tree = object_tree(node);
 	silent = clock_now() - heard(self, node);
 	if (silent > self->grace && !str_is(json_get_str(condition_of(tree, "Ready"), "status"), "Unknown")) {
-		work_call(work, &(struct api_call){ .verb = VERB_UPDATE, .kind = kind_must("v1", "Node"), .name = work->key,
-			.subresource = STR("status"),
-			.body = json_with_path(work->arena, tree, "status.conditions", lost_conditions(work->arena, tree)) });
+		work_call(work, &(struct api_call){ .verb = VERB_UPDATE,
+						    .kind = kind_must("v1", "Node"),
+						    .name = work->key,
+						    .subresource = STR("status"),
+						    .body = json_with_path(work->arena, tree, "status.conditions",
+									   lost_conditions(work->arena, tree)) });
 		return NULL; /* its own change wakes us again */
 	}
 	if (condition_of(tree, "Ready") != NULL && !condition_true(tree, "Ready"))
@@ -291,10 +324,15 @@ static struct error *sync_life(void *arg, struct work *work)
 	work_again(work, silent < self->grace ? self->grace - silent + NS_PER_S : LOOK_EVERY);
 	taints = wanted_taints(work->arena, tree);
 	if (!json_equal(taints, json_path(tree, "spec.taints")))
-		work_call(work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_MERGE,
-			.kind = kind_must("v1", "Node"), .name = work->key,
-			.body = JSON_OBJECT_OF(work->arena, { "spec", JSON_OBJECT_OF(work->arena,
-				{ "taints", taints != NULL ? taints : &json_null }) }) });
+		work_call(work, &(struct api_call){
+					.verb = VERB_PATCH,
+					.patch = API_PATCH_MERGE,
+					.kind = kind_must("v1", "Node"),
+					.name = work->key,
+					.body = JSON_OBJECT_OF(
+						work->arena,
+						{ "spec", JSON_OBJECT_OF(work->arena,
+									 { "taints", taints != NULL ? taints : &json_null }) }) });
 	else
 		evict_pods(self, work, node);
 	return NULL;

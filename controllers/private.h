@@ -6,7 +6,7 @@
 #include "controllers/controllers.h"
 
 struct controller {
-	const char *name;                                          /* as in its events: "deployment-controller" */
+	const char *name; /* as in its events: "deployment-controller" */
 	void *(*start)(const struct controllers_options *options, struct client *client); /* client acts in its name */
 	void (*stop)(void *self);
 };

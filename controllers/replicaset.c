@@ -114,11 +114,11 @@ static const struct json *new_pod(struct sets *self, struct arena *arena, struct
 {
 	const struct json *tree = object_tree(set), *template = json_path(tree, "spec.template");
 	const struct json *meta = json_get(template, "metadata");
-	const struct json *pod_meta = JSON_OBJECT_OF(arena,
-		{ "generateName", json_printf(arena, "%.*s-", STR_ARG(object_name(set))) },
-		{ "namespace", json_path(tree, "metadata.namespace") }, { "labels", json_get(meta, "labels") },
-		{ "annotations", json_get(meta, "annotations") }, { "finalizers", json_get(meta, "finalizers") },
-		{ "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, set)) });
+	const struct json *pod_meta =
+		JSON_OBJECT_OF(arena, { "generateName", json_printf(arena, "%.*s-", STR_ARG(object_name(set))) },
+			       { "namespace", json_path(tree, "metadata.namespace") }, { "labels", json_get(meta, "labels") },
+			       { "annotations", json_get(meta, "annotations") }, { "finalizers", json_get(meta, "finalizers") },
+			       { "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, set)) });
 
 	(void)self;
 	return JSON_OBJECT_OF(arena, { "metadata", pod_meta }, { "spec", json_get(template, "spec") });
@@ -151,8 +151,9 @@ static void pod_created(void *arg, struct api_reply *reply)
 static void pod_deleted(void *arg, struct api_reply *reply)
 {
 	struct one_write *write = arg;
-	struct client_event event = { .about = write->set, .component = write->self->component, .type = "Normal",
-				      .reason = "SuccessfulDelete" };
+	struct client_event event = {
+		.about = write->set, .component = write->self->component, .type = "Normal", .reason = "SuccessfulDelete"
+	};
 
 	if (reply->err != NULL)
 		return;
@@ -176,32 +177,46 @@ static void create_pods(struct sets *self, struct work *work, struct object *set
 	const struct json *pod = new_pod(self, work->arena, set);
 
 	for (size_t i = 0; i < n && i < BURST; i++)
-		work_call(work, &(struct api_call){ .verb = VERB_CREATE, .kind = pod_kind(), .ns = object_namespace(set),
-						    .body = pod, .done = pod_created,
+		work_call(work, &(struct api_call){ .verb = VERB_CREATE,
+						    .kind = pod_kind(),
+						    .ns = object_namespace(set),
+						    .body = pod,
+						    .done = pod_created,
 						    .arg = one_write(self, work, set, NULL) });
 }
 
-static void delete_pods(struct sets *self, struct work *work, struct object *set, struct object **pods, size_t n,
-			size_t excess)
+static void delete_pods(struct sets *self, struct work *work, struct object *set, struct object **pods, size_t n, size_t excess)
 {
 	qsort(pods, n, sizeof(pods[0]), by_dispensability);
 	for (size_t i = 0; i < excess && i < BURST; i++)
-		work_call(work, &(struct api_call){
-			.verb = VERB_DELETE, .kind = pod_kind(), .ns = object_namespace(pods[i]), .name = object_name(pods[i]),
-			.body = JSON_OBJECT_OF(work->arena, { "preconditions", JSON_OBJECT_OF(work->arena,
-				{ "uid", json_string(work->arena, object_uid(pods[i])) }) }),
-			.done = pod_deleted, .arg = one_write(self, work, set, pods[i]) });
+		work_call(work,
+			  &(struct api_call){ .verb = VERB_DELETE,
+					      .kind = pod_kind(),
+					      .ns = object_namespace(pods[i]),
+					      .name = object_name(pods[i]),
+					      .body = JSON_OBJECT_OF(
+						      work->arena,
+						      { "preconditions",
+							JSON_OBJECT_OF(work->arena,
+								       { "uid", json_string(work->arena, object_uid(pods[i])) }) }),
+					      .done = pod_deleted,
+					      .arg = one_write(self, work, set, pods[i]) });
 }
 
 /* A pod without an owner that matches becomes ours; one of ours that no longer matches is let go. */
 static void set_owner(struct work *work, struct object *pod, const struct json *references)
 {
 	struct arena *arena = work->arena;
-	const struct json *patch = JSON_OBJECT_OF(arena, { "metadata", JSON_OBJECT_OF(arena,
-		{ "uid", json_string(arena, object_uid(pod)) }, { "ownerReferences", references }) });
+	const struct json *patch =
+		JSON_OBJECT_OF(arena, { "metadata", JSON_OBJECT_OF(arena, { "uid", json_string(arena, object_uid(pod)) },
+								   { "ownerReferences", references }) });
 
-	work_call(work, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_MERGE, .kind = pod_kind(),
-					    .ns = object_namespace(pod), .name = object_name(pod), .body = patch });
+	work_call(work, &(struct api_call){ .verb = VERB_PATCH,
+					    .patch = API_PATCH_MERGE,
+					    .kind = pod_kind(),
+					    .ns = object_namespace(pod),
+					    .name = object_name(pod),
+					    .body = patch });
 }
 
 static void adopt(struct work *work, struct object *set, struct object *pod)
@@ -239,17 +254,20 @@ static void write_status(struct sets *self, struct work *work, struct object *se
 	const struct json *tree = object_tree(set), *status;
 
 	status = JSON_OBJECT_OF(arena, { "replicas", number(arena, counts->replicas, true) },
-		{ "fullyLabeledReplicas", number(arena, counts->labeled, false) },
-		{ "readyReplicas", number(arena, counts->ready, false) },
-		{ "availableReplicas", number(arena, counts->available, false) },
-		{ "terminatingReplicas", str_is(kind_name(self->kind), "ReplicaSet") ?
-						 number(arena, counts->terminating, true) : NULL },
-		{ "observedGeneration", json_path(tree, "metadata.generation") },
-		{ "conditions", json_path(tree, "status.conditions") });
+				{ "fullyLabeledReplicas", number(arena, counts->labeled, false) },
+				{ "readyReplicas", number(arena, counts->ready, false) },
+				{ "availableReplicas", number(arena, counts->available, false) },
+				{ "terminatingReplicas",
+				  str_is(kind_name(self->kind), "ReplicaSet") ? number(arena, counts->terminating, true) : NULL },
+				{ "observedGeneration", json_path(tree, "metadata.generation") },
+				{ "conditions", json_path(tree, "status.conditions") });
 	if (json_equal(status, json_get(tree, "status")))
 		return;
-	work_call(work, &(struct api_call){ .verb = VERB_UPDATE, .kind = self->kind, .ns = object_namespace(set),
-					    .name = object_name(set), .subresource = STR("status"),
+	work_call(work, &(struct api_call){ .verb = VERB_UPDATE,
+					    .kind = self->kind,
+					    .ns = object_namespace(set),
+					    .name = object_name(set),
+					    .subresource = STR("status"),
 					    .body = json_with(arena, tree, "status", status) });
 }
 
@@ -333,8 +351,8 @@ static struct sets *start_sets(struct client *client, const char *version, const
 	self->client = client;
 	self->kind = kind_must(version, kind);
 	self->component = component;
-	self->queue = workqueue_new(&(struct workqueue_options){ .client = client, .name = component, .reconcile = sync_set,
-								 .arg = self });
+	self->queue = workqueue_new(
+		&(struct workqueue_options){ .client = client, .name = component, .reconcile = sync_set, .arg = self });
 	self->sets = client_informer(client, self->kind);
 	self->pods = client_informer(client, pod_kind());
 	self->pods_by_namespace = informer_add_index(self->pods, index_by_namespace);

@@ -5,8 +5,8 @@
 
 #include "dns/wire.h"
 
-#define TTL 5 /* as upstream's default configuration */
-#define BADVERS 16
+#define TTL         5 /* as upstream's default configuration */
+#define BADVERS     16
 #define CHASE_DEPTH 8
 
 struct address {
@@ -19,8 +19,8 @@ struct address {
 struct found {
 	bool exists;
 	VEC(struct address) addresses;
-	VEC(struct address) targets;   /* SRV */
-	struct str external;           /* ExternalName */
+	VEC(struct address) targets; /* SRV */
+	struct str external;         /* ExternalName */
 };
 
 struct asking {
@@ -29,7 +29,7 @@ struct asking {
 	struct dns_question question;
 	struct dns_writer writer;
 	struct str labels[DNS_LABELS];
-	size_t n;               /* labels in front of the domain */
+	size_t n; /* labels in front of the domain */
 };
 
 /* --- what exists --- */
@@ -225,8 +225,8 @@ static void find_name(const struct asking *asking, struct found *found)
 	}
 	search.ns = labels[n - 2];
 	search.service = labels[n - 3];
-	if (n == 4 && is_underscored(labels[0]) && (str_is(labels[0], "_tcp") || str_is(labels[0], "_udp") ||
-						     str_is(labels[0], "_sctp"))) {
+	if (n == 4 && is_underscored(labels[0]) &&
+	    (str_is(labels[0], "_tcp") || str_is(labels[0], "_udp") || str_is(labels[0], "_sctp"))) {
 		/* between a Service and its ports nothing has records, but something is below */
 		found->exists = view->service(view->arg, search.ns, search.service) != NULL;
 		return;
@@ -322,7 +322,8 @@ static void put_name_record(struct asking *asking, const struct dns_name *owner,
 
 static enum dns_verdict finish(struct asking *asking, int rcode)
 {
-	if (asking->writer.counts[DNS_ANSWER_SECTION] == 0 && !asking->writer.full && (rcode == DNS_NOERROR || rcode == DNS_NXDOMAIN))
+	if (asking->writer.counts[DNS_ANSWER_SECTION] == 0 && !asking->writer.full &&
+	    (rcode == DNS_NOERROR || rcode == DNS_NXDOMAIN))
 		put_soa(asking, DNS_AUTHORITY);
 	dns_write_end(&asking->writer, &asking->question, rcode);
 	return DNS_ANSWERED;
@@ -411,7 +412,10 @@ static enum dns_verdict answer_domain(struct asking *asking, struct buf *chase)
 	if (asking->n == 1 && str_is(asking->labels[0], "dns-version")) {
 		if (wants(asking, DNS_TXT)) {
 			dns_rr_begin(&asking->writer, &asking->question.name, DNS_TXT, TTL);
-			dns_put(&asking->writer, "\x05" "1.1.0", 6);
+			dns_put(&asking->writer,
+				"\x05"
+				"1.1.0",
+				6);
 			dns_rr_end(&asking->writer, DNS_ANSWER_SECTION);
 		}
 		return finish(asking, DNS_NOERROR);
@@ -438,8 +442,8 @@ static bool reverse_ip(const struct str *labels, size_t n, struct ip *ip)
 	size_t at = 0;
 
 	if (n == 6 && str_is(labels[4], "in-addr") && str_is(labels[5], "arpa")) {
-		snprintf(text, sizeof(text), "%.*s.%.*s.%.*s.%.*s", STR_ARG(str_head(labels[3], 3)), STR_ARG(str_head(labels[2], 3)),
-			 STR_ARG(str_head(labels[1], 3)), STR_ARG(str_head(labels[0], 3)));
+		snprintf(text, sizeof(text), "%.*s.%.*s.%.*s.%.*s", STR_ARG(str_head(labels[3], 3)),
+			 STR_ARG(str_head(labels[2], 3)), STR_ARG(str_head(labels[1], 3)), STR_ARG(str_head(labels[0], 3)));
 		for (size_t i = 0; i < 4; i++)
 			if (labels[i].len > 3)
 				return false;

@@ -13,7 +13,7 @@
 typedef void dns_each(void *to, const struct json *tree);
 
 struct dns_view {
-	struct str domain;  /* "cluster.local", lower case */
+	struct str domain; /* "cluster.local", lower case */
 	struct ip dns_ip;
 	uint32_t serial;
 	void *arg;

@@ -9,11 +9,11 @@
 #include "dns/forward.h"
 #include "dns/wire.h"
 
-#define BATCH 64                    /* datagrams of one turn */
-#define QUERY_BYTES 4096            /* longer ones are no questions */
+#define BATCH       64   /* datagrams of one turn */
+#define QUERY_BYTES 4096 /* longer ones are no questions */
 #define CONNECTIONS 128
-#define QUESTIONS 64                /* outstanding ones of one connection */
-#define IDLE (10 * NS_PER_S)        /* RFC 7766: a server may close what is silent for some seconds */
+#define QUESTIONS   64              /* outstanding ones of one connection */
+#define IDLE        (10 * NS_PER_S) /* RFC 7766: a server may close what is silent for some seconds */
 
 struct listener {
 	struct list link;
@@ -31,21 +31,21 @@ struct connection {
 	struct loop_timer idle;
 	struct loop_call more;
 	size_t outstanding;
-	bool ended;                 /* it asks no more */
+	bool ended; /* it asks no more */
 };
 
 /* A question that others answer. */
 struct question {
 	struct list link;
 	struct dns *dns;
-	struct listener *listener;  /* over UDP: where it came from */
+	struct listener *listener; /* over UDP: where it came from */
 	struct connection *connection;
 	struct sockaddr_storage from;
 	socklen_t from_len;
 	struct forward *forward;
 	char *query;
 	size_t len;
-	struct buf begun;           /* an alias that was answered here; empty: the whole answer comes from others */
+	struct buf begun; /* an alias that was answered here; empty: the whole answer comes from others */
 };
 
 struct dns {
@@ -232,10 +232,17 @@ static void serve(struct dns *dns, const struct question *from, struct str query
 	}
 	dns->view.serial = (uint32_t)(clock_now() / NS_PER_S);
 	switch (dns_answer(&dns->view, query, from->connection != NULL, &out, &chase)) {
-	case DNS_ANSWERED: send_answer(from, buf_str(&out)); break;
-	case DNS_FORWARD: forward(dns, from, query, STR(""), STR("")); break;
-	case DNS_CHASE: forward(dns, from, query, buf_str(&chase), buf_str(&out)); break;
-	case DNS_IGNORE: break;
+	case DNS_ANSWERED:
+		send_answer(from, buf_str(&out));
+		break;
+	case DNS_FORWARD:
+		forward(dns, from, query, STR(""), STR(""));
+		break;
+	case DNS_CHASE:
+		forward(dns, from, query, buf_str(&chase), buf_str(&out));
+		break;
+	case DNS_IGNORE:
+		break;
 	}
 }
 
@@ -389,11 +396,16 @@ struct dns *dns_start(const struct dns_options *options)
 	dns->services_by_ip = informer_add_index(dns->services, service_ips);
 	dns->slices_by_ip = informer_add_index(dns->slices, slice_ips);
 	dns->slices_by_service = informer_add_index(dns->slices, slice_service);
-	dns->view = (struct dns_view){ .domain = str_from(dns->domain), .dns_ip = options->dns_ip, .arg = dns,
-				       .has_namespace = has_namespace, .service = find_service, .slices = find_slices,
-				       .services_of_ip = find_services_of_ip, .slices_of_ip = find_slices_of_ip };
-	dns->forwarder = forwarder_new(&(struct forwarder_options){ .resolv_conf = options->resolv_conf, .own = options->dns_ip,
-								    .port = 53 });
+	dns->view = (struct dns_view){ .domain = str_from(dns->domain),
+				       .dns_ip = options->dns_ip,
+				       .arg = dns,
+				       .has_namespace = has_namespace,
+				       .service = find_service,
+				       .slices = find_slices,
+				       .services_of_ip = find_services_of_ip,
+				       .slices_of_ip = find_slices_of_ip };
+	dns->forwarder = forwarder_new(
+		&(struct forwarder_options){ .resolv_conf = options->resolv_conf, .own = options->dns_ip, .port = 53 });
 	return dns;
 }
 

@@ -12,7 +12,7 @@
 #include "dns/answer.h"
 #include "dns/wire.h"
 
-#define ROUNDS 2 /* each resolver is asked so often */
+#define ROUNDS     2 /* each resolver is asked so often */
 #define LOOK_AGAIN (5 * NS_PER_S)
 #define CONF_BYTES (64 * 1024)
 
@@ -21,8 +21,8 @@ struct forwarder {
 	char *path;
 	struct ip resolvers[FORWARD_RESOLVERS];
 	size_t n;
-	struct timespec read;   /* change time of what was read */
-	int64_t looked;         /* mono; 0: never */
+	struct timespec read; /* change time of what was read */
+	int64_t looked;       /* mono; 0: never */
 	struct list outstanding;
 	size_t n_outstanding;
 };
@@ -30,9 +30,9 @@ struct forwarder {
 struct forward {
 	struct list link;
 	struct forwarder *forwarder;
-	char *query;            /* under an id of ours */
+	char *query; /* under an id of ours */
 	size_t len;
-	uint16_t id;            /* the client's */
+	uint16_t id; /* the client's */
 	bool tcp;
 	size_t attempt;
 	int fd;
@@ -173,8 +173,7 @@ static bool is_useful(const struct forward *f, struct str answer)
 {
 	int rcode = dns_u16(answer, 2) & 15;
 
-	return (rcode != DNS_SERVFAIL && rcode != DNS_REFUSED && rcode != DNS_NOTIMP) ||
-	       f->attempt >= f->forwarder->n * ROUNDS;
+	return (rcode != DNS_SERVFAIL && rcode != DNS_REFUSED && rcode != DNS_NOTIMP) || f->attempt >= f->forwarder->n * ROUNDS;
 }
 
 static void take_answer(struct forward *f, struct str answer)
@@ -278,8 +277,7 @@ static void ask_next(struct forward *f)
 	rand_fill(f->query, 2);
 	loop_timer_start(&f->timer, FORWARD_WAIT, timed_out, f);
 	if (f->tcp)
-		f->connect = stream_connect(&(struct stream_address){ .host = ip_format(text, to).ptr,
-								      .port = self->options.port },
+		f->connect = stream_connect(&(struct stream_address){ .host = ip_format(text, to).ptr, .port = self->options.port },
 					    FORWARD_WAIT, connected, f);
 	else if (!send_datagram(f, to))
 		loop_timer_start(&f->timer, 0, timed_out, f);

@@ -7,9 +7,9 @@
 
 #include "loop/loop.h"
 
-#define FORWARD_MAX 512             /* outstanding at a time */
-#define FORWARD_WAIT (2 * NS_PER_S) /* for one resolver */
-#define FORWARD_RESOLVERS 3         /* resolv.conf(5): MAXNS */
+#define FORWARD_MAX       512            /* outstanding at a time */
+#define FORWARD_WAIT      (2 * NS_PER_S) /* for one resolver */
+#define FORWARD_RESOLVERS 3              /* resolv.conf(5): MAXNS */
 
 struct forwarder;
 

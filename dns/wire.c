@@ -1,11 +1,11 @@
 #include "dns/wire.h"
 
-#define POINTER 0xc0
+#define POINTER      0xc0
 #define MAX_POINTERS 32 /* of one name: more is a loop, or made to cost time */
-#define LABEL_BYTES 63
-#define UDP_BYTES 512
-#define TCP_BYTES 65535
-#define OPT_BYTES 11
+#define LABEL_BYTES  63
+#define UDP_BYTES    512
+#define TCP_BYTES    65535
+#define OPT_BYTES    11
 
 static uint8_t lower(uint8_t c)
 {

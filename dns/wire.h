@@ -7,15 +7,15 @@
 
 #include "base/base.h"
 
-#define DNS_HEADER 12
+#define DNS_HEADER     12
 #define DNS_NAME_BYTES 255
-#define DNS_LABELS 128
-#define DNS_FLAG_QR 0x8000
-#define DNS_FLAG_AA 0x0400
-#define DNS_FLAG_TC 0x0200
-#define DNS_FLAG_RD 0x0100
-#define DNS_FLAG_RA 0x0080
-#define DNS_FLAG_CD 0x0010
+#define DNS_LABELS     128
+#define DNS_FLAG_QR    0x8000
+#define DNS_FLAG_AA    0x0400
+#define DNS_FLAG_TC    0x0200
+#define DNS_FLAG_RD    0x0100
+#define DNS_FLAG_RA    0x0080
+#define DNS_FLAG_CD    0x0010
 
 enum dns_type {
 	DNS_A = 1,
@@ -36,7 +36,7 @@ struct dns_name {
 	size_t len;
 };
 
-bool dns_name_parse(struct dns_name *name, struct str text); /* "a.b" or "a.b."; false: no name */
+bool dns_name_parse(struct dns_name *name, struct str text);          /* "a.b" or "a.b."; false: no name */
 bool dns_name_eq(const struct dns_name *a, const struct dns_name *b); /* case does not matter */
 /* Labels in lower case from left to right, on the arena; at most DNS_LABELS. */
 size_t dns_name_labels(struct arena *arena, const struct dns_name *name, struct str labels[DNS_LABELS]);
@@ -49,7 +49,7 @@ struct dns_question {
 	uint16_t id, flags;
 	struct dns_name name;
 	uint16_t type, class_;
-	size_t end;          /* of the question in the message */
+	size_t end; /* of the question in the message */
 	bool edns;
 	uint8_t edns_version;
 	uint16_t edns_size;
@@ -72,12 +72,15 @@ enum dns_section { DNS_ANSWER_SECTION, DNS_AUTHORITY, DNS_ADDITIONAL };
 
 struct dns_writer {
 	struct buf *out;
-	size_t start;     /* of the message in out */
+	size_t start; /* of the message in out */
 	size_t limit;
-	size_t reserve;   /* for the OPT record at the end */
+	size_t reserve; /* for the OPT record at the end */
 	bool full;
 	uint16_t counts[3];
-	struct { uint16_t at; struct dns_name name; } known[24]; /* suffixes to point to */
+	struct {
+		uint16_t at;
+		struct dns_name name;
+	} known[24]; /* suffixes to point to */
 	size_t n_known;
 	size_t rr;        /* where the open record begins */
 	size_t length_at; /* of its data length */

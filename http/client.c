@@ -15,20 +15,20 @@
 struct dial;
 
 struct link_conn {
-	struct list link;            /* in client.links */
-	struct http_client *client;  /* NULL: the client is gone, and so is this, soon */
+	struct list link;           /* in client.links */
+	struct http_client *client; /* NULL: the client is gone, and so is this, soon */
 	struct stream *stream;
-	struct http_call *call;      /* NULL: idle */
+	struct http_call *call; /* NULL: idle */
 	http_parser parser;
-	struct buf in;               /* came, not parsed: the call is paused */
+	struct buf in; /* came, not parsed: the call is paused */
 	struct buf name, value;
 	bool in_value;
 	size_t header_bytes;
 	VEC(struct http_header) headers;
 	bool message_done;
-	bool informational;          /* the headers that come in are of a 1xx */
-	bool used;                   /* it has carried a call before */
-	bool fresh_bytes;            /* of the current call's answer */
+	bool informational; /* the headers that come in are of a 1xx */
+	bool used;          /* it has carried a call before */
+	bool fresh_bytes;   /* of the current call's answer */
 	bool keep;
 	bool dead;
 	struct loop_timer idle;
@@ -36,23 +36,23 @@ struct link_conn {
 };
 
 struct http_call {
-	struct list link;            /* in client.calls */
+	struct list link; /* in client.calls */
 	struct http_client *client;
 	struct http_call_options options;
-	struct buf head;             /* request line, headers, and a body that is known */
-	struct buf early;            /* of a streamed body, before there is a connection */
-	bool input_done;             /* the request is complete */
-	bool chunked;                /* the request's body */
+	struct buf head;  /* request line, headers, and a body that is known */
+	struct buf early; /* of a streamed body, before there is a connection */
+	bool input_done;  /* the request is complete */
+	bool chunked;     /* the request's body */
 	bool head_request;
 	bool idempotent;
 	bool retried;
 	bool responded;
 	bool paused;
-	bool waiting;                /* for a connection to be free */
+	bool waiting; /* for a connection to be free */
 	bool over;
 	struct dial *dial;
 	struct link_conn *conn;
-	struct arena *arena;         /* of the response */
+	struct arena *arena; /* of the response */
 	struct http_response response;
 	struct loop_timer timeout, deadline;
 };
@@ -63,15 +63,15 @@ struct http_client {
 	char *host_header;
 	struct list calls;
 	struct list links;
-	unsigned n_links;            /* dials included */
+	unsigned n_links; /* dials included */
 };
 
 /* A connection being made. Lives on when its call is canceled, until the dialer answers. */
 struct dial {
-	struct http_call *call;      /* NULL: nobody waits any more */
-	struct http_client *client;  /* NULL with it */
+	struct http_call *call;     /* NULL: nobody waits any more */
+	struct http_client *client; /* NULL with it */
 	struct stream_connect *connect;
-	struct stream *stream;       /* in its handshake */
+	struct stream *stream; /* in its handshake */
 };
 
 static void call_begin(struct http_call *call);
@@ -204,8 +204,8 @@ static void header_ended(struct link_conn *conn)
 	if (!conn->in_value)
 		return;
 	conn->in_value = false;
-	vec_push(&conn->headers, (struct http_header){ str_lower(arena, buf_str(&conn->name)),
-						       str_dup(arena, str_trim(buf_str(&conn->value))) });
+	vec_push(&conn->headers,
+		 (struct http_header){ str_lower(arena, buf_str(&conn->name)), str_dup(arena, str_trim(buf_str(&conn->value))) });
 	buf_clear(&conn->name);
 	buf_clear(&conn->value);
 }
@@ -386,8 +386,7 @@ static void process(struct link_conn *conn, struct str fresh)
 		if (status == HPE_PAUSED) {
 			http_parser_pause(&conn->parser, 0);
 		} else if (status != HPE_OK) {
-			broken(conn,
-			       error_new(ERR_UNAVAILABLE, "malformed response: %s", http_errno_description(status)));
+			broken(conn, error_new(ERR_UNAVAILABLE, "malformed response: %s", http_errno_description(status)));
 			break;
 		}
 		if (conn->message_done && conn->call->response.status == 101)
@@ -568,8 +567,7 @@ static void on_late(void *arg)
 {
 	struct http_call *call = arg;
 
-	call_ended(call, error_new(ERR_TIMEOUT, "%s %s: no answer in time", call->options.method,
-				   call->client->host_header));
+	call_ended(call, error_new(ERR_TIMEOUT, "%s %s: no answer in time", call->options.method, call->client->host_header));
 }
 
 static void write_head(struct http_call *call)
@@ -594,8 +592,7 @@ static void write_head(struct http_call *call)
 	call->chunked = options->streams && !sized;
 	if (call->chunked)
 		buf_add(out, STR("Transfer-Encoding: chunked\r\n"));
-	else if (!options->streams &&
-		 (options->body.len > 0 || !call->idempotent || strcmp(options->method, "PUT") == 0))
+	else if (!options->streams && (options->body.len > 0 || !call->idempotent || strcmp(options->method, "PUT") == 0))
 		buf_printf(out, "Content-Length: %zu\r\n", options->body.len);
 	buf_add(out, STR("\r\n"));
 	if (!options->streams)
@@ -727,8 +724,8 @@ struct http_client *http_client_new(const struct http_client_options *options)
 	if (client->server_name == NULL)
 		client->host_header = xstrdup("localhost");
 	else
-		client->host_header = xasprintf(strchr(client->server_name, ':') != NULL ? "[%s]:%u" : "%s:%u",
-						client->server_name, address->port);
+		client->host_header = xasprintf(strchr(client->server_name, ':') != NULL ? "[%s]:%u" : "%s:%u", client->server_name,
+						address->port);
 	if (address->port == 0 && client->server_name != NULL) {
 		free(client->host_header);
 		client->host_header = xstrdup(client->server_name);

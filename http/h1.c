@@ -11,34 +11,34 @@
 #include "http/private.h"
 
 #define READ_AHEAD (64 * 1024)
-#define DISCARD (256 * 1024) /* of a body that nobody wanted, before the connection is given up instead */
+#define DISCARD    (256 * 1024) /* of a body that nobody wanted, before the connection is given up instead */
 
 struct h1 {
 	struct conn conn;
 	http_parser parser;
-	struct buf in;               /* came, not parsed */
-	struct exchange *exchange;   /* the current one, until it ended */
+	struct buf in;             /* came, not parsed */
+	struct exchange *exchange; /* the current one, until it ended */
 
-	struct arena *arena;         /* of the headers that come in; moves to the exchange */
+	struct arena *arena; /* of the headers that come in; moves to the exchange */
 	struct buf target;
 	struct buf name;
 	struct buf value;
 	bool in_value;
 	VEC(struct http_header) headers;
 	size_t header_bytes;
-	int refuse;                  /* status to refuse the message with */
-	char last_byte;              /* of the headers so far */
+	int refuse;     /* status to refuse the message with */
+	char last_byte; /* of the headers so far */
 
-	bool headers_done;           /* a callback paused the parser here… */
-	bool message_done;           /* …or here */
-	bool body_pending;           /* the request's body is not complete */
-	bool answering;              /* between dispatch and the end of the answer */
-	bool continue_wanted;        /* Expect: 100-continue, not yet answered */
-	bool chunked;                /* our answer */
-	bool keep;                   /* the connection, after this answer */
-	bool last;                   /* close when this answer is done */
-	struct str *processing;      /* on the stack: what it has not parsed yet */
-	bool broken;                 /* what comes in makes no sense any more */
+	bool headers_done;      /* a callback paused the parser here… */
+	bool message_done;      /* …or here */
+	bool body_pending;      /* the request's body is not complete */
+	bool answering;         /* between dispatch and the end of the answer */
+	bool continue_wanted;   /* Expect: 100-continue, not yet answered */
+	bool chunked;           /* our answer */
+	bool keep;              /* the connection, after this answer */
+	bool last;              /* close when this answer is done */
+	struct str *processing; /* on the stack: what it has not parsed yet */
+	bool broken;            /* what comes in makes no sense any more */
 	bool dead;
 	bool input_ended;
 	size_t discarded;
@@ -311,8 +311,13 @@ static void dispatch(struct h1 *h1)
 	struct http_headers headers = { NULL, h1->headers.len };
 	struct http_header *copy = ARENA_ARRAY(h1->arena, struct http_header, h1->headers.len + 1);
 	bool chunked = (parser->flags & F_CHUNKED) != 0, sized = (parser->flags & F_CONTENTLENGTH) != 0;
-	struct exchange_new from = { .server = h1->conn.server, .peer = h1->conn.peer, .ops = &h1_ops, .carrier = h1,
-				     .arena = h1->arena, .version = 1, .n_headers = h1->headers.len };
+	struct exchange_new from = { .server = h1->conn.server,
+				     .peer = h1->conn.peer,
+				     .ops = &h1_ops,
+				     .carrier = h1,
+				     .arena = h1->arena,
+				     .version = 1,
+				     .n_headers = h1->headers.len };
 	struct str unescaped;
 
 	if (h1->headers.len > 0)
@@ -650,8 +655,8 @@ static struct error *h1_upgrade(struct exchange *exchange, struct http_headers h
 	return NULL;
 }
 
-static const struct carrier_ops h1_ops = { h1_start, h1_write, h1_end, h1_abort, h1_pending, h1_wants_body,
-					   h1_body_taken, h1_upgrade };
+static const struct carrier_ops h1_ops = { h1_start,   h1_write,      h1_end,        h1_abort,
+					   h1_pending, h1_wants_body, h1_body_taken, h1_upgrade };
 
 void h1_serve(struct http_server *server, struct stream *stream, struct peer *peer, struct str early)
 {

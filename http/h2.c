@@ -11,13 +11,13 @@
 
 #include "http/private.h"
 
-#define STREAM_WINDOW (256 * 1024)      /* of a request's body, until somebody reads it */
+#define STREAM_WINDOW     (256 * 1024) /* of a request's body, until somebody reads it */
 #define CONNECTION_WINDOW (1024 * 1024)
 /* Requests that were started and not ended by their handlers, whether their streams still live or were reset. */
 #define MOST_EXCHANGES (2 * LIMIT_STREAMS)
 /* Frames that cost us more than the client: so many at once, then so many a second. */
 #define CHEAP_BURST 500 /* nghttp2 itself gives up at 1000 resets, with a less telling code */
-#define CHEAP_RATE 100
+#define CHEAP_RATE  100
 
 struct chunk {
 	struct bytes *bytes;
@@ -27,11 +27,11 @@ struct chunk {
 struct h2;
 
 struct h2_stream {
-	struct list link;            /* in h2.streams */
+	struct list link; /* in h2.streams */
 	struct h2 *h2;
 	int32_t id;
-	struct exchange *exchange;   /* until its handler ended it */
-	struct arena *arena;         /* until it moves to the exchange */
+	struct exchange *exchange; /* until its handler ended it */
+	struct arena *arena;       /* until it moves to the exchange */
 	struct str method, path, authority, scheme;
 	VEC(struct http_header) headers;
 	size_t header_bytes;
@@ -39,7 +39,7 @@ struct h2_stream {
 	bool dispatched;
 	bool input_ended;
 	VEC(struct chunk) out;
-	size_t sent;                 /* chunks of out that are done */
+	size_t sent; /* chunks of out that are done */
 	size_t out_len;
 	bool out_ended;
 };
@@ -50,9 +50,9 @@ struct h2 {
 	struct list streams;
 	unsigned n_streams;
 	bool dead;
-	bool closing;                /* GOAWAY was sent */
-	int64_t cheap_since;         /* mono */
-	int64_t cheap;               /* tokens */
+	bool closing;        /* GOAWAY was sent */
+	int64_t cheap_since; /* mono */
+	int64_t cheap;       /* tokens */
 	struct loop_call flush;
 	struct loop_call bury;
 };
@@ -224,8 +224,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 
 static void reject(struct h2_stream *stream, const char *status)
 {
-	nghttp2_nv header = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t)status, 7, 3,
-			      NGHTTP2_NV_FLAG_NONE };
+	nghttp2_nv header = { (uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t)status, 7, 3, NGHTTP2_NV_FLAG_NONE };
 
 	stream->h2->conn.server->stats.refused++;
 	stream->dispatched = true;
@@ -491,8 +490,8 @@ static struct h2_stream *stream_of(const struct exchange *exchange)
 
 static nghttp2_nv nv(struct str name, struct str value)
 {
-	return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)(value.len > 0 ? value.ptr : ""),
-			     name.len, value.len, NGHTTP2_NV_FLAG_NONE };
+	return (nghttp2_nv){ (uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)(value.len > 0 ? value.ptr : ""), name.len,
+			     value.len, NGHTTP2_NV_FLAG_NONE };
 }
 
 static void h2_start(struct exchange *exchange, int status, struct http_headers headers, int64_t length, bool end)
@@ -587,8 +586,7 @@ static void h2_body_taken(struct exchange *exchange, size_t n)
 	flush_soon(stream->h2);
 }
 
-static const struct carrier_ops h2_ops = { h2_start, h2_write, h2_end, h2_abort, h2_pending, h2_wants_body,
-					   h2_body_taken, NULL };
+static const struct carrier_ops h2_ops = { h2_start, h2_write, h2_end, h2_abort, h2_pending, h2_wants_body, h2_body_taken, NULL };
 
 /* After an answer that came before the whole body, the stream is half closed on our side: the client learns to stop. */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)

@@ -31,7 +31,7 @@
 #include "loop/loop.h"
 
 struct http_header {
-	struct str name;  /* lower case when received; sent as HTTP/2 wants it, too */
+	struct str name; /* lower case when received; sent as HTTP/2 wants it, too */
 	struct str value;
 };
 
@@ -50,11 +50,11 @@ bool http_header_has(const struct http_headers *headers, const char *name, const
 struct http_tls; /* refcounted; settings shared by connections */
 
 struct http_tls_options {
-	struct str cert;        /* PEM, own certificate and chain; required for servers */
-	struct str key;         /* PEM */
-	struct str ca;          /* PEM, several allowed: whom we trust. A server then asks for client certificates */
-	bool insecure;          /* client: accept any server; probes do so, as the real kubelet */
-	bool no_http2;          /* server: offer HTTP/1.1 only */
+	struct str cert; /* PEM, own certificate and chain; required for servers */
+	struct str key;  /* PEM */
+	struct str ca;   /* PEM, several allowed: whom we trust. A server then asks for client certificates */
+	bool insecure;   /* client: accept any server; probes do so, as the real kubelet */
+	bool no_http2;   /* server: offer HTTP/1.1 only */
 };
 
 struct error *http_tls_server(const struct http_tls_options *options, struct http_tls **out) MUST_CHECK;
@@ -64,14 +64,14 @@ void http_tls_unref(struct http_tls *tls); /* NULL is fine */
 
 /* Who is at the other end. A certificate is only told of when it was verified against the CA. */
 struct http_peer {
-	const char *address;          /* stream_peer() */
+	const char *address; /* stream_peer() */
 	bool tls;
-	bool verified;                /* the fields below are meaningful */
-	struct str common_name;       /* user */
-	const struct str *orgs;       /* groups */
+	bool verified;          /* the fields below are meaningful */
+	struct str common_name; /* user */
+	const struct str *orgs; /* groups */
 	size_t n_orgs;
 	struct str cert_der;
-	int64_t not_after;            /* ns since 1970 */
+	int64_t not_after; /* ns since 1970 */
 };
 
 /* --- server ---------------------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ struct http_server;
 struct http_request;
 
 struct http_server_options {
-	struct http_tls *tls;   /* NULL: none, for unix sockets and in-memory streams; HTTP/2 then by prior knowledge */
+	struct http_tls *tls; /* NULL: none, for unix sockets and in-memory streams; HTTP/2 then by prior knowledge */
 	void (*handle)(void *arg, struct http_request *request);
 	void *arg;
 	unsigned connections;   /* 0: LIMIT_CONNECTIONS */
@@ -90,7 +90,7 @@ struct http_server_options {
 
 struct http_server *http_server_new(const struct http_server_options *options);
 struct error *http_server_listen(struct http_server *server, const struct stream_address *address,
-				 uint16_t *port) MUST_CHECK; /* may be called for several; port may be NULL */
+				 uint16_t *port) MUST_CHECK;                /* may be called for several; port may be NULL */
 void http_server_accept(struct http_server *server, struct stream *stream); /* takes any stream: in-memory pairs */
 /* New connections, e.g. with a renewed certificate, use these settings. */
 void http_server_set_tls(struct http_server *server, struct http_tls *tls);
@@ -105,41 +105,39 @@ struct http_param {
 
 struct http_request {
 	struct str method;
-	struct str target;            /* as sent: "/api/v1/pods?limit=5" */
-	struct str raw_path;          /* before decoding */
-	struct str path;              /* percent-decoded */
-	struct str query;             /* as sent, without the question mark */
+	struct str target;               /* as sent: "/api/v1/pods?limit=5" */
+	struct str raw_path;             /* before decoding */
+	struct str path;                 /* percent-decoded */
+	struct str query;                /* as sent, without the question mark */
 	const struct http_param *params; /* decoded; names may repeat */
 	size_t n_params;
 	struct str host;
 	struct http_headers headers;
-	int64_t content_length;       /* -1: not said */
-	int version;                  /* 1 or 2 */
+	int64_t content_length; /* -1: not said */
+	int version;            /* 1 or 2 */
 	bool http10;
-	bool wants_upgrade;           /* HTTP/1.1 with Connection: upgrade */
+	bool wants_upgrade; /* HTTP/1.1 with Connection: upgrade */
 	const struct http_peer *peer;
-	struct arena *arena;          /* lives until the request was ended */
-	int64_t started;              /* mono */
-	void *user;                   /* the handler's */
+	struct arena *arena; /* lives until the request was ended */
+	int64_t started;     /* mono */
+	void *user;          /* the handler's */
 };
 
 /* First value, or empty; `found` tells a missing one from an empty one (may be NULL). */
 struct str http_param(const struct http_request *request, const char *name, bool *found);
 
 struct http_request_events {
-	void (*closed)(void *arg);   /* the client is gone */
-	void (*drained)(void *arg);  /* no longer full */
+	void (*closed)(void *arg);  /* the client is gone */
+	void (*drained)(void *arg); /* no longer full */
 };
 void http_request_listen(struct http_request *request, const struct http_request_events *events, void *arg);
 bool http_request_closed(const struct http_request *request);
 
 /* The body, as a whole: ERR_TOO_LARGE beyond limit, ERR_BAD_REQUEST when broken, ERR_CANCELED when the client left.
  * The bytes lie in the request's arena. gzip is undone. Not called after the request was ended. */
-void http_body(struct http_request *request, size_t limit,
-	       void (*whole)(void *arg, struct error *err, struct str body), void *arg);
+void http_body(struct http_request *request, size_t limit, void (*whole)(void *arg, struct error *err, struct str body), void *arg);
 /* …or as it comes. err NULL and data empty: the end. Takes err. */
-void http_body_stream(struct http_request *request,
-		      void (*data)(void *arg, struct error *err, struct str data), void *arg);
+void http_body_stream(struct http_request *request, void (*data)(void *arg, struct error *err, struct str data), void *arg);
 void http_body_pause(struct http_request *request);
 void http_body_resume(struct http_request *request);
 
@@ -177,15 +175,15 @@ struct http_stats http_server_stats(const struct http_server *server);
 struct http_client;
 
 struct http_client_options {
-	struct stream_address address;  /* ignored with dial */
+	struct stream_address address; /* ignored with dial */
 	/* Injected dialer: must call connected(to, err, stream) once, later. address is not needed then. */
 	void (*dial)(void *dial_arg, void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
 	void *dial_arg;
-	struct http_tls *tls;           /* NULL: none */
-	const char *server_name;        /* Host header; name or address to verify. NULL: address.host */
-	unsigned connections;           /* 0: no limit; more calls wait */
-	int64_t idle;                   /* 0: 60 s */
-	bool no_reuse;                  /* a connection per call */
+	struct http_tls *tls;    /* NULL: none */
+	const char *server_name; /* Host header; name or address to verify. NULL: address.host */
+	unsigned connections;    /* 0: no limit; more calls wait */
+	int64_t idle;            /* 0: 60 s */
+	bool no_reuse;           /* a connection per call */
 };
 
 struct http_client *http_client_new(const struct http_client_options *options);
@@ -201,16 +199,16 @@ struct http_response {
 };
 
 struct http_call_options {
-	const char *method;             /* NULL: GET */
-	struct str target;              /* "/api/v1/pods?limit=5" */
-	struct http_headers headers;    /* copied */
-	struct str body;                /* copied; with Content-Length */
-	bool streams;                   /* the body comes by http_call_write() and http_call_end() */
-	int64_t timeout;                /* ns until the response headers are there; 0: 30 s */
-	int64_t deadline;               /* ns until all is done; 0: none */
+	const char *method;          /* NULL: GET */
+	struct str target;           /* "/api/v1/pods?limit=5" */
+	struct http_headers headers; /* copied */
+	struct str body;             /* copied; with Content-Length */
+	bool streams;                /* the body comes by http_call_write() and http_call_end() */
+	int64_t timeout;             /* ns until the response headers are there; 0: 30 s */
+	int64_t deadline;            /* ns until all is done; 0: none */
 	void (*responded)(void *arg, struct http_call *call, const struct http_response *response);
 	void (*data)(void *arg, struct str data);
-	void (*drained)(void *arg);     /* of what was written; may be NULL */
+	void (*drained)(void *arg); /* of what was written; may be NULL */
 	/* After 101, instead of done: the stream is the callee's (paused, hand it over). NULL: 101 is an error. */
 	void (*upgraded)(void *arg, const struct http_response *response, struct stream *stream, struct str leftover);
 	void (*done)(void *arg, struct error *err); /* once, last; takes err */
@@ -228,8 +226,8 @@ void http_call_end(struct http_call *call);
 
 /* A whole answer of at most limit bytes. err NULL: response and body are valid during the call. */
 struct http_fetch_options {
-	struct http_call_options call;  /* its callbacks are not used */
-	size_t limit;                   /* 0: LIMIT_BODY */
+	struct http_call_options call; /* its callbacks are not used */
+	size_t limit;                  /* 0: LIMIT_BODY */
 	void (*fetched)(void *arg, struct error *err, const struct http_response *response, struct str body);
 	void *arg;
 };

@@ -139,12 +139,10 @@ bool pki_key_point(const struct pki_key *key, uint8_t x[32], uint8_t y[32])
 	BIGNUM *bn_x = NULL, *bn_y = NULL;
 	char group[32] = "";
 	size_t len;
-	bool ok = EVP_PKEY_get_utf8_string_param(key_of(key), OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), &len) ==
-			  1 &&
-		  strcmp(group, "prime256v1") == 0 &&
-		  EVP_PKEY_get_bn_param(key_of(key), OSSL_PKEY_PARAM_EC_PUB_X, &bn_x) == 1 &&
-		  EVP_PKEY_get_bn_param(key_of(key), OSSL_PKEY_PARAM_EC_PUB_Y, &bn_y) == 1 &&
-		  BN_bn2binpad(bn_x, x, 32) == 32 && BN_bn2binpad(bn_y, y, 32) == 32;
+	bool ok = EVP_PKEY_get_utf8_string_param(key_of(key), OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof(group), &len) == 1 &&
+		  strcmp(group, "prime256v1") == 0 && EVP_PKEY_get_bn_param(key_of(key), OSSL_PKEY_PARAM_EC_PUB_X, &bn_x) == 1 &&
+		  EVP_PKEY_get_bn_param(key_of(key), OSSL_PKEY_PARAM_EC_PUB_Y, &bn_y) == 1 && BN_bn2binpad(bn_x, x, 32) == 32 &&
+		  BN_bn2binpad(bn_y, y, 32) == 32;
 
 	BN_free(bn_x);
 	BN_free(bn_y);
@@ -171,8 +169,7 @@ static bool add_extension(X509 *cert, X509V3_CTX *context, int nid, const char *
 static bool add_alt_name(GENERAL_NAMES *names, int type, const void *data, int len)
 {
 	GENERAL_NAME *name = GENERAL_NAME_new();
-	ASN1_STRING *text = type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new()
-					      : (ASN1_STRING *)ASN1_IA5STRING_new();
+	ASN1_STRING *text = type == GEN_IPADD ? (ASN1_STRING *)ASN1_OCTET_STRING_new() : (ASN1_STRING *)ASN1_IA5STRING_new();
 
 	if (ASN1_STRING_set(text, data, len) != 1)
 		return false;
@@ -190,8 +187,7 @@ static bool add_alt_names(X509 *cert, const struct pki_request *request)
 	for (const char *const *text = request->ips; text != NULL && *text != NULL && ok; text++) {
 		struct ip ip;
 
-		ok = ip_parse(str_from(*text), &ip) &&
-		     add_alt_name(names, GEN_IPADD, ip.bytes, ip.family == 4 ? 4 : 16);
+		ok = ip_parse(str_from(*text), &ip) && add_alt_name(names, GEN_IPADD, ip.bytes, ip.family == 4 ? 4 : 16);
 	}
 	if (ok && sk_GENERAL_NAME_num(names) > 0)
 		ok = X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0) == 1;
@@ -227,9 +223,9 @@ static bool fill(X509 *cert, const struct pki_request *request)
 	X509_NAME *subject = X509_get_subject_name(cert);
 	X509 *issuer = request->issuer != NULL ? cert_of(request->issuer) : cert;
 	const char *usage = request->server && request->client ? "serverAuth,clientAuth"
-			    : request->server			? "serverAuth"
-			    : request->client			? "clientAuth"
-								: NULL;
+			    : request->server                  ? "serverAuth"
+			    : request->client                  ? "clientAuth"
+							       : NULL;
 	X509V3_CTX context;
 
 	if (X509_set_version(cert, X509_VERSION_3) != 1 || !set_serial(cert) || !set_times(cert, request) ||
@@ -238,16 +234,14 @@ static bool fill(X509 *cert, const struct pki_request *request)
 	for (const char *const *org = request->orgs; org != NULL && *org != NULL; org++)
 		if (!add_name(subject, "O", *org))
 			return false;
-	if (!add_name(subject, "CN", request->common_name) ||
-	    X509_set_issuer_name(cert, X509_get_subject_name(issuer)) != 1)
+	if (!add_name(subject, "CN", request->common_name) || X509_set_issuer_name(cert, X509_get_subject_name(issuer)) != 1)
 		return false;
 	X509V3_set_ctx(&context, issuer, cert, NULL, NULL, 0);
 	return add_extension(cert, &context, NID_key_usage,
 			     request->ca ? "critical,digitalSignature,keyCertSign,cRLSign"
 					 : "critical,digitalSignature,keyEncipherment") &&
 	       (usage == NULL || add_extension(cert, &context, NID_ext_key_usage, usage)) &&
-	       add_extension(cert, &context, NID_basic_constraints,
-			     request->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
+	       add_extension(cert, &context, NID_basic_constraints, request->ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
 	       (!request->ca || add_extension(cert, &context, NID_subject_key_identifier, "hash")) &&
 	       (request->issuer == NULL || add_extension(cert, &context, NID_authority_key_identifier, "keyid")) &&
 	       add_alt_names(cert, request);

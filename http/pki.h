@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 
-struct pki_key;  /* ECDSA P-256; also reads other keys that OpenSSL knows */
+struct pki_key; /* ECDSA P-256; also reads other keys that OpenSSL knows */
 struct pki_cert;
 
 struct error *pki_key_new(struct pki_key **out) MUST_CHECK;
@@ -26,24 +26,24 @@ void pki_key_id(const struct pki_key *key, struct buf *out);
 bool pki_key_point(const struct pki_key *key, uint8_t x[32], uint8_t y[32]);
 
 struct pki_request {
-	const struct pki_key *key;       /* of the subject; required */
-	const struct pki_cert *issuer;   /* NULL: self-signed */
+	const struct pki_key *key;     /* of the subject; required */
+	const struct pki_cert *issuer; /* NULL: self-signed */
 	const struct pki_key *issuer_key;
 	const char *common_name;
-	const char *const *orgs;         /* NULL-terminated, or NULL */
-	const char *const *dns;          /* names, likewise */
-	const char *const *ips;          /* addresses, likewise */
+	const char *const *orgs; /* NULL-terminated, or NULL */
+	const char *const *dns;  /* names, likewise */
+	const char *const *ips;  /* addresses, likewise */
 	bool ca;
-	bool server;                     /* extended key usages */
+	bool server; /* extended key usages */
 	bool client;
-	int days;                        /* from five minutes ago on */
-	int64_t now;                     /* ns since 1970; 0: the machine's wall clock */
+	int days;    /* from five minutes ago on */
+	int64_t now; /* ns since 1970; 0: the machine's wall clock */
 };
 
 struct error *pki_issue(const struct pki_request *request, struct pki_cert **out) MUST_CHECK;
 struct error *pki_cert_parse(struct str pem, struct pki_cert **out) MUST_CHECK;
 void pki_cert_format(const struct pki_cert *cert, struct buf *pem);
-void pki_cert_free(struct pki_cert *cert); /* NULL is fine */
+void pki_cert_free(struct pki_cert *cert);               /* NULL is fine */
 int64_t pki_cert_not_after(const struct pki_cert *cert); /* ns since 1970 */
 bool pki_cert_is_of(const struct pki_cert *cert, const struct pki_key *key);
 bool pki_cert_names(const struct pki_cert *cert, const char *dns_or_ip); /* would verify for that name */

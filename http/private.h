@@ -45,37 +45,37 @@ struct carrier_ops {
 	/* length -1: not known, more follows. end: the headers are all there is. */
 	void (*start)(struct exchange *exchange, int status, struct http_headers headers, int64_t length, bool end);
 	void (*write)(struct exchange *exchange, struct str data, struct bytes *owner);
-	void (*end)(struct exchange *exchange);    /* complete; the carrier forgets the exchange */
-	void (*abort)(struct exchange *exchange);  /* broken off; the carrier forgets the exchange */
+	void (*end)(struct exchange *exchange);   /* complete; the carrier forgets the exchange */
+	void (*abort)(struct exchange *exchange); /* broken off; the carrier forgets the exchange */
 	size_t (*pending)(const struct exchange *exchange);
 	void (*wants_body)(struct exchange *exchange);           /* somebody reads it */
 	void (*body_taken)(struct exchange *exchange, size_t n); /* flow control */
 	struct error *(*upgrade)(struct exchange *exchange, struct http_headers headers, struct stream **stream,
-				 struct buf *leftover);          /* NULL: cannot */
+				 struct buf *leftover); /* NULL: cannot */
 };
 
 enum body_mode { BODY_UNASKED, BODY_WHOLE, BODY_STREAMED };
 
 struct exchange {
-	struct http_request request;   /* first, so that one is the other */
-	struct list link;              /* in server.exchanges */
+	struct http_request request; /* first, so that one is the other */
+	struct list link;            /* in server.exchanges */
 	struct http_server *server;
 	struct peer *peer;             /* a reference */
 	const struct carrier_ops *ops; /* NULL: the client is gone */
 	void *carrier;
 	const struct http_request_events *events;
 	void *events_arg;
-	bool closed;                   /* the client is gone */
-	bool started;                  /* the answer */
-	bool ended;                    /* by the handler; only memory is left */
-	bool full;                     /* drained is owed */
-	bool bodiless;                 /* HEAD, 204, 304: what is written is dropped */
+	bool closed;   /* the client is gone */
+	bool started;  /* the answer */
+	bool ended;    /* by the handler; only memory is left */
+	bool full;     /* drained is owed */
+	bool bodiless; /* HEAD, 204, 304: what is written is dropped */
 
 	enum body_mode body_mode;
-	struct buf body;               /* came and was not taken */
+	struct buf body; /* came and was not taken */
 	bool body_complete;
 	bool body_paused;
-	bool body_told;                /* its end or its error */
+	bool body_told; /* its end or its error */
 	struct error *body_error;
 	size_t body_limit;
 	void (*body_whole)(void *arg, struct error *err, struct str body);
@@ -121,7 +121,7 @@ struct peer {
 	unsigned refs;
 	struct http_peer said;
 	struct arena *arena;
-	unsigned n_exchanges;         /* of this connection, not ended by their handlers */
+	unsigned n_exchanges; /* of this connection, not ended by their handlers */
 };
 struct peer *peer_new(const struct stream *stream, bool tls);
 struct peer *peer_ref(struct peer *peer);
@@ -135,12 +135,12 @@ struct conn_ops {
 };
 
 struct conn {
-	struct list link;             /* in server.conns */
+	struct list link; /* in server.conns */
 	struct http_server *server;
 	struct stream *stream;
 	struct peer *peer;
 	const struct conn_ops *ops;
-	struct loop_timer timer;      /* handshake, headers, idle */
+	struct loop_timer timer; /* handshake, headers, idle */
 };
 
 struct http_server {
@@ -158,8 +158,7 @@ struct http_server {
 	struct http_stats stats;
 };
 
-void conn_init(struct conn *conn, struct http_server *server, struct stream *stream, struct peer *peer,
-	       const struct conn_ops *ops);
+void conn_init(struct conn *conn, struct http_server *server, struct stream *stream, struct peer *peer, const struct conn_ops *ops);
 void conn_fini(struct conn *conn); /* not the stream */
 void server_maybe_closed(struct http_server *server);
 

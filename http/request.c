@@ -40,10 +40,17 @@ struct exchange *exchange_new(const struct exchange_new *from)
 	struct exchange *exchange = xcalloc(1, sizeof(*exchange));
 
 	exchange->request = (struct http_request){
-		.method = from->method, .target = from->target, .host = from->host,
-		.headers = { from->headers, from->n_headers }, .content_length = from->content_length,
-		.version = from->version, .http10 = from->http10, .wants_upgrade = from->wants_upgrade,
-		.peer = &from->peer->said, .arena = from->arena, .started = clock_mono(),
+		.method = from->method,
+		.target = from->target,
+		.host = from->host,
+		.headers = { from->headers, from->n_headers },
+		.content_length = from->content_length,
+		.version = from->version,
+		.http10 = from->http10,
+		.wants_upgrade = from->wants_upgrade,
+		.peer = &from->peer->said,
+		.arena = from->arena,
+		.started = clock_mono(),
 	};
 	exchange->server = from->server;
 	exchange->peer = peer_ref(from->peer);
@@ -268,8 +275,8 @@ static void on_tell_body(void *arg)
 		return;
 	}
 	exchange->body_error = NULL;
-	if (err == NULL && (exchange->body.len > exchange->body_limit ||
-			    exchange->request.content_length > (int64_t)exchange->body_limit))
+	if (err == NULL &&
+	    (exchange->body.len > exchange->body_limit || exchange->request.content_length > (int64_t)exchange->body_limit))
 		err = error_new(ERR_TOO_LARGE, "limit is %zu", exchange->body_limit);
 	if (err != NULL || exchange->body_complete)
 		tell_whole(exchange, err);
@@ -288,8 +295,7 @@ static void ask_body(struct exchange *exchange, enum body_mode mode, void *arg)
 	body_soon(exchange);
 }
 
-void http_body(struct http_request *request, size_t limit,
-	       void (*whole)(void *arg, struct error *err, struct str body), void *arg)
+void http_body(struct http_request *request, size_t limit, void (*whole)(void *arg, struct error *err, struct str body), void *arg)
 {
 	struct exchange *exchange = exchange_of(request);
 
@@ -298,8 +304,7 @@ void http_body(struct http_request *request, size_t limit,
 	ask_body(exchange, BODY_WHOLE, arg);
 }
 
-void http_body_stream(struct http_request *request, void (*data)(void *arg, struct error *err, struct str data),
-		      void *arg)
+void http_body_stream(struct http_request *request, void (*data)(void *arg, struct error *err, struct str data), void *arg)
 {
 	struct exchange *exchange = exchange_of(request);
 
@@ -327,8 +332,7 @@ static bool has_no_body(const struct exchange *exchange, int status)
 	return exchange->bodiless || status == 204 || status == 304 || status < 200;
 }
 
-static void reply_with(struct exchange *exchange, int status, struct http_headers headers, struct str body,
-		       struct bytes *owner)
+static void reply_with(struct exchange *exchange, int status, struct http_headers headers, struct str body, struct bytes *owner)
 {
 	bool silent = has_no_body(exchange, status);
 	const struct carrier_ops *ops = exchange->ops;
@@ -337,8 +341,7 @@ static void reply_with(struct exchange *exchange, int status, struct http_header
 	ASSERT(!exchange->started);
 	exchange->started = true;
 	if (ops != NULL) {
-		int64_t length = status == 204 || status < 200 || (status == 304 && body.len == 0) ? -1
-												   : (int64_t)body.len;
+		int64_t length = status == 204 || status < 200 || (status == 304 && body.len == 0) ? -1 : (int64_t)body.len;
 
 		ops->start(exchange, status, headers, length, silent || body.len == 0);
 		if (!silent && body.len > 0)
@@ -444,8 +447,7 @@ void http_reply_abort(struct http_request *request)
 	end_of_exchange(exchange);
 }
 
-struct error *http_upgrade(struct http_request *request, struct http_headers headers, struct stream **stream,
-			   struct buf *leftover)
+struct error *http_upgrade(struct http_request *request, struct http_headers headers, struct stream **stream, struct buf *leftover)
 {
 	struct exchange *exchange = exchange_of(request);
 	struct error *err;

@@ -103,8 +103,7 @@ struct str date_now(void)
 
 /* --- connections --- */
 
-void conn_init(struct conn *conn, struct http_server *server, struct stream *stream, struct peer *peer,
-	       const struct conn_ops *ops)
+void conn_init(struct conn *conn, struct http_server *server, struct stream *stream, struct peer *peer, const struct conn_ops *ops)
 {
 	conn->server = server;
 	conn->stream = stream;

@@ -26,14 +26,14 @@ struct tls {
 	struct stream *inner;
 	struct http_tls *settings;
 	SSL *ssl;
-	struct str input;        /* what came, before OpenSSL took it */
-	struct buf kept;         /* input of an earlier call that was not taken */
-	struct buf plain;        /* small writes that wait for each other */
-	bool shaken;             /* the handshake is done */
+	struct str input; /* what came, before OpenSSL took it */
+	struct buf kept;  /* input of an earlier call that was not taken */
+	struct buf plain; /* small writes that wait for each other */
+	bool shaken;      /* the handshake is done */
 	bool inner_ended;
 	bool told_ended;
 	bool failed;
-	bool ended;              /* we half closed */
+	bool ended; /* we half closed */
 	bool end_wanted;
 	bool closed;
 	bool above;
@@ -47,8 +47,8 @@ static unsigned char decrypted[RECORD];
 
 /* --- settings --- */
 
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
-			   unsigned inlen, void *arg)
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen,
+			   void *arg)
 {
 	const struct http_tls *tls = arg;
 	static const char *const wanted[] = { "h2", "http/1.1" };
@@ -357,8 +357,8 @@ static void inner_ended(void *arg)
 
 	tls->inner_ended = true;
 	if (!tls->shaken)
-		fail(tls, error_new(ERR_UNAVAILABLE, "TLS with %s: the other side hung up in the handshake",
-				    stream_peer(tls->inner)));
+		fail(tls,
+		     error_new(ERR_UNAVAILABLE, "TLS with %s: the other side hung up in the handshake", stream_peer(tls->inner)));
 	else
 		pump(tls, STR(""));
 }

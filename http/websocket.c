@@ -11,11 +11,11 @@ struct websocket {
 	struct stream *stream;
 	struct websocket_events events;
 	void *arg;
-	struct buf in;          /* bytes of frames that are not whole yet */
-	struct buf message;     /* fragments so far */
-	bool binary;            /* of the message under way */
+	struct buf in;      /* bytes of frames that are not whole yet */
+	struct buf message; /* fragments so far */
+	bool binary;        /* of the message under way */
 	bool paused;
-	bool ended;             /* the other side is gone: closed() is on its way */
+	bool ended; /* the other side is gone: closed() is on its way */
 	struct loop_call tell;
 	struct loop_call more;
 };
@@ -202,8 +202,12 @@ static int parse_frame(struct buf *in, struct frame *frame)
 		return -1;
 	if (in->len < at + 4 + len)
 		return 0;
-	*frame = (struct frame){ .fin = (p[0] & 0x80) != 0, .opcode = (enum opcode)(p[0] & 0x0f), .mask = p + at,
-				 .data = in->ptr + at + 4, .len = (size_t)len, .whole = at + 4 + (size_t)len };
+	*frame = (struct frame){ .fin = (p[0] & 0x80) != 0,
+				 .opcode = (enum opcode)(p[0] & 0x0f),
+				 .mask = p + at,
+				 .data = in->ptr + at + 4,
+				 .len = (size_t)len,
+				 .whole = at + 4 + (size_t)len };
 	return 1;
 }
 

@@ -36,7 +36,7 @@
 #include "base/str.h"
 
 #define IMAGE_STORE_DEFAULT "/var/lib/monokube/images"
-#define IMAGE_HELLO "docker.io/monokube/hello:latest" /* the program itself; always there */
+#define IMAGE_HELLO         "docker.io/monokube/hello:latest" /* the program itself; always there */
 
 /* --- references --- */
 
@@ -68,7 +68,7 @@ struct image {
 	struct str manifest; /* "sha256:…" */
 	struct str *refs;    /* "docker.io/library/busybox:latest", … sorted */
 	size_t n_refs;
-	uint64_t size; /* bytes of the unpacked layers and the configuration */
+	uint64_t size;   /* bytes of the unpacked layers and the configuration */
 	int64_t created; /* ns since 1970, 0: not said */
 	struct str os;
 	struct str architecture;
@@ -82,7 +82,7 @@ struct image {
 	size_t n_cmd;
 	struct str *env; /* "KEY=value" */
 	size_t n_env;
-	struct str user;        /* "1000", "nginx:nginx", … */
+	struct str user; /* "1000", "nginx:nginx", … */
 	struct str workdir;
 	struct str stop_signal; /* "SIGQUIT" */
 	struct str *volumes;
@@ -106,8 +106,7 @@ struct error *image_store_load(struct arena *arena, struct image_store *store, i
 struct error *image_store_find(struct arena *arena, struct image_store *store, struct str name,
 			       const struct image **out) MUST_CHECK;
 /* All, sorted by first reference. */
-struct error *image_store_list(struct arena *arena, struct image_store *store, const struct image ***out,
-			       size_t *n) MUST_CHECK;
+struct error *image_store_list(struct arena *arena, struct image_store *store, const struct image ***out, size_t *n) MUST_CHECK;
 /* Another name for an image that is there. */
 struct error *image_store_tag(struct image_store *store, struct str name, struct str new_ref) MUST_CHECK;
 /* Takes a reference away, or with an id all of that image; then what nothing refers to any more goes, unless a node uses
@@ -118,8 +117,7 @@ struct error *image_store_gc(struct image_store *store, uint64_t *freed) MUST_CH
 /* Sees to it that IMAGE_HELLO is there and is this program (a new version replaces it). Cheap when it is. */
 struct error *image_store_add_hello(struct image_store *store) MUST_CHECK;
 /* Bytes on disk and free bytes of the file system it is on. */
-struct error *image_store_usage(struct image_store *store, uint64_t *used, uint64_t *available,
-				uint64_t *capacity) MUST_CHECK;
+struct error *image_store_usage(struct image_store *store, uint64_t *used, uint64_t *available, uint64_t *capacity) MUST_CHECK;
 
 /* Layer directories topmost first below `prefix`, as struct runtime_spec wants them. */
 const char **image_layer_paths(struct arena *arena, const struct image *image, const char *prefix, size_t *n);

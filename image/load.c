@@ -21,11 +21,11 @@
 #include "base/vec.h"
 #include "image/private.h"
 
-#define BLOBS "blobs/sha256/"
+#define BLOBS         "blobs/sha256/"
 #define DOCUMENTS_MAX (64 * 1024 * 1024) /* all documents of one archive */
-#define MEMBERS_MAX 10000
+#define MEMBERS_MAX   10000
 
-struct member { /* of the archive */
+struct member {                   /* of the archive */
 	char digest[DIGEST_TEXT]; /* of the bytes as they are there */
 	struct str text;          /* a document */
 	bool is_layer;
@@ -282,7 +282,8 @@ struct source { /* what an archive says of an image */
 static struct error *check_layers(const struct source *s, const struct image *image)
 {
 	if (s->n_layers != image->n_layers)
-		return error_new(ERR_INVALID, "the archive has %zu layers, the configuration names %zu", s->n_layers, image->n_layers);
+		return error_new(ERR_INVALID, "the archive has %zu layers, the configuration names %zu", s->n_layers,
+				 image->n_layers);
 	for (size_t i = 0; i < s->n_layers; i++) {
 		struct str want = str_skip(image->layers[i], strlen("layers/sha256/"));
 
@@ -412,8 +413,8 @@ static bool platform_fits(const struct json *descriptor)
 	const char *architecture = "amd64";
 #endif
 
-	return json_absent(platform) || (str_is(json_get_str(platform, "os"), "linux") &&
-					 str_is(json_get_str(platform, "architecture"), architecture));
+	return json_absent(platform) ||
+	       (str_is(json_get_str(platform, "os"), "linux") && str_is(json_get_str(platform, "architecture"), architecture));
 }
 
 static const struct member *blob_find(const struct load *load, struct str digest)
@@ -429,7 +430,8 @@ static struct error *take_manifest(struct load *load, const struct member *m, co
 	struct error *err = NULL;
 
 	if (s.config == NULL || s.config->is_layer)
-		return error_new(ERR_INVALID, "configuration %.*s is not in the archive", STR_ARG(json_path_str(json, "config.digest")));
+		return error_new(ERR_INVALID, "configuration %.*s is not in the archive",
+				 STR_ARG(json_path_str(json, "config.digest")));
 	JSON_EACH (json_get(json, "layers"), it) {
 		struct str digest = json_get_str(it.value, "digest");
 

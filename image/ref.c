@@ -4,7 +4,7 @@
 #include "image/private.h"
 
 #define NAME_MAX_LEN 255
-#define TAG_MAX_LEN 128
+#define TAG_MAX_LEN  128
 
 static bool alnum(char c)
 {
@@ -127,7 +127,8 @@ struct error *image_ref_parse(struct arena *arena, struct str text, struct image
 		out->tag = str_skip(rest, (size_t)colon + 1);
 		rest = str_head(rest, (size_t)colon);
 		if (!tag_valid(out->tag))
-			return error_new(ERR_INVALID, "couldn't parse image name \"%.*s\": invalid reference format", STR_ARG(text));
+			return error_new(ERR_INVALID, "couldn't parse image name \"%.*s\": invalid reference format",
+					 STR_ARG(text));
 	}
 	/* the first part is a host when it looks like one */
 	slash = str_find(rest, '/');
@@ -143,10 +144,11 @@ struct error *image_ref_parse(struct arena *arena, struct str text, struct image
 		out->host = STR("docker.io");
 	for (size_t i = 0; i < out->path.len; i++) {
 		if (upper(out->path.ptr[i]))
-			return error_new(ERR_INVALID,
-					 "couldn't parse image name \"%.*s\": invalid reference format: repository name (%.*s) must "
-					 "be lowercase",
-					 STR_ARG(text), STR_ARG(out->path));
+			return error_new(
+				ERR_INVALID,
+				"couldn't parse image name \"%.*s\": invalid reference format: repository name (%.*s) must "
+				"be lowercase",
+				STR_ARG(text), STR_ARG(out->path));
 	}
 	if (!host_valid(out->host) || !path_valid(out->path) || (at >= 0 && !digest_valid(out->digest)) ||
 	    out->host.len + 1 + out->path.len > NAME_MAX_LEN)

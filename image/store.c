@@ -340,8 +340,8 @@ static bool matches(struct arena *arena, const struct image *image, struct str n
 	struct image_ref plain;
 
 	if (ref == NULL)
-		return digest_valid(name) ? str_eq(image->id, name) || str_eq(image->manifest, name) :
-					    str_has_prefix(digest_hex(image->id), name);
+		return digest_valid(name) ? str_eq(image->id, name) || str_eq(image->manifest, name)
+					  : str_has_prefix(digest_hex(image->id), name);
 	if (ref->digest.len != 0)
 		return str_eq(image->manifest, ref->digest) || str_eq(image->id, ref->digest);
 	plain = *ref;
@@ -462,7 +462,7 @@ struct error *image_store_remove(struct image_store *store, struct str name)
 struct alive {
 	struct arena *arena;
 	struct image_store *store;
-	struct map blobs;  /* hex digits */
+	struct map blobs; /* hex digits */
 	struct map layers;
 };
 

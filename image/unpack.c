@@ -25,7 +25,7 @@
 #include "image/private.h"
 
 #define WHITEOUT ".wh."
-#define OPAQUE ".wh..wh..opq"
+#define OPAQUE   ".wh..wh..opq"
 
 struct directory_time {
 	char *path;
@@ -37,11 +37,11 @@ struct unpacking {
 	const struct layer_source *source;
 	struct archive *plain; /* decompressed bytes */
 	struct digest digest;
-	struct error *err;     /* of a callback: libarchive only knows that something failed */
+	struct error *err; /* of a callback: libarchive only knows that something failed */
 	bool ended;
 	struct unpacked *out;
 	VEC(struct directory_time) times; /* set last: children change them */
-	int parent;       /* of the last entry: most follow in the same directory */
+	int parent;                       /* of the last entry: most follow in the same directory */
 	char parent_path[PATH_MAX];
 };
 
@@ -114,9 +114,12 @@ static struct error *open_plain(struct unpacking *u)
 		return failed(u, u->plain, "open layer");
 	switch (archive_read_next_header(u->plain, &entry)) {
 	case ARCHIVE_OK:
-	case ARCHIVE_WARN: return NULL;
-	case ARCHIVE_EOF: return error_new(ERR_INVALID, "layer is empty");
-	default: return failed(u, u->plain, "open layer");
+	case ARCHIVE_WARN:
+		return NULL;
+	case ARCHIVE_EOF:
+		return error_new(ERR_INVALID, "layer is empty");
+	default:
+		return failed(u, u->plain, "open layer");
 	}
 }
 
@@ -251,7 +254,8 @@ static struct error *write_file(struct unpacking *u, struct archive *tar, int fd
 /* What overlayfs or the machine's security modules would take as addressed to them is left out. */
 static bool xattr_wanted(const char *name)
 {
-	return strcmp(name, "security.capability") == 0 || strncmp(name, "user.", 5) == 0 || strncmp(name, "system.posix_acl_", 17) == 0;
+	return strcmp(name, "security.capability") == 0 || strncmp(name, "user.", 5) == 0 ||
+	       strncmp(name, "system.posix_acl_", 17) == 0;
 }
 
 static struct error *set_xattrs(int fd, struct archive_entry *entry)
@@ -319,7 +323,8 @@ static struct error *make_way(struct unpacking *u, const char *name, bool direct
 
 static struct error *make_node(struct unpacking *u, const char *name, struct archive_entry *entry, mode_t type)
 {
-	dev_t device = type == S_IFIFO ? 0 : makedev((unsigned)archive_entry_rdevmajor(entry), (unsigned)archive_entry_rdevminor(entry));
+	dev_t device =
+		type == S_IFIFO ? 0 : makedev((unsigned)archive_entry_rdevmajor(entry), (unsigned)archive_entry_rdevminor(entry));
 
 	if (type == S_IFCHR && device == 0)
 		return error_new(ERR_INVALID, "device 0:0 would hide what is below");
@@ -353,10 +358,18 @@ static struct error *make_entry(struct unpacking *u, struct archive *tar, struct
 		else if (symlinkat(target, u->parent, name) != 0)
 			err = error_errno(errno, "make link");
 		break;
-	case AE_IFCHR: err = make_node(u, name, entry, S_IFCHR); break;
-	case AE_IFBLK: err = make_node(u, name, entry, S_IFBLK); break;
-	case AE_IFIFO: err = make_node(u, name, entry, S_IFIFO); break;
-	default: err = error_new(ERR_INVALID, "an entry of unknown type"); break;
+	case AE_IFCHR:
+		err = make_node(u, name, entry, S_IFCHR);
+		break;
+	case AE_IFBLK:
+		err = make_node(u, name, entry, S_IFBLK);
+		break;
+	case AE_IFIFO:
+		err = make_node(u, name, entry, S_IFIFO);
+		break;
+	default:
+		err = error_new(ERR_INVALID, "an entry of unknown type");
+		break;
 	}
 	return err == NULL ? set_attributes(u, name, entry, path) : err;
 }
@@ -380,9 +393,9 @@ static struct error *make_hard_link(struct unpacking *u, const char *target, con
 	if (err != NULL)
 		return err;
 	if (linkat(from, slash != NULL ? slash + 1 : path, u->parent, name, 0) != 0)
-		return errno == ENOENT || errno == EPERM ?
-			       error_new(ERR_INVALID, "hard link to \"%s\", which is not in this layer", target) :
-			       error_errno(errno, "make hard link");
+		return errno == ENOENT || errno == EPERM
+			       ? error_new(ERR_INVALID, "hard link to \"%s\", which is not in this layer", target)
+			       : error_errno(errno, "make hard link");
 	return NULL;
 }
 

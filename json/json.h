@@ -50,9 +50,9 @@ struct json {
 
 /* ---- asking ---------------------------------------------------------------------------------------------------- */
 
-const struct json *json_get(const struct json *object, const char *key);      /* NULL when absent or not an object */
-const struct json *json_find(const struct json *object, struct str key);      /* the same for a counted key */
-const struct json *json_at(const struct json *array, size_t index);           /* NULL when out of range */
+const struct json *json_get(const struct json *object, const char *key); /* NULL when absent or not an object */
+const struct json *json_find(const struct json *object, struct str key); /* the same for a counted key */
+const struct json *json_at(const struct json *array, size_t index);      /* NULL when out of range */
 /* Names and array indices separated by dots: "spec.containers.0.name". Keys that hold dots need json_get. */
 const struct json *json_path(const struct json *value, const char *path);
 /* RFC 6901: "/metadata/labels/a~1b". NULL when absent or malformed. */
@@ -65,7 +65,7 @@ struct str json_str(const struct json *value);               /* of a string, els
 bool json_bool(const struct json *value);                    /* false unless true */
 int64_t json_int(const struct json *value, int64_t otherwise);
 double json_double(const struct json *value, double otherwise);
-bool json_is_int(const struct json *value, int64_t *out);    /* an integer literal that fits; out may be NULL */
+bool json_is_int(const struct json *value, int64_t *out);             /* an integer literal that fits; out may be NULL */
 struct str json_get_str(const struct json *object, const char *key);  /* json_str(json_get()) */
 struct str json_path_str(const struct json *value, const char *path); /* json_str(json_path()) */
 /* Same content; members in any order, numbers by value. NULL equals NULL only. */
@@ -92,7 +92,7 @@ const struct json *json_real(struct arena *arena, double value);
 const struct json *json_number_text(struct arena *arena, struct str text); /* borrowed; must be a JSON number */
 const struct json *json_string(struct arena *arena, struct str text);      /* borrows the text */
 const struct json *json_string_copy(struct arena *arena, struct str text);
-const struct json *json_text(struct arena *arena, const char *cstr);       /* borrows; NULL gives NULL */
+const struct json *json_text(struct arena *arena, const char *cstr); /* borrows; NULL gives NULL */
 const struct json *json_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* JSON_OBJECT(arena, { "name", name }, { "node", node }): members whose value is NULL are left out. Keys are borrowed. */
@@ -102,11 +102,11 @@ struct json_pair {
 };
 const struct json *json_object_of(struct arena *arena, const struct json_pair *pairs, size_t n);
 const struct json *json_array_of(struct arena *arena, const struct json *const *items, size_t n); /* NULLs left out */
-#define JSON_OBJECT_OF(arena, ...)                                            \
-	json_object_of((arena), (const struct json_pair[]){ __VA_ARGS__ }, \
+#define JSON_OBJECT_OF(arena, ...)                                                                                                 \
+	json_object_of((arena), (const struct json_pair[]){ __VA_ARGS__ },                                                         \
 		       sizeof((const struct json_pair[]){ __VA_ARGS__ }) / sizeof(struct json_pair))
-#define JSON_ARRAY_OF(arena, ...)                                               \
-	json_array_of((arena), (const struct json *const[]){ __VA_ARGS__ }, \
+#define JSON_ARRAY_OF(arena, ...)                                                                                                  \
+	json_array_of((arena), (const struct json *const[]){ __VA_ARGS__ },                                                        \
 		      sizeof((const struct json *const[]){ __VA_ARGS__ }) / sizeof(const struct json *))
 
 /* Grows on the arena, then becomes an array or an object (not both). {.arena = arena} is an empty one. */

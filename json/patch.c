@@ -59,8 +59,7 @@ static bool index_of(struct str token, size_t len, size_t bound, size_t *out)
 	return index >= 0 && (size_t)index < bound;
 }
 
-static const struct json *insert_item(struct arena *arena, const struct json *array, size_t at,
-				      const struct json *value)
+static const struct json *insert_item(struct arena *arena, const struct json *array, size_t at, const struct json *value)
 {
 	struct json_builder b = { .arena = arena };
 
@@ -74,8 +73,7 @@ static const struct json *insert_item(struct arena *arena, const struct json *ar
 	return json_builder_array(&b);
 }
 
-static struct error *edit_array(const struct edit *e, const struct json *array, struct str token,
-				const struct json **out)
+static struct error *edit_array(const struct edit *e, const struct json *array, struct str token, const struct json **out)
 {
 	size_t at = array->len;
 
@@ -92,8 +90,7 @@ static struct error *edit_array(const struct edit *e, const struct json *array, 
 	return NULL;
 }
 
-static struct error *edit_object(const struct edit *e, const struct json *object, struct str token,
-				 const struct json **out)
+static struct error *edit_object(const struct edit *e, const struct json *object, struct str token, const struct json **out)
 {
 	if (e->change == CHANGE_REMOVE && json_find(object, token) == NULL)
 		return misfit();
@@ -101,10 +98,8 @@ static struct error *edit_object(const struct edit *e, const struct json *object
 	return NULL;
 }
 
-static struct error *edit_at(const struct edit *e, const struct json *root, struct str pointer,
-			     const struct json **out) MUST_CHECK;
-static struct error *edit_at(const struct edit *e, const struct json *root, struct str pointer,
-			     const struct json **out)
+static struct error *edit_at(const struct edit *e, const struct json *root, struct str pointer, const struct json **out) MUST_CHECK;
+static struct error *edit_at(const struct edit *e, const struct json *root, struct str pointer, const struct json **out)
 {
 	const struct json *child;
 	struct error *err;
@@ -122,8 +117,7 @@ static struct error *edit_at(const struct edit *e, const struct json *root, stru
 	err = edit_at(e, child, pointer, &child);
 	if (err != NULL)
 		return err;
-	*out = root->type == JSON_OBJECT ? json_with_key(e->arena, root, token, child)
-					 : json_with_item(e->arena, root, at, child);
+	*out = root->type == JSON_OBJECT ? json_with_key(e->arena, root, token, child) : json_with_item(e->arena, root, at, child);
 	return NULL;
 }
 
@@ -159,8 +153,7 @@ static const struct json *look_up(struct arena *arena, const struct json *docume
 	return document;
 }
 
-static struct error *test_value(struct arena *arena, const struct json *document, struct str path,
-				const struct json *value)
+static struct error *test_value(struct arena *arena, const struct json *document, struct str path, const struct json *value)
 {
 	const struct json *found = look_up(arena, document, path);
 
@@ -204,8 +197,7 @@ static struct error *operate(struct arena *arena, const struct json *document, c
 	return misfit();
 }
 
-struct error *json_patch(struct arena *arena, const struct json *document, const struct json *patch,
-			 const struct json **out)
+struct error *json_patch(struct arena *arena, const struct json *document, const struct json *patch, const struct json **out)
 {
 	if (!json_is(patch, JSON_ARRAY))
 		return error_new(ERR_BAD_REQUEST,

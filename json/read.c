@@ -21,7 +21,7 @@
 #define MANY_MEMBERS 24 /* from here on duplicates are looked up in a map */
 
 struct frame {
-	size_t start;     /* first child on the stack */
+	size_t start; /* first child on the stack */
 	bool object;
 	bool duplicates;
 	struct map *seen; /* only with many members */
@@ -243,7 +243,10 @@ static int hex4(const char *s)
 
 	for (int i = 0; i < 4; i++) {
 		char c = s[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+						   : -1;
 		if (digit < 0)
 			return -1;
 		value = value * 16 + digit;
@@ -292,7 +295,8 @@ static struct error *failure(struct reader *r, yajl_handle parser)
 	if (r->too_deep)
 		return error_new(ERR_BAD_REQUEST, "exceeded max depth");
 	unsigned char *text = yajl_get_error(parser, 0, (const unsigned char *)r->text.ptr, r->text.len);
-	err = error_new(ERR_BAD_REQUEST, "%s", str_trim(str_from((const char *)text)).len == 0 ? "invalid JSON" : (const char *)text);
+	err = error_new(ERR_BAD_REQUEST, "%s",
+			str_trim(str_from((const char *)text)).len == 0 ? "invalid JSON" : (const char *)text);
 	yajl_free_error(parser, text);
 	return err;
 }
@@ -327,14 +331,12 @@ static struct error *parse(struct arena *arena, struct str text, const struct js
 	return err;
 }
 
-struct error *json_read(struct arena *arena, struct str text, const struct json_options *options,
-			const struct json **out)
+struct error *json_read(struct arena *arena, struct str text, const struct json_options *options, const struct json **out)
 {
 	return parse(arena, text, options, NULL, out);
 }
 
-struct error *json_read_some(struct arena *arena, struct str *rest, const struct json_options *options,
-			     const struct json **out)
+struct error *json_read_some(struct arena *arena, struct str *rest, const struct json_options *options, const struct json **out)
 {
 	size_t used = 0;
 	struct error *err = parse(arena, *rest, options, &used, out);

@@ -172,8 +172,7 @@ static bool objects_equal(const struct json *a, const struct json *b)
 {
 	for (uint32_t i = 0; i < a->len; i++) {
 		const struct json_member *m = &a->members[i];
-		const struct json *other =
-			str_eq(b->members[i].key, m->key) ? b->members[i].value : json_find(b, m->key);
+		const struct json *other = str_eq(b->members[i].key, m->key) ? b->members[i].value : json_find(b, m->key);
 		if (!json_equal(m->value, other))
 			return false;
 	}
@@ -379,8 +378,7 @@ void json_builder_sort(struct json_builder *b)
 
 /* ---- path copying ---- */
 
-const struct json *json_with_key(struct arena *arena, const struct json *object, struct str key,
-				 const struct json *value)
+const struct json *json_with_key(struct arena *arena, const struct json *object, struct str key, const struct json *value)
 {
 	size_t n = json_is(object, JSON_OBJECT) ? object->len : 0, at = 0;
 	struct json_member *members;
@@ -407,8 +405,7 @@ const struct json *json_with(struct arena *arena, const struct json *object, con
 	return json_with_key(arena, object, str_from(key), value);
 }
 
-const struct json *json_with_item(struct arena *arena, const struct json *array, size_t index,
-				  const struct json *value)
+const struct json *json_with_item(struct arena *arena, const struct json *array, size_t index, const struct json *value)
 {
 	size_t n = json_is(array, JSON_ARRAY) ? array->len : 0;
 	const struct json **items;
@@ -431,8 +428,7 @@ const struct json *json_append(struct arena *arena, const struct json *array, co
 	return json_with_item(arena, array, json_is(array, JSON_ARRAY) ? array->len : 0, value);
 }
 
-static const struct json *with_steps(struct arena *arena, const struct json *root, struct str rest,
-				     const struct json *value)
+static const struct json *with_steps(struct arena *arena, const struct json *root, struct str rest, const struct json *value)
 {
 	struct str name;
 	uint64_t index;
@@ -448,8 +444,7 @@ static const struct json *with_steps(struct arena *arena, const struct json *roo
 	return str_to_u64(name, &index) ? json_with_item(arena, root, (size_t)index, new) : root;
 }
 
-const struct json *json_with_path(struct arena *arena, const struct json *root, const char *path,
-				  const struct json *value)
+const struct json *json_with_path(struct arena *arena, const struct json *root, const char *path, const struct json *value)
 {
 	return with_steps(arena, root, str_from(path), value);
 }

@@ -168,7 +168,10 @@ struct str json_format_real(char text[JSON_REAL_TEXT], double value)
 	int exponent = atoi(strchr(digits, 'e') + 1);
 	if (size < 1e-6 || size >= 1e21) {
 		*strchr(digits, 'e') = 0;
-		n = snprintf(text, JSON_REAL_TEXT, "%s" "e%c%d", digits, exponent < 0 ? '-' : '+', abs(exponent));
+		n = snprintf(text, JSON_REAL_TEXT,
+			     "%s"
+			     "e%c%d",
+			     digits, exponent < 0 ? '-' : '+', abs(exponent));
 	} else {
 		n = snprintf(text, JSON_REAL_TEXT, "%.*f", precision > exponent ? precision - exponent : 0, value);
 	}

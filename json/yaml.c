@@ -30,13 +30,13 @@ struct word {
 };
 
 static const struct word words[] = {
-	{ "", &json_null },      { "~", &json_null },     { "null", &json_null },  { "Null", &json_null },
-	{ "NULL", &json_null },  { "y", &json_true },     { "Y", &json_true },     { "yes", &json_true },
-	{ "Yes", &json_true },   { "YES", &json_true },   { "true", &json_true },  { "True", &json_true },
-	{ "TRUE", &json_true },  { "on", &json_true },    { "On", &json_true },    { "ON", &json_true },
-	{ "n", &json_false },    { "N", &json_false },    { "no", &json_false },   { "No", &json_false },
-	{ "NO", &json_false },   { "false", &json_false }, { "False", &json_false }, { "FALSE", &json_false },
-	{ "off", &json_false },  { "Off", &json_false },  { "OFF", &json_false },
+	{ "", &json_null },     { "~", &json_null },      { "null", &json_null },   { "Null", &json_null },
+	{ "NULL", &json_null }, { "y", &json_true },      { "Y", &json_true },      { "yes", &json_true },
+	{ "Yes", &json_true },  { "YES", &json_true },    { "true", &json_true },   { "True", &json_true },
+	{ "TRUE", &json_true }, { "on", &json_true },     { "On", &json_true },     { "ON", &json_true },
+	{ "n", &json_false },   { "N", &json_false },     { "no", &json_false },    { "No", &json_false },
+	{ "NO", &json_false },  { "false", &json_false }, { "False", &json_false }, { "FALSE", &json_false },
+	{ "off", &json_false }, { "Off", &json_false },   { "OFF", &json_false },
 };
 
 /* Digits of the given base only, at least one. */
@@ -45,7 +45,9 @@ static bool all_digits(const char *s, int base)
 	size_t n = 0;
 
 	for (; *s != 0; s++, n++) {
-		int d = isdigit((unsigned char)*s) ? *s - '0' : isalpha((unsigned char)*s) ? tolower((unsigned char)*s) - 'a' + 10 : 99;
+		int d = isdigit((unsigned char)*s)   ? *s - '0'
+			: isalpha((unsigned char)*s) ? tolower((unsigned char)*s) - 'a' + 10
+						     : 99;
 		if (d >= base)
 			return false;
 	}
@@ -269,8 +271,7 @@ static struct error *key_text(struct yaml_reader *r, const struct json *key, str
 	}
 	AUTO_BUF struct buf text = { 0 };
 	json_write(&text, key);
-	return error_new(ERR_BAD_REQUEST, "yaml: line %zu: unsupported map key %s", r->event.start_mark.line + 1,
-			 buf_cstr(&text));
+	return error_new(ERR_BAD_REQUEST, "yaml: line %zu: unsupported map key %s", r->event.start_mark.line + 1, buf_cstr(&text));
 }
 
 /* "<<": what the mapping itself does not say comes from there. Later: own keys win wherever they stand. */
@@ -432,8 +433,7 @@ static struct error *read_yaml(struct arena *arena, struct str text, const struc
 	return err;
 }
 
-struct error *json_read_yaml(struct arena *arena, struct str text, const struct json_options *options,
-			     const struct json **out)
+struct error *json_read_yaml(struct arena *arena, struct str text, const struct json_options *options, const struct json **out)
 {
 	struct json_builder documents = { 0 };
 	struct error *err = read_yaml(arena, text, options, true, &documents);
@@ -462,8 +462,7 @@ static struct error *read_json_stream(struct arena *arena, struct str text, cons
 	return NULL;
 }
 
-struct error *json_read_documents(struct arena *arena, struct str text, const struct json_options *options,
-				  const struct json **out)
+struct error *json_read_documents(struct arena *arena, struct str text, const struct json_options *options, const struct json **out)
 {
 	struct json_builder all = { 0 }, full = { .arena = arena };
 	struct error *err;
@@ -531,8 +530,8 @@ static yaml_scalar_style_t style_of(struct arena *arena, struct str text)
 		return YAML_LITERAL_SCALAR_STYLE;
 	if (str_is(text, "<<") || str_is(text, "=") || timestamp_shaped(text) || base60(str_cstr(arena, text)))
 		return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
-	if (str_is(text, ".nan") || str_is(text, ".NaN") || str_is(text, ".NAN") || str_is(text, ".inf") ||
-	    str_is(text, ".Inf") || str_is(text, ".INF"))
+	if (str_is(text, ".nan") || str_is(text, ".NaN") || str_is(text, ".NAN") || str_is(text, ".inf") || str_is(text, ".Inf") ||
+	    str_is(text, ".INF"))
 		return YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 	if (resolve_plain(arena, text)->type != JSON_STRING || text.len == 0)
 		return YAML_DOUBLE_QUOTED_SCALAR_STYLE;

@@ -19,7 +19,7 @@ struct action {
 	struct list link; /* in kubelet->actions while an exec runs */
 	struct kubelet *kubelet;
 	struct container *container;
-	char *subject;    /* of error texts: "Get \"http://…\"", "dial tcp …" */
+	char *subject; /* of error texts: "Get \"http://…\"", "dial tcp …" */
 	struct loop_timer timer;
 	void (*done)(void *arg, bool ok, const char *text);
 	void *arg;
@@ -119,8 +119,7 @@ static void timed_out(void *arg)
 	AUTO_FREE char *text = NULL;
 
 	if (action->http != NULL)
-		text = xasprintf("%s: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
-				 action->subject);
+		text = xasprintf("%s: context deadline exceeded (Client.Timeout exceeded while awaiting headers)", action->subject);
 	else if (action->subject != NULL)
 		text = xasprintf("%s: i/o timeout", action->subject);
 	kill_exec(action);
@@ -132,8 +131,7 @@ static void timed_out(void *arg)
 static void look_exec(struct action *action)
 {
 	if (action->exited && action->out == NULL && action->err == NULL)
-		end(action, action->exit_code == 0,
-		    str_is(buf_str(&action->output), "") ? "" : buf_cstr(&action->output));
+		end(action, action->exit_code == 0, str_is(buf_str(&action->output), "") ? "" : buf_cstr(&action->output));
 }
 
 static void on_output(void *arg, struct str data)
@@ -284,14 +282,15 @@ static void dial(void *arg, void (*connected)(void *to, struct error *err, struc
 		end(action, false, "the node process is away");
 		return;
 	}
-	action->request = node_socket(action->client, &(struct node_socket){ .domain = AF_INET, .type = SOCK_STREAM },
-				      got_socket, action);
+	action->request =
+		node_socket(action->client, &(struct node_socket){ .domain = AF_INET, .type = SOCK_STREAM }, got_socket, action);
 }
 
 static const char *refusal(const struct error *err)
 {
-	return err->code == ECONNREFUSED ? "connect: connection refused" :
-	       err->code == EHOSTUNREACH ? "connect: no route to host" : err->text;
+	return err->code == ECONNREFUSED   ? "connect: connection refused"
+	       : err->code == EHOSTUNREACH ? "connect: no route to host"
+					   : err->text;
 }
 
 static void tcp_connected(void *arg, struct error *err, struct stream *stream)
@@ -348,8 +347,7 @@ static void fetched(void *arg, struct error *err, const struct http_response *re
 static void start_http(struct action *action, const struct json *get, int64_t timeout)
 {
 	struct arena *arena = arena_new();
-	struct str path = json_get_str(get, "path"), scheme = json_get_str(get, "scheme"),
-		   host = json_get_str(get, "host");
+	struct str path = json_get_str(get, "path"), scheme = json_get_str(get, "scheme"), host = json_get_str(get, "host");
 	const struct json *headers = json_get(get, "httpHeaders");
 	struct http_header *list = ARENA_ARRAY(arena, struct http_header, json_len(headers) + 3);
 	bool tls = str_is(scheme, "HTTPS"), has_agent = false, has_accept = false;
@@ -360,10 +358,10 @@ static void start_http(struct action *action, const struct json *get, int64_t ti
 	if (path.len == 0)
 		path = STR("/");
 	ip_format(ip, action->ip);
-	name = arena_printf(arena, "%.*s:%u", host.len != 0 ? (int)host.len : (int)strlen(ip),
-			    host.len != 0 ? host.ptr : ip, action->port);
-	action->subject = xasprintf("Get \"%s://%s%s%.*s\"", tls ? "https" : "http", name,
-				    path.ptr[0] == '/' ? "" : "/", STR_ARG(path));
+	name = arena_printf(arena, "%.*s:%u", host.len != 0 ? (int)host.len : (int)strlen(ip), host.len != 0 ? host.ptr : ip,
+			    action->port);
+	action->subject =
+		xasprintf("Get \"%s://%s%s%.*s\"", tls ? "https" : "http", name, path.ptr[0] == '/' ? "" : "/", STR_ARG(path));
 	JSON_EACH (headers, it) {
 		list[n] = (struct http_header){ json_get_str(it.value, "name"), json_get_str(it.value, "value") };
 		if (str_is(str_lower(arena, list[n].name), "host"))
@@ -382,14 +380,13 @@ static void start_http(struct action *action, const struct json *get, int64_t ti
 	action->http = http_client_new(&(struct http_client_options){
 		.dial = dial, .dial_arg = action, .tls = action->tls, .server_name = name, .no_reuse = true });
 	action->fetch = http_fetch(
-		action->http,
-		&(struct http_fetch_options){
-			.call = { .target = path.ptr[0] == '/' ? path : str_format(arena, "/%.*s", STR_ARG(path)),
-				  .headers = { list, n },
-				  .timeout = timeout + NS_PER_S },
-			.limit = OUTPUT_MOST,
-			.fetched = fetched,
-			.arg = action });
+		action->http, &(struct http_fetch_options){
+				      .call = { .target = path.ptr[0] == '/' ? path : str_format(arena, "/%.*s", STR_ARG(path)),
+						.headers = { list, n },
+						.timeout = timeout + NS_PER_S },
+				      .limit = OUTPUT_MOST,
+				      .fetched = fetched,
+				      .arg = action });
 	arena_free(arena);
 }
 

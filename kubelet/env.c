@@ -10,7 +10,8 @@ struct env {
 		struct str name;
 		struct str value;
 		bool from_image; /* not seen by $(NAME) */
-	}) vars;
+	})
+	vars;
 };
 
 static void set(struct env *env, struct str name, struct str value)
@@ -35,8 +36,8 @@ static const struct str *get(const struct env *env, struct str name)
 
 /* --- $(NAME) --- */
 
-static struct str expand(struct arena *arena, struct str text,
-			 const struct str *(*find)(const void *arg, struct str name), const void *arg)
+static struct str expand(struct arena *arena, struct str text, const struct str *(*find)(const void *arg, struct str name),
+			 const void *arg)
 {
 	struct buf out = { 0 };
 	struct str result;
@@ -124,8 +125,8 @@ static void set_port(struct env *env, struct str prefix, struct str ip, const st
 	if (protocol.len == 0)
 		protocol = STR("TCP");
 	lower = str_lower(arena, protocol);
-	url = str_format(arena, str_find(ip, ':') >= 0 ? "%.*s://[%.*s]:%lld" : "%.*s://%.*s:%lld", STR_ARG(lower),
-			 STR_ARG(ip), number);
+	url = str_format(arena, str_find(ip, ':') >= 0 ? "%.*s://[%.*s]:%lld" : "%.*s://%.*s:%lld", STR_ARG(lower), STR_ARG(ip),
+			 number);
 	base = str_format(arena, "%.*s_PORT_%lld_%.*s", STR_ARG(prefix), number, STR_ARG(protocol));
 	if (is_first)
 		set(env, str_format(arena, "%.*s_PORT", STR_ARG(prefix)), url);
@@ -151,8 +152,7 @@ static void set_service(struct env *env, const struct json *service)
 		struct str name = json_get_str(it.value, "name");
 
 		if (name.len != 0)
-			set(env,
-			    str_format(arena, "%.*s_%.*s", STR_ARG(port_name), STR_ARG(variable_name(arena, name))),
+			set(env, str_format(arena, "%.*s_%.*s", STR_ARG(port_name), STR_ARG(variable_name(arena, name))),
 			    str_format(arena, "%lld", (long long)json_int(json_get(it.value, "port"), 0)));
 	}
 	JSON_EACH (ports, it)
@@ -230,8 +230,7 @@ struct error *facts_field(struct arena *arena, const struct facts *facts, struct
 	else if (str_has_prefix(path, STR("metadata.labels[")))
 		*out = json_str(json_find(json_path(facts->pod, "metadata.labels"), map_key(path, "metadata.labels")));
 	else if (str_has_prefix(path, STR("metadata.annotations[")))
-		*out = json_str(json_find(json_path(facts->pod, "metadata.annotations"),
-					  map_key(path, "metadata.annotations")));
+		*out = json_str(json_find(json_path(facts->pod, "metadata.annotations"), map_key(path, "metadata.annotations")));
 	else
 		return error_new(ERR_INVALID, "unsupported fieldPath: %.*s", STR_ARG(path));
 	return NULL;
@@ -248,8 +247,8 @@ static const struct json *container_named(const struct json *pod, struct str nam
 	return NULL;
 }
 
-struct error *facts_resource(struct arena *arena, const struct facts *facts, const struct json *ref,
-			     struct str container, struct str *out)
+struct error *facts_resource(struct arena *arena, const struct facts *facts, const struct json *ref, struct str container,
+			     struct str *out)
 {
 	struct str name = json_get_str(ref, "containerName"), what = json_get_str(ref, "resource"), kind, rest = what;
 	const struct json *c = container_named(facts->pod, name.len != 0 ? name : container), *value;
@@ -267,8 +266,10 @@ struct error *facts_resource(struct arena *arena, const struct facts *facts, con
 		if (is_cpu)
 			q = quantity_from_milli(facts->node_cpu_milli);
 		else
-			q = quantity_from(str_is(rest, "memory") ? facts->node_memory :
-					  str_is(rest, "ephemeral-storage") ? facts->node_storage : 0, QUANTITY_BINARY);
+			q = quantity_from(str_is(rest, "memory")              ? facts->node_memory
+					  : str_is(rest, "ephemeral-storage") ? facts->node_storage
+									      : 0,
+					  QUANTITY_BINARY);
 	}
 	if (quantity_sign(&divisor) == 0)
 		divisor = quantity_from(1, QUANTITY_DECIMAL);
@@ -300,8 +301,8 @@ static struct error *missing(const char *kind, struct str name)
 			 STR_ARG(name));
 }
 
-static struct error *value_from_key(struct arena *arena, const struct facts *facts, const char *kind,
-				    const struct json *ref, struct str *value, bool *absent)
+static struct error *value_from_key(struct arena *arena, const struct facts *facts, const char *kind, const struct json *ref,
+				    struct str *value, bool *absent)
 {
 	struct str name = json_get_str(ref, "name"), key = json_get_str(ref, "key");
 	const struct json *object = facts->find(facts->arg, kind, name);
@@ -318,8 +319,7 @@ static struct error *value_from_key(struct arena *arena, const struct facts *fac
 			 STR_ARG(json_path_str(facts->pod, "metadata.namespace")), STR_ARG(name));
 }
 
-static struct error *set_one(struct env *env, const struct facts *facts, const struct json *container,
-			     const struct json *var)
+static struct error *set_one(struct env *env, const struct facts *facts, const struct json *container, const struct json *var)
 {
 	const struct json *from = json_get(var, "valueFrom"), *ref;
 	struct str value = { NULL, 0 };
@@ -364,8 +364,8 @@ static struct error *set_all_of(struct env *env, const struct facts *facts, cons
 	return NULL;
 }
 
-struct error *env_build(struct arena *arena, const struct facts *facts, const struct json *container,
-			const struct str *image_env, size_t n_image_env, const char ***out, size_t *n, size_t *own)
+struct error *env_build(struct arena *arena, const struct facts *facts, const struct json *container, const struct str *image_env,
+			size_t n_image_env, const char ***out, size_t *n, size_t *own)
 {
 	struct env env = { .arena = arena };
 	struct error *err = NULL;
@@ -392,8 +392,7 @@ struct error *env_build(struct arena *arena, const struct facts *facts, const st
 			const struct env_var *var = &env.vars.ptr[i];
 
 			if (var->from_image == (image == 1))
-				(*out)[(*n)++] =
-					arena_printf(arena, "%.*s=%.*s", STR_ARG(var->name), STR_ARG(var->value));
+				(*out)[(*n)++] = arena_printf(arena, "%.*s=%.*s", STR_ARG(var->name), STR_ARG(var->value));
 		}
 		if (image == 0)
 			*own = *n;

@@ -17,8 +17,8 @@
 
 enum channel { CHANNEL_IN, CHANNEL_OUT, CHANNEL_ERR, CHANNEL_STATUS, CHANNEL_RESIZE, CHANNEL_CLOSE = 255 };
 
-static const char *const protocols[] = { "v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io",
-					 "channel.k8s.io", "base64.channel.k8s.io", NULL };
+static const char *const protocols[] = { "v5.channel.k8s.io", "v4.channel.k8s.io",     "v4.base64.channel.k8s.io",
+					 "channel.k8s.io",    "base64.channel.k8s.io", NULL };
 
 struct session {
 	struct list link; /* in kubelet->sessions */
@@ -30,10 +30,10 @@ struct session {
 	uint64_t request; /* to the node, under way */
 	uint64_t exec;
 	struct stream *in, *out, *err;
-	int terminal;     /* for its size; -1 */
+	int terminal; /* for its size; -1 */
 	bool exited;
 	int exit_code;
-	char *failure;    /* why it could not start */
+	char *failure; /* why it could not start */
 	struct loop_call finish;
 };
 
@@ -73,18 +73,26 @@ static const struct json *status_of(struct arena *arena, const struct session *s
 	const struct json *code = json_printf(arena, "%d", s->exit_code);
 
 	if (s->failure != NULL)
-		return JSON_OBJECT_OF(arena, { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
+		return JSON_OBJECT_OF(
+			arena, { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
 			{ "message", json_printf(arena, "Internal error occurred: %s", s->failure) },
 			{ "reason", json_text(arena, "InternalError") },
-			{ "details", JSON_OBJECT_OF(arena, { "causes", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
-				{ "message", json_text(arena, s->failure) })) }) }, { "code", json_number(arena, 500) });
+			{ "details",
+			  JSON_OBJECT_OF(
+				  arena,
+				  { "causes",
+				    JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "message", json_text(arena, s->failure) })) }) },
+			{ "code", json_number(arena, 500) });
 	if (s->attach || s->exit_code == 0)
 		return JSON_OBJECT_OF(arena, { "metadata", &json_empty_object }, { "status", json_text(arena, "Success") });
-	return JSON_OBJECT_OF(arena, { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
+	return JSON_OBJECT_OF(
+		arena, { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
 		{ "message", json_printf(arena, "command terminated with non-zero exit code: exit status %d", s->exit_code) },
 		{ "reason", json_text(arena, "NonZeroExitCode") },
-		{ "details", JSON_OBJECT_OF(arena, { "causes", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
-			{ "reason", json_text(arena, "ExitCode") }, { "message", code })) }) });
+		{ "details",
+		  JSON_OBJECT_OF(arena,
+				 { "causes", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "reason", json_text(arena, "ExitCode") },
+										 { "message", code })) }) });
 }
 
 static void finish(void *arg)
@@ -356,8 +364,12 @@ static void ask_node(struct session *s, const struct http_request *request, cons
 	struct arena *arena = arena_new();
 
 	if (s->attach) {
-		s->request = node_attach(client, &(struct node_attach){ .id = id, .stdin_wanted = s->wants_in,
-					 .stdout_wanted = s->wants_out, .stderr_wanted = s->wants_err }, started, s);
+		s->request = node_attach(client,
+					 &(struct node_attach){ .id = id,
+								.stdin_wanted = s->wants_in,
+								.stdout_wanted = s->wants_out,
+								.stderr_wanted = s->wants_err },
+					 started, s);
 	} else {
 		struct node_exec exec = { .id = id, .terminal = s->tty };
 
@@ -393,7 +405,8 @@ void serve_exec(struct kubelet *kubelet, struct http_request *request, struct co
 	arena_free(arena);
 	/* Refused before the 101, so that clients fall back to what else they know. */
 	if (!websocket_wanted(request) || (offered && protocol == NULL)) {
-		refuse(request, 403, "unable to upgrade: only WebSocket with v5.channel.k8s.io or v4.channel.k8s.io is spoken here");
+		refuse(request, 403,
+		       "unable to upgrade: only WebSocket with v5.channel.k8s.io or v4.channel.k8s.io is spoken here");
 		return;
 	}
 	s = xcalloc(1, sizeof(*s));

@@ -145,8 +145,7 @@ static struct error *remove_tree(int parent, const char *name)
 	}
 	if (err != NULL)
 		return error_context(err, "in %s", name);
-	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL
-									    : error_errno(errno, "remove %s", name);
+	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
 }
 
 static void removal_work(void *in)

@@ -80,8 +80,7 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 			pod_found_sandbox(pod, sandbox);
 	}
 	for (size_t i = 0; i < list->n_containers; i++) {
-		struct pod *pod =
-			pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
+		struct pod *pod = pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
 
 		if (pod != NULL)
 			pod_found_container(pod, &list->containers[i]);
@@ -127,8 +126,7 @@ void kubelet_lost(struct kubelet *kubelet)
 static void look_informed(struct kubelet *kubelet)
 {
 	if (kubelet->informed || !informer_synced(kubelet->pods) || !informer_synced(kubelet->services) ||
-	    !informer_synced(kubelet->config_maps) || !informer_synced(kubelet->secrets) ||
-	    !informer_synced(kubelet->nodes))
+	    !informer_synced(kubelet->config_maps) || !informer_synced(kubelet->secrets) || !informer_synced(kubelet->nodes))
 		return;
 	kubelet->informed = true;
 	ask_list(kubelet);
@@ -217,17 +215,17 @@ static void service_changed(void *arg, struct object *old, struct object *now, u
 static void listen_to(struct kubelet *kubelet)
 {
 	static const struct informer_events pods = { pod_changed, synced }, nodes = { node_changed, synced },
-					    services = { service_changed, synced },
-					    config_maps = { config_map_changed, synced },
+					    services = { service_changed, synced }, config_maps = { config_map_changed, synced },
 					    secrets = { secret_changed, synced };
 
 	kubelet->nodes = client_informer(kubelet->client, kind_must("v1", "Node"));
 	kubelet->services = client_informer(kubelet->client, kind_must("v1", "Service"));
 	kubelet->config_maps = client_informer(kubelet->client, kind_must("v1", "ConfigMap"));
 	kubelet->secrets = client_informer(kubelet->client, kind_must("v1", "Secret"));
-	kubelet->pods = client_informer_of(kubelet->client, &(struct informer_options){
-		.kind = kind_must("v1", "Pod"),
-		.fields = str_from(arena_printf(kubelet->arena, "spec.nodeName=%s", kubelet->options.node_name)) });
+	kubelet->pods = client_informer_of(
+		kubelet->client, &(struct informer_options){ .kind = kind_must("v1", "Pod"),
+							     .fields = str_from(arena_printf(kubelet->arena, "spec.nodeName=%s",
+											     kubelet->options.node_name)) });
 	informer_listen(kubelet->nodes, &nodes, kubelet);
 	informer_listen(kubelet->services, &services, kubelet);
 	informer_listen(kubelet->config_maps, &config_maps, kubelet);
@@ -238,8 +236,7 @@ static void listen_to(struct kubelet *kubelet)
 
 static void unlisten(struct kubelet *kubelet)
 {
-	struct informer *const all[] = { kubelet->pods, kubelet->services, kubelet->config_maps, kubelet->secrets,
-					 kubelet->nodes };
+	struct informer *const all[] = { kubelet->pods, kubelet->services, kubelet->config_maps, kubelet->secrets, kubelet->nodes };
 
 	for (size_t i = 0; i < 5; i++)
 		informer_unlisten(all[i], kubelet);

@@ -24,11 +24,11 @@
 struct kubelet;
 
 struct kubelet_options {
-	struct client *client;      /* the kubelet acts as system:node:NAME */
+	struct client *client; /* the kubelet acts as system:node:NAME */
 	const char *node_name;
-	const char *node_socket;    /* of its node process; it is waited for, and again when it died */
-	const char *node_root;      /* directory of the node on this machine */
-	const char *image_dir;      /* image store */
+	const char *node_socket; /* of its node process; it is waited for, and again when it died */
+	const char *node_root;   /* directory of the node on this machine */
+	const char *image_dir;   /* image store */
 	struct ip node_ip;
 	struct ip dns_ip;           /* 10.96.0.10 */
 	const char *cluster_domain; /* "cluster.local" */

@@ -56,8 +56,7 @@ static void on_closed(void *arg, const struct error *err)
 {
 	struct kubelet *kubelet = arg;
 
-	log_warn("node process is away", "node=%s why=%s", kubelet->options.node_name,
-		 err != NULL ? err->text : "it closed");
+	log_warn("node process is away", "node=%s why=%s", kubelet->options.node_name, err != NULL ? err->text : "it closed");
 	replace_text(&kubelet->link.trouble, "the node process has ended");
 	disconnect(kubelet);
 	if (kubelet->stopping)
@@ -147,13 +146,11 @@ static void try_connect(void *arg)
 		give_up(kubelet, err);
 		return;
 	}
-	link->poll =
-		loop_poll(node_client_fd(link->client), to_loop(node_client_events(link->client)), on_ready, kubelet);
+	link->poll = loop_poll(node_client_fd(link->client), to_loop(node_client_events(link->client)), on_ready, kubelet);
 	node_client_on_events(link->client, on_events, kubelet);
 	/* answered in order; our own handles, because a node that was started again has another namespace */
 	node_netns(link->client, &(struct node_ref){ 0 }, got_netns, kubelet);
-	node_socket(link->client,
-		    &(struct node_socket){ .domain = AF_NETLINK, .type = SOCK_RAW, .protocol = NETLINK_ROUTE },
+	node_socket(link->client, &(struct node_socket){ .domain = AF_NETLINK, .type = SOCK_RAW, .protocol = NETLINK_ROUTE },
 		    got_rtnl, kubelet);
 	node_subscribe(link->client, &(struct node_nothing){ 0 }, ignore, kubelet);
 	node_list(link->client, &(struct node_nothing){ 0 }, got_list, kubelet);

@@ -6,9 +6,9 @@
 #include "base/base.h"
 
 struct log_options {
-	int64_t tail;   /* lines; -1: all */
-	int64_t limit;  /* bytes; -1: all */
-	int64_t since;  /* ns since 1970; 0: all */
+	int64_t tail;  /* lines; -1: all */
+	int64_t limit; /* bytes; -1: all */
+	int64_t since; /* ns since 1970; 0: all */
 	bool timestamps;
 };
 

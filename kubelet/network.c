@@ -103,8 +103,7 @@ struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip
 	neigh->link = "eth0";
 	neigh->ip = gateway;
 	memcpy(neigh->mac, mac, 6);
-	*net_plan_route(pod) =
-		(struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
+	*net_plan_route(pod) = (struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
 	err = net_link_delete(kubelet->link.rtnl, name); /* of a sandbox before, whose namespace may linger */
 	if (err == NULL)
 		err = net_apply(kubelet->link.rtnl, node);
@@ -149,8 +148,7 @@ void network_sweep(struct kubelet *kubelet)
 	}
 	log_consume(LOG_WARN, net_links(kubelet->link.rtnl, look_at_link, &sweep), "list links");
 	for (size_t i = 0; i < sweep.orphans.len; i++) {
-		log_consume(LOG_WARN, net_link_delete(kubelet->link.rtnl, sweep.orphans.ptr[i]),
-			    "remove a link nobody knows");
+		log_consume(LOG_WARN, net_link_delete(kubelet->link.rtnl, sweep.orphans.ptr[i]), "remove a link nobody knows");
 		free(sweep.orphans.ptr[i]);
 	}
 	vec_fini(&sweep.orphans);

@@ -8,11 +8,11 @@
 
 #include "kubelet/private.h"
 
-#define LOOK_EVERY (10 * NS_PER_S)       /* nodeStatusUpdateFrequency */
-#define POST_EVERY (300 * NS_PER_S)      /* nodeStatusReportFrequency */
-#define LEASE_EVERY (10 * NS_PER_S)
-#define LEASE_SECONDS 40
-#define RESERVED_MEMORY (100LL << 20)    /* evictionHard: memory.available<100Mi */
+#define LOOK_EVERY      (10 * NS_PER_S)  /* nodeStatusUpdateFrequency */
+#define POST_EVERY      (300 * NS_PER_S) /* nodeStatusReportFrequency */
+#define LEASE_EVERY     (10 * NS_PER_S)
+#define LEASE_SECONDS   40
+#define RESERVED_MEMORY (100LL << 20) /* evictionHard: memory.available<100Mi */
 
 static void post(void *arg);
 static void renew(void *arg);
@@ -72,15 +72,13 @@ static const struct json *kibi(struct arena *arena, int64_t bytes)
 
 static const struct json *amounts(struct arena *arena, const struct node_post *post, bool allocatable)
 {
-	int64_t memory =
-		allocatable && post->memory > 2 * RESERVED_MEMORY ? post->memory - RESERVED_MEMORY : post->memory;
+	int64_t memory = allocatable && post->memory > 2 * RESERVED_MEMORY ? post->memory - RESERVED_MEMORY : post->memory;
 
-	return JSON_OBJECT_OF(
-		arena, { "cpu", json_printf(arena, "%lld", (long long)(post->cpu_milli / 1000)) },
-		{ "ephemeral-storage", allocatable ? json_printf(arena, "%lld", (long long)(post->storage / 10 * 9))
-						   : kibi(arena, post->storage) },
-		{ "hugepages-1Gi", json_text(arena, "0") }, { "hugepages-2Mi", json_text(arena, "0") },
-		{ "memory", kibi(arena, memory) }, { "pods", json_printf(arena, "%d", LIMIT_PODS_PER_NODE) });
+	return JSON_OBJECT_OF(arena, { "cpu", json_printf(arena, "%lld", (long long)(post->cpu_milli / 1000)) },
+			      { "ephemeral-storage", allocatable ? json_printf(arena, "%lld", (long long)(post->storage / 10 * 9))
+								 : kibi(arena, post->storage) },
+			      { "hugepages-1Gi", json_text(arena, "0") }, { "hugepages-2Mi", json_text(arena, "0") },
+			      { "memory", kibi(arena, memory) }, { "pods", json_printf(arena, "%d", LIMIT_PODS_PER_NODE) });
 }
 
 static const struct json *node_info(struct arena *arena)
@@ -89,13 +87,14 @@ static const struct json *node_info(struct arena *arena)
 	struct utsname *name = ARENA_NEW(arena, struct utsname);
 
 	uname(name);
-	return JSON_OBJECT_OF(
-		arena, { "machineID", json_string(arena, machine) }, { "systemUUID", json_string(arena, machine) },
-		{ "bootID", json_string(arena, machine_file(arena, "/proc/sys/kernel/random/boot_id")) },
-		{ "kernelVersion", json_text(arena, name->release) }, { "osImage", json_string(arena, os_name(arena)) },
-		{ "containerRuntimeVersion", json_text(arena, "monokube://" MONOKUBE_VERSION) },
-		{ "kubeletVersion", json_text(arena, KUBELET_VERSION) }, { "kubeProxyVersion", json_text(arena, "") },
-		{ "operatingSystem", json_text(arena, "linux") }, { "architecture", json_text(arena, architecture()) });
+	return JSON_OBJECT_OF(arena, { "machineID", json_string(arena, machine) }, { "systemUUID", json_string(arena, machine) },
+			      { "bootID", json_string(arena, machine_file(arena, "/proc/sys/kernel/random/boot_id")) },
+			      { "kernelVersion", json_text(arena, name->release) },
+			      { "osImage", json_string(arena, os_name(arena)) },
+			      { "containerRuntimeVersion", json_text(arena, "monokube://" MONOKUBE_VERSION) },
+			      { "kubeletVersion", json_text(arena, KUBELET_VERSION) }, { "kubeProxyVersion", json_text(arena, "") },
+			      { "operatingSystem", json_text(arena, "linux") },
+			      { "architecture", json_text(arena, architecture()) });
 }
 
 static const struct json *addresses(struct arena *arena, const struct kubelet *kubelet)
@@ -104,10 +103,10 @@ static const struct json *addresses(struct arena *arena, const struct kubelet *k
 
 	ip_format(ip, kubelet->options.node_ip);
 	return JSON_ARRAY_OF(arena,
-		JSON_OBJECT_OF(arena, { "type", json_text(arena, "InternalIP") },
-			       { "address", json_string_copy(arena, str_from(ip)) }),
-		JSON_OBJECT_OF(arena, { "type", json_text(arena, "Hostname") },
-			       { "address", json_text(arena, kubelet->options.node_name) }));
+			     JSON_OBJECT_OF(arena, { "type", json_text(arena, "InternalIP") },
+					    { "address", json_string_copy(arena, str_from(ip)) }),
+			     JSON_OBJECT_OF(arena, { "type", json_text(arena, "Hostname") },
+					    { "address", json_text(arena, kubelet->options.node_name) }));
 }
 
 static const struct json *labels(struct arena *arena, const struct kubelet *kubelet)
@@ -121,8 +120,8 @@ static const struct json *labels(struct arena *arena, const struct kubelet *kube
 
 /* --- conditions --- */
 
-static const struct json *condition(struct arena *arena, const struct json *node, const char *type, bool status,
-				    const char *reason, const char *message, bool beat)
+static const struct json *condition(struct arena *arena, const struct json *node, const char *type, bool status, const char *reason,
+				    const char *message, bool beat)
 {
 	const struct json *old = condition_of(node, type);
 	const char *text = status ? "True" : "False";
@@ -135,16 +134,14 @@ static const struct json *condition(struct arena *arena, const struct json *node
 			      { "reason", json_text(arena, reason) }, { "message", json_text(arena, message) });
 }
 
-static const struct json *conditions(struct arena *arena, const struct kubelet *kubelet, const struct json *node,
-				     bool beat)
+static const struct json *conditions(struct arena *arena, const struct kubelet *kubelet, const struct json *node, bool beat)
 {
 	bool up = kubelet->link.up, ready = up && kubelet->has_cidr;
 	struct json_builder list = { .arena = arena };
-	const char *message =
-		!up	 ? kubelet->link.trouble
-		: !ready ? "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
-			   "message:Network plugin returns error: the node has no pod range yet"
-			 : "kubelet is posting ready status";
+	const char *message = !up      ? kubelet->link.trouble
+			      : !ready ? "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+					 "message:Network plugin returns error: the node has no pod range yet"
+				       : "kubelet is posting ready status";
 	const char *const own[] = { "MemoryPressure", "DiskPressure", "PIDPressure", "Ready" };
 
 	JSON_EACH (json_path(node, "status.conditions"), it) {
@@ -157,12 +154,11 @@ static const struct json *conditions(struct arena *arena, const struct kubelet *
 	}
 	json_builder_item(&list, condition(arena, node, own[0], false, "KubeletHasSufficientMemory",
 					   "kubelet has sufficient memory available", beat));
-	json_builder_item(&list, condition(arena, node, own[1], false, "KubeletHasNoDiskPressure",
-					   "kubelet has no disk pressure", beat));
+	json_builder_item(&list,
+			  condition(arena, node, own[1], false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure", beat));
 	json_builder_item(&list, condition(arena, node, own[2], false, "KubeletHasSufficientPID",
 					   "kubelet has sufficient PID available", beat));
-	json_builder_item(&list, condition(arena, node, own[3], ready, ready ? "KubeletReady" : "KubeletNotReady",
-					   message, beat));
+	json_builder_item(&list, condition(arena, node, own[3], ready, ready ? "KubeletReady" : "KubeletNotReady", message, beat));
 	return json_builder_array(&list);
 }
 
@@ -213,10 +209,8 @@ static void create(struct kubelet *kubelet)
 				  JSON_OBJECT_OF(arena, { "name", json_text(arena, kubelet->options.node_name) },
 						 { "labels", labels(arena, kubelet) },
 						 { "annotations",
-						   JSON_OBJECT_OF(
-							   arena,
-							   { "volumes.kubernetes.io/controller-managed-attach-detach",
-							     json_text(arena, "true") }) }) },
+						   JSON_OBJECT_OF(arena, { "volumes.kubernetes.io/controller-managed-attach-detach",
+									   json_text(arena, "true") }) }) },
 				{ "spec", &json_empty_object }, { "status", status(arena, kubelet, NULL, true) }),
 			.done = registered,
 			.arg = kubelet });
@@ -239,8 +233,7 @@ static void tell_ready(struct kubelet *kubelet, struct object *node, bool ready)
 						     .reason = ready ? "NodeReady" : "NodeNotReady",
 						     .component = "kubelet",
 						     .host = kubelet->options.node_name },
-			     "Node %s status is now: %s", kubelet->options.node_name,
-			     ready ? "NodeReady" : "NodeNotReady");
+			     "Node %s status is now: %s", kubelet->options.node_name, ready ? "NodeReady" : "NodeNotReady");
 	post->was_ready = ready;
 	log_info(ready ? "node is ready" : "node is not ready", "node=%s", kubelet->options.node_name);
 	if (ready)
@@ -255,8 +248,7 @@ static void posted(void *arg, struct api_reply *reply)
 	post->call = NULL;
 	if (reply->err != NULL) {
 		if (reply->err->kind != ERR_CONFLICT)
-			log_warn("node status was not written", "node=%s error=%s", kubelet->options.node_name,
-				 reply->err->text);
+			log_warn("node status was not written", "node=%s error=%s", kubelet->options.node_name, reply->err->text);
 		post->dirty = true;
 		again(kubelet, 200 * NS_PER_MS);
 		return;
@@ -289,14 +281,13 @@ static void update(struct kubelet *kubelet, struct object *node)
 		log_consume(LOG_ERROR, err, "node status");
 		again(kubelet, LOOK_EVERY);
 	} else {
-		post->call = client_call(kubelet->client,
-					 &(struct api_call){ .verb = VERB_UPDATE,
-							     .kind = object_kind(node),
-							     .name = object_name(node),
-							     .subresource = STR("status"),
-							     .body = json_with(arena, tree, "status", normal),
-							     .done = posted,
-							     .arg = kubelet });
+		post->call = client_call(kubelet->client, &(struct api_call){ .verb = VERB_UPDATE,
+									      .kind = object_kind(node),
+									      .name = object_name(node),
+									      .subresource = STR("status"),
+									      .body = json_with(arena, tree, "status", normal),
+									      .done = posted,
+									      .arg = kubelet });
 	}
 	arena_free(arena);
 }
@@ -346,8 +337,7 @@ static void renewed(void *arg, struct api_reply *reply)
 static void renew(void *arg)
 {
 	struct kubelet *kubelet = arg;
-	struct object *node =
-		informer_find(kubelet->nodes, (struct str){ NULL, 0 }, str_from(kubelet->options.node_name));
+	struct object *node = informer_find(kubelet->nodes, (struct str){ NULL, 0 }, str_from(kubelet->options.node_name));
 	struct arena *arena;
 	const struct json *spec, *owner;
 	char now[TIME_TEXT];
@@ -377,12 +367,10 @@ static void renew(void *arg)
 				       : JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Lease") },
 							{ "apiVersion", json_text(arena, "coordination.k8s.io/v1") },
 							{ "metadata",
-							  JSON_OBJECT_OF(
-								  arena,
-								  { "name",
-								    json_text(arena, kubelet->options.node_name) },
-								  { "namespace", json_text(arena, "kube-node-lease") },
-								  { "ownerReferences", JSON_ARRAY_OF(arena, owner) }) },
+							  JSON_OBJECT_OF(arena,
+									 { "name", json_text(arena, kubelet->options.node_name) },
+									 { "namespace", json_text(arena, "kube-node-lease") },
+									 { "ownerReferences", JSON_ARRAY_OF(arena, owner) }) },
 							{ "spec", spec }),
 			.done = renewed,
 			.arg = kubelet });

@@ -28,20 +28,18 @@ static struct str decode(struct arena *arena, struct str text)
 }
 
 /* All keys, or those of items under their names. */
-static struct error *add_object(struct payload *out, const struct facts *facts, const char *kind,
-				const struct json *source, struct str name, unsigned mode)
+static struct error *add_object(struct payload *out, const struct facts *facts, const char *kind, const struct json *source,
+				struct str name, unsigned mode)
 {
 	const struct json *object = facts->find(facts->arg, kind, name), *items = json_get(source, "items");
 	bool optional = json_bool(json_get(source, "optional")), secret = strcmp(kind, "Secret") == 0;
 
 	if (object == NULL)
 		return optional ? NULL
-				: error_new(ERR_NOT_FOUND, "%s \"%.*s\" not found", secret ? "secret" : "configmap",
-					    STR_ARG(name));
+				: error_new(ERR_NOT_FOUND, "%s \"%.*s\" not found", secret ? "secret" : "configmap", STR_ARG(name));
 	if (items == NULL) {
 		JSON_EACH (json_get(object, "data"), it)
-			add_file(out, it.key, secret ? decode(out->arena, json_str(it.value)) : json_str(it.value),
-				 mode);
+			add_file(out, it.key, secret ? decode(out->arena, json_str(it.value)) : json_str(it.value), mode);
 		JSON_EACH (json_get(object, "binaryData"), it)
 			add_file(out, it.key, decode(out->arena, json_str(it.value)), mode);
 		return NULL;
@@ -54,23 +52,20 @@ static struct error *add_object(struct payload *out, const struct facts *facts, 
 		if (text == NULL && binary == NULL) {
 			if (optional)
 				continue;
-			return error_new(ERR_NOT_FOUND, "references non-existent %s key: %.*s",
-					 secret ? "secret" : "config", STR_ARG(key));
+			return error_new(ERR_NOT_FOUND, "references non-existent %s key: %.*s", secret ? "secret" : "config",
+					 STR_ARG(key));
 		}
 		add_file(out, json_get_str(it.value, "path"),
-			 text != NULL && !secret ? json_str(text)
-						 : decode(out->arena, json_str(text != NULL ? text : binary)),
+			 text != NULL && !secret ? json_str(text) : decode(out->arena, json_str(text != NULL ? text : binary)),
 			 (unsigned)json_int(json_get(it.value, "mode"), mode));
 	}
 	return NULL;
 }
 
-static struct error *add_downward(struct payload *out, const struct facts *facts, const struct json *source,
-				  unsigned mode)
+static struct error *add_downward(struct payload *out, const struct facts *facts, const struct json *source, unsigned mode)
 {
 	JSON_EACH (json_get(source, "items"), it) {
-		const struct json *field = json_get(it.value, "fieldRef"),
-				  *resource = json_get(it.value, "resourceFieldRef");
+		const struct json *field = json_get(it.value, "fieldRef"), *resource = json_get(it.value, "resourceFieldRef");
 		struct str value = { NULL, 0 };
 		struct error *err = NULL;
 
@@ -80,8 +75,7 @@ static struct error *add_downward(struct payload *out, const struct facts *facts
 			err = facts_resource(out->arena, facts, resource, (struct str){ NULL, 0 }, &value);
 		if (err != NULL)
 			return err;
-		add_file(out, json_get_str(it.value, "path"), value,
-			 (unsigned)json_int(json_get(it.value, "mode"), mode));
+		add_file(out, json_get_str(it.value, "path"), value, (unsigned)json_int(json_get(it.value, "mode"), mode));
 	}
 	return NULL;
 }
@@ -114,8 +108,7 @@ static struct error *add_projected(struct payload *out, const struct facts *fact
 }
 
 struct error *payload_build(struct arena *arena, const struct facts *facts, const struct json *volume,
-			    struct str (*token)(void *arg, struct str volume, struct str path), void *arg,
-			    struct payload *out)
+			    struct str (*token)(void *arg, struct str volume, struct str path), void *arg, struct payload *out)
 {
 	const struct json *source;
 
@@ -156,8 +149,8 @@ static struct error *write_file(int dir, const struct payload_file *file, int64_
 			return error_errno(errno, "write %s", path);
 		rest = str_skip(rest, (size_t)n);
 	}
-	if ((group >= 0 || file->owner >= 0) && fchown(fd, file->owner >= 0 ? (uid_t)file->owner : (uid_t)-1,
-						       group >= 0 ? (gid_t)group : (gid_t)-1) != 0)
+	if ((group >= 0 || file->owner >= 0) &&
+	    fchown(fd, file->owner >= 0 ? (uid_t)file->owner : (uid_t)-1, group >= 0 ? (gid_t)group : (gid_t)-1) != 0)
 		return error_errno(errno, "change the owner of %s", path);
 	return fchmod(fd, (mode_t)mode) == 0 ? NULL : error_errno(errno, "change the mode of %s", path);
 }
@@ -277,9 +270,8 @@ struct str hosts_file(struct arena *arena, const struct json *pod, struct str po
 	const struct json *aliases = json_path(pod, "spec.hostAliases");
 	struct buf out = { 0 };
 
-	buf_add(&out, json_bool(json_path(pod, "spec.hostNetwork"))
-			      ? STR("# Kubernetes-managed hosts file (host network).\n")
-			      : STR("# Kubernetes-managed hosts file.\n"));
+	buf_add(&out, json_bool(json_path(pod, "spec.hostNetwork")) ? STR("# Kubernetes-managed hosts file (host network).\n")
+								    : STR("# Kubernetes-managed hosts file.\n"));
 	buf_add(&out, STR("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
 			  "fe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"));
 	if (sub.len != 0)
@@ -319,21 +311,17 @@ static void add_options(struct buf *line, const struct json *options, bool with_
 
 /* kubelet/network/dns: the cluster's for ClusterFirst, the node's for Default, the pod's own for None; dnsConfig is
  * added. */
-struct str resolv_conf(struct arena *arena, const struct json *pod, struct str dns_ip, struct str domain,
-		       struct str node_conf)
+struct str resolv_conf(struct arena *arena, const struct json *pod, struct str dns_ip, struct str domain, struct str node_conf)
 {
-	struct str policy = json_path_str(pod, "spec.dnsPolicy"), ns = json_path_str(pod, "metadata.namespace"), line,
-		   result;
+	struct str policy = json_path_str(pod, "spec.dnsPolicy"), ns = json_path_str(pod, "metadata.namespace"), line, result;
 	const struct json *config = json_path(pod, "spec.dnsConfig");
 	bool host = json_bool(json_path(pod, "spec.hostNetwork"));
-	bool cluster = str_is(policy, "ClusterFirstWithHostNet") ||
-		       (!host && (policy.len == 0 || str_is(policy, "ClusterFirst")));
+	bool cluster = str_is(policy, "ClusterFirstWithHostNet") || (!host && (policy.len == 0 || str_is(policy, "ClusterFirst")));
 	struct buf search = { 0 }, servers = { 0 }, options = { 0 };
 
 	if (cluster) {
 		buf_printf(&servers, "nameserver %.*s\n", STR_ARG(dns_ip));
-		buf_printf(&search, " %.*s.svc.%.*s svc.%.*s %.*s", STR_ARG(ns), STR_ARG(domain), STR_ARG(domain),
-			   STR_ARG(domain));
+		buf_printf(&search, " %.*s.svc.%.*s svc.%.*s %.*s", STR_ARG(ns), STR_ARG(domain), STR_ARG(domain), STR_ARG(domain));
 	}
 	while (!str_is(policy, "None") && str_cut(&node_conf, '\n', &line)) {
 		if (!cluster && str_has_prefix(line, STR("nameserver ")))

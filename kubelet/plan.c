@@ -1,7 +1,7 @@
 #include "kubelet/plan.h"
 
 #define BACKOFF_FIRST (10 * NS_PER_S)
-#define BACKOFF_MOST (300 * NS_PER_S)
+#define BACKOFF_MOST  (300 * NS_PER_S)
 
 /* --- back-off --- */
 
@@ -29,9 +29,12 @@ void backoff_grow(struct backoff *backoff, int64_t finished_at, int64_t now)
 bool plan_restarts(const struct plan_container *container)
 {
 	switch (container->policy) {
-	case RESTART_ALWAYS: return true;
-	case RESTART_ON_FAILURE: return container->exit_code != 0;
-	case RESTART_NEVER: return false;
+	case RESTART_ALWAYS:
+		return true;
+	case RESTART_ON_FAILURE:
+		return container->exit_code != 0;
+	case RESTART_NEVER:
+		return false;
 	}
 	return false;
 }
@@ -88,8 +91,7 @@ static bool start_if_due(struct plan *plan, const struct plan_container *c, size
 
 enum init_result { INIT_GO_ON, INIT_WAIT, INIT_START, INIT_FAILED };
 
-static enum init_result plan_init(struct plan *plan, const struct plan_container *c, size_t i, bool initialized,
-				  int64_t now)
+static enum init_result plan_init(struct plan *plan, const struct plan_container *c, size_t i, bool initialized, int64_t now)
 {
 	if (c->kind == PLAN_SIDECAR) {
 		if (c->state == SEEN_BUSY)
@@ -104,9 +106,12 @@ static enum init_result plan_init(struct plan *plan, const struct plan_container
 		return INIT_GO_ON;
 	switch (c->state) {
 	case SEEN_BUSY:
-	case SEEN_RUNNING: return INIT_WAIT;
-	case SEEN_NONE: return start_if_due(plan, c, i, now) ? INIT_START : INIT_WAIT;
-	case SEEN_EXITED: break;
+	case SEEN_RUNNING:
+		return INIT_WAIT;
+	case SEEN_NONE:
+		return start_if_due(plan, c, i, now) ? INIT_START : INIT_WAIT;
+	case SEEN_EXITED:
+		break;
 	}
 	if (c->exit_code == 0)
 		return INIT_GO_ON;
@@ -139,10 +144,13 @@ struct plan pod_plan(const struct plan_container *containers, size_t n, bool san
 
 		if (c->kind != PLAN_MAIN) {
 			switch (plan_init(&plan, c, i, initialized, now)) {
-			case INIT_GO_ON: continue;
+			case INIT_GO_ON:
+				continue;
 			case INIT_START:
-			case INIT_WAIT: return plan;
-			case INIT_FAILED: return (struct plan){ PLAN_OVER, i, 0 };
+			case INIT_WAIT:
+				return plan;
+			case INIT_FAILED:
+				return (struct plan){ PLAN_OVER, i, 0 };
 			}
 		}
 		if (c->state != SEEN_NONE && (c->state != SEEN_EXITED || !plan_restarts(c)))

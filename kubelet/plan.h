@@ -11,8 +11,8 @@
 enum plan_kind { PLAN_MAIN, PLAN_INIT, PLAN_SIDECAR };
 
 enum seen_state {
-	SEEN_NONE,    /* not made yet in this sandbox */
-	SEEN_BUSY,    /* being made */
+	SEEN_NONE, /* not made yet in this sandbox */
+	SEEN_BUSY, /* being made */
 	SEEN_RUNNING,
 	SEEN_EXITED,
 };
@@ -31,8 +31,8 @@ struct plan_container {
 	enum restart_policy policy;
 	int exit_code;
 	int64_t finished_at;
-	bool started;       /* its startup probe succeeded (or it has none) */
-	bool has_run;       /* some time before, whatever its state is now */
+	bool started; /* its startup probe succeeded (or it has none) */
+	bool has_run; /* some time before, whatever its state is now */
 	struct backoff backoff;
 	int64_t not_before; /* making it failed: try again then */
 };

@@ -21,8 +21,9 @@ static const uint32_t allowed[POD_STATES] = {
 	[POD_REMOVING] = FSM(POD_GONE) | FSM(POD_OVER) | FSM(POD_WAITING) | FSM(POD_ACTIVE),
 	[POD_GONE] = 0,
 };
-static const char *const state_names[POD_STATES] = { "new",	 "waiting", "starting", "active",
-						      "stopping", "over",    "removing", "gone" };
+static const char *const state_names[POD_STATES] = {
+	"new", "waiting", "starting", "active", "stopping", "over", "removing", "gone"
+};
 static const struct fsm_table table = { "pod", state_names, allowed, POD_STATES };
 
 /* --- runs --- */
@@ -79,8 +80,8 @@ const struct json *container_spec(const struct container *container)
 	const struct json *tree = pod_tree(container->pod), *init = json_path(tree, "spec.initContainers");
 	size_t n = json_len(init);
 
-	return container->index < n ? json_at(init, container->index) :
-				      json_at(json_path(tree, "spec.containers"), container->index - n);
+	return container->index < n ? json_at(init, container->index)
+				    : json_at(json_path(tree, "spec.containers"), container->index - n);
 }
 
 struct container *pod_container(const struct pod *pod, struct str name)
@@ -123,8 +124,7 @@ void pod_plan_view(const struct pod *pod, struct plan_container *out)
 	}
 }
 
-void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format,
-	       ...)
+void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
 {
 	struct arena *arena = arena_new();
 	const char *field = NULL;
@@ -139,8 +139,8 @@ void pod_event(struct pod *pod, struct container *container, const char *type, c
 	text = arena_vprintf(arena, format, args);
 	va_end(args);
 	if (container != NULL)
-		field = arena_printf(arena, "spec.%s{%s}",
-				     container->kind == PLAN_MAIN ? "containers" : "initContainers", container->name);
+		field = arena_printf(arena, "spec.%s{%s}", container->kind == PLAN_MAIN ? "containers" : "initContainers",
+				     container->name);
 	client_event(pod->kubelet->client,
 		     &(struct client_event){ .about = pod->object,
 					     .field_path = field,
@@ -276,8 +276,7 @@ static void forget_run(struct pod *pod, struct run *run)
 	run_free(run);
 }
 
-static void update_run(struct kubelet *kubelet, struct container *c, struct run *run,
-		       const struct node_container *found)
+static void update_run(struct kubelet *kubelet, struct container *c, struct run *run, const struct node_container *found)
 {
 	struct arena *arena;
 	struct str text;
@@ -309,8 +308,7 @@ static void update_run(struct kubelet *kubelet, struct container *c, struct run 
 		replace_text(&run->reason, "StartError");
 	arena = arena_new();
 	text = root_read(arena, kubelet, termination_path(arena, c, run->attempt), MESSAGE_MOST, false);
-	if (text.len == 0 && run->exit_code != 0 &&
-	    str_is(json_get_str(spec, "terminationMessagePolicy"), "FallbackToLogsOnError"))
+	if (text.len == 0 && run->exit_code != 0 && str_is(json_get_str(spec, "terminationMessagePolicy"), "FallbackToLogsOnError"))
 		text = log_last_lines(arena, kubelet, log_path(arena, c, run->attempt));
 	if (text.len != 0)
 		replace_text(&run->message, str_cstr(arena, text));
@@ -532,15 +530,12 @@ static void look_changed(struct pod *pod)
 		struct error *err;
 		struct str wants = json_get_str(container_spec(c), "image");
 
-		if (c->now == NULL || !c->now->running || c->now->image == NULL || c->stopping != NULL ||
-		    c->kind == PLAN_INIT)
+		if (c->now == NULL || !c->now->running || c->now->image == NULL || c->stopping != NULL || c->kind == PLAN_INIT)
 			continue;
 		arena = arena_new();
 		err = image_ref_parse(arena, wants, &ref);
-		if (err == NULL && !str_is(wants, c->now->image) &&
-		    !str_is(image_ref_format(arena, &ref), c->now->image))
-			container_kill(
-				c, arena_printf(arena, "Container %s definition changed, will be restarted", c->name));
+		if (err == NULL && !str_is(wants, c->now->image) && !str_is(image_ref_format(arena, &ref), c->now->image))
+			container_kill(c, arena_printf(arena, "Container %s definition changed, will be restarted", c->name));
 		error_free(err);
 		arena_free(arena);
 	}
@@ -577,13 +572,12 @@ static void tell_back_off(struct pod *pod, const struct plan_container *view)
 	for (size_t i = 0; i < pod->containers.len; i++) {
 		struct container *c = pod->containers.ptr[i];
 
-		if (view[i].state != SEEN_EXITED || !plan_restarts(&view[i]) ||
-		    c->told_back_off == c->now->attempt + 1 ||
+		if (view[i].state != SEEN_EXITED || !plan_restarts(&view[i]) || c->told_back_off == c->now->attempt + 1 ||
 		    backoff_until(&c->backoff, view[i].finished_at) <= clock_now())
 			continue;
 		c->told_back_off = c->now->attempt + 1;
-		pod_event(pod, c, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)",
-			  c->name, pod->name, pod->ns, pod->uid);
+		pod_event(pod, c, "Warning", "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
+			  pod->name, pod->ns, pod->uid);
 	}
 }
 
@@ -636,7 +630,9 @@ static void follow_plan(struct pod *pod)
 		if (plan.at != 0)
 			pod_poke_at(pod, plan.at);
 		break;
-	case PLAN_SANDBOX: start_sandbox(pod); break;
+	case PLAN_SANDBOX:
+		start_sandbox(pod);
+		break;
 	case PLAN_CONTAINER:
 		if (pod->state.state != POD_ACTIVE)
 			fsm_move(&pod->state, POD_ACTIVE);
@@ -779,9 +775,7 @@ bool pod_admit(struct pod *pod)
 	const struct {
 		const char *resource;
 		int64_t has;
-	} all[] = { { "pods", LIMIT_PODS_PER_NODE },
-		    { "cpu", kubelet->post.cpu_milli },
-		    { "memory", kubelet->post.memory } };
+	} all[] = { { "pods", LIMIT_PODS_PER_NODE }, { "cpu", kubelet->post.cpu_milli }, { "memory", kubelet->post.memory } };
 
 	if (pod->state.state != POD_NEW || pod->sandbox != NULL)
 		return true;
@@ -795,12 +789,11 @@ bool pod_admit(struct pod *pod)
 			continue;
 		pod->rejected = i == 0 ? "OutOfpods" : i == 1 ? "OutOfcpu" : "OutOfmemory";
 		free(pod->rejected_message);
-		pod->rejected_message = xasprintf(
-			"Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
-			"capacity: %lld",
-			all[i].resource, (long long)wants, (long long)taken, (long long)all[i].has);
-		pod_event(pod, NULL, "Warning", pod->rejected, "%s",
-			  pod->rejected_message + strlen("Pod was rejected: "));
+		pod->rejected_message =
+			xasprintf("Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
+				  "capacity: %lld",
+				  all[i].resource, (long long)wants, (long long)taken, (long long)all[i].has);
+		pod_event(pod, NULL, "Warning", pod->rejected, "%s", pod->rejected_message + strlen("Pod was rejected: "));
 		pod_poke(pod);
 		return false;
 	}

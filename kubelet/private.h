@@ -22,12 +22,12 @@
 #include "kubelet/plan.h"
 #include "runtime/node.h"
 
-#define KUBELET_VERSION "v1.36.3"
-#define PODS_DIR "/var/lib/kubelet/pods"
-#define LOGS_DIR "/var/log/pods"
-#define CALL_TIMEOUT (60 * NS_PER_S)
-#define MESSAGE_MOST 4096           /* termination message; kubecontainer.MaxContainerTerminationMessageLength… */
-#define MESSAGE_LOG_MOST 2048
+#define KUBELET_VERSION   "v1.36.3"
+#define PODS_DIR          "/var/lib/kubelet/pods"
+#define LOGS_DIR          "/var/log/pods"
+#define CALL_TIMEOUT      (60 * NS_PER_S)
+#define MESSAGE_MOST      4096 /* termination message; kubecontainer.MaxContainerTerminationMessageLength… */
+#define MESSAGE_LOG_MOST  2048
 #define MESSAGE_LOG_LINES 80
 
 struct kubelet;
@@ -44,8 +44,8 @@ struct run {
 	int exit_code, signal;
 	bool oom_killed, lost;
 	int64_t created_at, started_at, finished_at;
-	char *reason;   /* of its end when it is special: "ContainerCannotRun", …; NULL */
-	char *message;  /* of its end; NULL */
+	char *reason;  /* of its end when it is special: "ContainerCannotRun", …; NULL */
+	char *message; /* of its end; NULL */
 	char *image, *image_id;
 	int stop_signal;
 };
@@ -65,7 +65,7 @@ struct probe {
 	bool passed;             /* last verdict */
 	int successes, failures; /* in a row */
 	struct loop_timer timer;
-	struct action *action;   /* under way */
+	struct action *action; /* under way */
 };
 
 void probes_start(struct container *container); /* after its start, or when it was found running */
@@ -84,15 +84,15 @@ struct container {
 	struct pod *pod;
 	char *name;
 	enum plan_kind kind;
-	size_t index;            /* in pod->containers */
-	struct run *now;         /* of this sandbox, or the one before when `again` */
-	struct run *last;        /* the end before */
-	bool busy;               /* being made */
-	bool again;              /* `now` belongs to an older sandbox: it counts as not made yet */
+	size_t index;     /* in pod->containers */
+	struct run *now;  /* of this sandbox, or the one before when `again` */
+	struct run *last; /* the end before */
+	bool busy;        /* being made */
+	bool again;       /* `now` belongs to an older sandbox: it counts as not made yet */
 	struct backoff backoff;
 	struct backoff image_backoff;
 	int64_t not_before;
-	unsigned told_back_off;  /* 1 + attempt whose back-off was told as an event */
+	unsigned told_back_off; /* 1 + attempt whose back-off was told as an event */
 	char *wait_reason, *wait_message;
 	bool started;
 	bool ready;
@@ -116,35 +116,35 @@ enum pod_state {
 struct pod {
 	struct kubelet *kubelet;
 	char *uid, *ns, *name;
-	struct object *object;   /* newest seen */
-	bool object_gone;        /* no longer in the API */
-	bool no_object;          /* only found on the node */
+	struct object *object; /* newest seen */
+	bool object_gone;      /* no longer in the API */
+	bool no_object;        /* only found on the node */
 	uint64_t cause;
 	struct fsm state;
 	struct task *task;
 	struct loop_call poke;
 	struct loop_timer timer;
-	char *sandbox;           /* id; NULL: none */
+	char *sandbox; /* id; NULL: none */
 	unsigned sandbox_attempt;
 	bool sandbox_ready;
 	struct ip ip;
 	VEC(struct container *) containers; /* init containers first */
-	const char *rejected;    /* reason, when it was not admitted */
+	const char *rejected;               /* reason, when it was not admitted */
 	char *rejected_message;
 	int sandbox_failures;
 	int64_t sandbox_not_before, stop_not_before;
 	int64_t start_time;
-	struct list stoppings;   /* of its containers, under way */
-	bool over;               /* decided: nothing of it will run any more */
-	bool volumes_stale;      /* something they show has changed */
+	struct list stoppings; /* of its containers, under way */
+	bool over;             /* decided: nothing of it will run any more */
+	bool volumes_stale;    /* something they show has changed */
 	void *status_call, *delete_call;
 	bool deleted_told;
 	struct arena *posted_arena;
 	const struct json *posted, *posted_result; /* what was written last, and what the server made of it */
 	int64_t status_not_before;
-	struct map mounted;      /* paths of tmpfs volumes, in this instance of the node */
-	struct map tokens;       /* "volume/path" → struct token */
-	VEC(char *) rubbish;     /* ids of containers to be removed */
+	struct map mounted;  /* paths of tmpfs volumes, in this instance of the node */
+	struct map tokens;   /* "volume/path" → struct token */
+	VEC(char *) rubbish; /* ids of containers to be removed */
 };
 
 struct token {
@@ -161,7 +161,7 @@ void pod_free(struct pod *pod);
 /* The node process tells what it has: all of it, after a connection. */
 void pod_found_sandbox(struct pod *pod, const struct node_sandbox *sandbox);
 void pod_found_container(struct pod *pod, const struct node_container *found);
-void pod_found_all(struct pod *pod);  /* after the two above */
+void pod_found_all(struct pod *pod); /* after the two above */
 void pod_container_exited(struct pod *pod, const struct node_container *found);
 void pod_node_lost(struct pod *pod);
 const struct json *pod_tree(const struct pod *pod);
@@ -171,8 +171,8 @@ bool pod_is_deleted(const struct pod *pod);
 bool pod_host_network(const struct pod *pod);
 void pod_plan_view(const struct pod *pod, struct plan_container *out); /* out: containers.len of them */
 void container_kill(struct container *container, const char *message); /* it failed a probe; it will be restarted */
-void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format,
-	       ...) __attribute__((format(printf, 5, 6)));
+void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
 
 /* Whether it fits; otherwise it becomes Failed, now and for good. */
 bool pod_admit(struct pod *pod);
@@ -198,7 +198,7 @@ struct status_input {
 		const struct run *now, *last;
 		bool again, ready;
 		const char *wait_reason, *wait_message;
-	} *containers;
+	} * containers;
 	size_t n;
 	int64_t now;
 };
@@ -223,14 +223,13 @@ struct facts {
 
 /* Errors are in the words of CreateContainerConfigError. The first `own` are visible to $(NAME); the image's come last.
  */
-struct error *env_build(struct arena *arena, const struct facts *facts, const struct json *container,
-			const struct str *image_env, size_t n_image_env, const char ***env, size_t *n,
-			size_t *own) MUST_CHECK;
+struct error *env_build(struct arena *arena, const struct facts *facts, const struct json *container, const struct str *image_env,
+			size_t n_image_env, const char ***env, size_t *n, size_t *own) MUST_CHECK;
 /* $(NAME) and $$ in text, with the variables of env. */
 struct str env_expand(struct arena *arena, struct str text, const char *const *env, size_t n);
 struct error *facts_field(struct arena *arena, const struct facts *facts, struct str path, struct str *out) MUST_CHECK;
-struct error *facts_resource(struct arena *arena, const struct facts *facts, const struct json *ref,
-			     struct str container, struct str *out) MUST_CHECK;
+struct error *facts_resource(struct arena *arena, const struct facts *facts, const struct json *ref, struct str container,
+			     struct str *out) MUST_CHECK;
 
 struct payload_file {
 	struct str path;
@@ -250,8 +249,7 @@ struct error *payload_build(struct arena *arena, const struct facts *facts, cons
 struct error *payload_write(int dir, const struct payload *payload, int64_t group) MUST_CHECK;
 
 struct str hosts_file(struct arena *arena, const struct json *pod, struct str pod_ip, struct str domain);
-struct str resolv_conf(struct arena *arena, const struct json *pod, struct str dns_ip, struct str domain,
-		       struct str node_conf);
+struct str resolv_conf(struct arena *arena, const struct json *pod, struct str dns_ip, struct str domain, struct str node_conf);
 struct str pod_hostname(struct arena *arena, const struct json *pod);
 struct str pod_subdomain_fqdn(struct arena *arena, const struct json *pod, struct str domain); /* empty: none */
 
@@ -292,11 +290,9 @@ const char *log_dir(struct arena *arena, const struct pod *pod, const struct jso
 const char *log_path(struct arena *arena, const struct container *container, unsigned attempt);
 const char *termination_path(struct arena *arena, const struct container *container, unsigned attempt);
 /* The whole request to the node. Errors are CreateContainerConfigError. */
-struct error *container_request(struct arena *arena, struct container *container, const struct image *image,
-				const char *ref, const char *id, unsigned attempt,
-				struct node_container_create *out) MUST_CHECK;
-void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip,
-		     struct node_sandbox_create *out);
+struct error *container_request(struct arena *arena, struct container *container, const struct image *image, const char *ref,
+				const char *id, unsigned attempt, struct node_container_create *out) MUST_CHECK;
+void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip, struct node_sandbox_create *out);
 int signal_number(const char *name); /* "SIGQUIT", "3"; NULL and others: SIGTERM */
 const char *qos_class(const struct json *pod_spec);
 /* Sum or maximum of what containers ask for, as the scheduler counts: "cpu" in thousandths, others in units. */
@@ -308,8 +304,7 @@ struct error *pool_take(struct kubelet *kubelet, struct ip *ip) MUST_CHECK;
 void pool_claim(struct kubelet *kubelet, struct ip ip);
 void pool_release(struct kubelet *kubelet, struct ip ip);
 /* pod_rtnl: a socket inside the pod. */
-struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns,
-			   int pod_rtnl) MUST_CHECK;
+struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl) MUST_CHECK;
 /* Removes links of pods that are no more. */
 void network_sweep(struct kubelet *kubelet);
 struct error *network_unplug(struct kubelet *kubelet, struct str uid) MUST_CHECK;
@@ -320,10 +315,10 @@ struct link {
 	struct node_client *client; /* NULL: not connected */
 	struct loop_poll *poll;
 	struct loop_timer retry;
-	bool up;                    /* it has told what it has */
-	bool told;                  /* that it is away */
-	int netns, rtnl;            /* of this instance; -1 */
-	char *trouble;              /* why it is away */
+	bool up;         /* it has told what it has */
+	bool told;       /* that it is away */
+	int netns, rtnl; /* of this instance; -1 */
+	char *trouble;   /* why it is away */
 };
 
 void link_start(struct kubelet *kubelet);
@@ -353,7 +348,7 @@ void node_post_soon(struct kubelet *kubelet); /* something about the node has ch
 /* --- HTTP (serve.c) --- */
 
 struct http_server *serve_new(struct kubelet *kubelet);
-void serve_stop(struct kubelet *kubelet); /* followers end */
+void serve_stop(struct kubelet *kubelet);      /* followers end */
 void serve_run_ended(struct kubelet *kubelet); /* followers look again */
 
 /* Of a log file, for termination messages. */
@@ -365,25 +360,25 @@ struct kubelet {
 	struct arena *arena;
 	struct kubelet_options options;
 	struct client *client;
-	int root;                   /* directory of the node */
+	int root; /* directory of the node */
 	struct image_store *images;
 	bool images_ready;
 	struct informer *pods, *services, *config_maps, *secrets, *nodes;
-	struct map by_uid;          /* struct pod */
+	struct map by_uid; /* struct pod */
 	struct link link;
 	struct node_post post;
 	struct http_server *http;
-	struct list followers;      /* of logs */
-	struct list sessions;    /* exec and attach under way */
-	struct list actions;        /* with an exec under way */
-	struct map taken;           /* pod addresses */
+	struct list followers; /* of logs */
+	struct list sessions;  /* exec and attach under way */
+	struct list actions;   /* with an exec under way */
+	struct map taken;      /* pod addresses */
 	struct cidr pod_cidr;
 	bool has_cidr;
 	uint32_t next_address;
-	bool informed;              /* all informers have what they need */
-	bool matched;               /* pods know what this instance of the node has of them */
+	bool informed; /* all informers have what they need */
+	bool matched;  /* pods know what this instance of the node has of them */
 	bool stopping;
-	struct closegroup tasks;    /* what must end before we are gone */
+	struct closegroup tasks; /* what must end before we are gone */
 	void (*stopped)(void *arg);
 	void *stopped_arg;
 };

@@ -121,8 +121,7 @@ void probes_start(struct container *c)
 
 		probe->set = json_get(container_spec(c), fields[i]) != NULL;
 		probe->successes = probe->failures = 0;
-		probe->passed =
-			i == PROBE_LIVENESS || (probe->set && was_told(c, i == PROBE_STARTUP ? "started" : "ready"));
+		probe->passed = i == PROBE_LIVENESS || (probe->set && was_told(c, i == PROBE_STARTUP ? "started" : "ready"));
 	}
 	c->started = false;
 	c->ready = false;

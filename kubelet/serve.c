@@ -212,10 +212,8 @@ static bool is_true(const struct http_request *request, const char *name)
 static bool read_options(struct http_request *request, struct log_options *options)
 {
 	bool has_tail, has_limit, has_since;
-	struct str tail = http_param(request, "tailLines", &has_tail),
-		   limit = http_param(request, "limitBytes", &has_limit);
-	struct str since = http_param(request, "sinceSeconds", &has_since),
-		   time = http_param(request, "sinceTime", NULL);
+	struct str tail = http_param(request, "tailLines", &has_tail), limit = http_param(request, "limitBytes", &has_limit);
+	struct str since = http_param(request, "sinceSeconds", &has_since), time = http_param(request, "sinceTime", NULL);
 	int64_t seconds = 0;
 
 	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = is_true(request, "timestamps") };
@@ -266,12 +264,10 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	if (run == NULL) {
 		refuse(request, 400,
 		       is_true(request, "previous")
-			       ? arena_printf(request->arena,
-					      "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
-					      pod->name)
-			       : arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s",
-					      c->name, pod->name,
-					      c->wait_reason != NULL ? c->wait_reason : "ContainerCreating"));
+			       ? arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found",
+					      c->name, pod->name)
+			       : arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name,
+					      pod->name, c->wait_reason != NULL ? c->wait_reason : "ContainerCreating"));
 		return;
 	}
 	f = xcalloc(1, sizeof(*f));
@@ -311,8 +307,7 @@ static void reply_pods(struct kubelet *kubelet, struct http_request *request)
 	http_reply(request, 200, (struct http_headers){ &type, 1 },
 		   json_format(request->arena,
 			       JSON_OBJECT_OF(request->arena, { "kind", json_text(request->arena, "PodList") },
-					      { "apiVersion", json_text(request->arena, "v1") },
-					      { "metadata", &json_empty_object },
+					      { "apiVersion", json_text(request->arena, "v1") }, { "metadata", &json_empty_object },
 					      { "items", json_builder_array(&list) })));
 }
 
@@ -382,6 +377,5 @@ struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const ch
 	while (log_cursor_next(&cursor, fd, &out) == LOG_MORE)
 		;
 	log_cursor_fini(&cursor);
-	return str_dup(arena, out.len > MESSAGE_LOG_MOST ? str_skip(buf_str(&out), out.len - MESSAGE_LOG_MOST)
-							 : buf_str(&out));
+	return str_dup(arena, out.len > MESSAGE_LOG_MOST ? str_skip(buf_str(&out), out.len - MESSAGE_LOG_MOST) : buf_str(&out));
 }

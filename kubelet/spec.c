@@ -20,8 +20,7 @@ const char *log_path(struct arena *arena, const struct container *container, uns
 {
 	const struct pod *pod = container->pod;
 
-	return arena_printf(arena, LOGS_DIR "/%s_%s_%s/%s/%u.log", pod->ns, pod->name, pod->uid, container->name,
-			    attempt);
+	return arena_printf(arena, LOGS_DIR "/%s_%s_%s/%s/%u.log", pod->ns, pod->name, pod->uid, container->name, attempt);
 }
 
 const char *termination_path(struct arena *arena, const struct container *container, unsigned attempt)
@@ -34,10 +33,9 @@ int signal_number(const char *name)
 	static const struct {
 		const char *name;
 		int number;
-	} known[] = { { "HUP", SIGHUP },   { "INT", SIGINT },	{ "QUIT", SIGQUIT }, { "KILL", SIGKILL },
-		      { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 }, { "TERM", SIGTERM }, { "WINCH", SIGWINCH },
-		      { "ABRT", SIGABRT }, { "STOP", SIGSTOP }, { "CONT", SIGCONT }, { "PWR", SIGPWR },
-		      { "ALRM", SIGALRM } };
+	} known[] = { { "HUP", SIGHUP },   { "INT", SIGINT },   { "QUIT", SIGQUIT },   { "KILL", SIGKILL }, { "USR1", SIGUSR1 },
+		      { "USR2", SIGUSR2 }, { "TERM", SIGTERM }, { "WINCH", SIGWINCH }, { "ABRT", SIGABRT }, { "STOP", SIGSTOP },
+		      { "CONT", SIGCONT }, { "PWR", SIGPWR },   { "ALRM", SIGALRM } };
 	const char *rest = name != NULL && strncasecmp(name, "SIG", 3) == 0 ? name + 3 : name;
 	int number, offset;
 
@@ -195,8 +193,7 @@ static const char *cgroup_of(struct arena *arena, const struct pod *pod)
 
 	if (strcmp(class, "Guaranteed") == 0)
 		return arena_printf(arena, "kubepods/pod%s", pod->uid);
-	return arena_printf(arena, "kubepods/%s/pod%s", strcmp(class, "Burstable") == 0 ? "burstable" : "besteffort",
-			    pod->uid);
+	return arena_printf(arena, "kubepods/%s/pod%s", strcmp(class, "Burstable") == 0 ? "burstable" : "besteffort", pod->uid);
 }
 
 static void add_label(struct arena *arena, const char **labels, size_t *n, const char *key, const char *value)
@@ -204,11 +201,9 @@ static void add_label(struct arena *arena, const char **labels, size_t *n, const
 	labels[(*n)++] = arena_printf(arena, "%s=%s", key, value);
 }
 
-void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip,
-		     struct node_sandbox_create *out)
+void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struct ip ip, struct node_sandbox_create *out)
 {
-	const struct json *spec = json_get(pod_tree(pod), "spec"),
-			  *sysctls = json_path(spec, "securityContext.sysctls");
+	const struct json *spec = json_get(pod_tree(pod), "spec"), *sysctls = json_path(spec, "securityContext.sysctls");
 	char text[IP_TEXT];
 
 	*out = (struct node_sandbox_create){ .id = id,
@@ -224,14 +219,12 @@ void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struc
 					     .cgroup = cgroup_of(arena, pod) };
 	pod_limits(spec, &out->limits);
 	if (json_bool(json_get(spec, "setHostnameAsFQDN")) && json_get(spec, "subdomain") != NULL)
-		out->hostname = arena_printf(arena, "%s.%.*s.%s.svc.%s", out->hostname,
-					     STR_ARG(json_get_str(spec, "subdomain")), pod->ns,
-					     pod->kubelet->options.cluster_domain);
+		out->hostname = arena_printf(arena, "%s.%.*s.%s.svc.%s", out->hostname, STR_ARG(json_get_str(spec, "subdomain")),
+					     pod->ns, pod->kubelet->options.cluster_domain);
 	out->sysctls = ARENA_ARRAY(arena, struct runtime_sysctl, json_len(sysctls) + 1);
 	JSON_EACH (sysctls, it)
-		out->sysctls[out->n_sysctls++] =
-			(struct runtime_sysctl){ str_cstr(arena, json_get_str(it.value, "name")),
-						 str_cstr(arena, json_get_str(it.value, "value")) };
+		out->sysctls[out->n_sysctls++] = (struct runtime_sysctl){ str_cstr(arena, json_get_str(it.value, "name")),
+									  str_cstr(arena, json_get_str(it.value, "value")) };
 	out->labels = ARENA_ARRAY(arena, const char *, 2);
 	add_label(arena, out->labels, &out->n_labels, "uid", pod->uid);
 	add_label(arena, out->labels, &out->n_labels, "ip", ip_format(text, ip).ptr);
@@ -239,21 +232,20 @@ void sandbox_request(struct arena *arena, struct pod *pod, const char *id, struc
 
 /* --- what runs --- */
 
-static const char **words(struct arena *arena, const struct json *list, const char *const *env, size_t n_env,
-			  const char **to, size_t *n)
+static const char **words(struct arena *arena, const struct json *list, const char *const *env, size_t n_env, const char **to,
+			  size_t *n)
 {
 	JSON_EACH (list, it)
 		to[(*n)++] = str_cstr(arena, env_expand(arena, json_str(it.value), env, n_env));
 	return to;
 }
 
-static struct error *set_command(struct arena *arena, const struct json *container, const struct image *image,
-				 size_t own, struct runtime_spec *spec)
+static struct error *set_command(struct arena *arena, const struct json *container, const struct image *image, size_t own,
+				 struct runtime_spec *spec)
 {
 	const struct json *command = json_get(container, "command"), *args = json_get(container, "args");
 
-	spec->args = ARENA_ARRAY(arena, const char *,
-				 json_len(command) + json_len(args) + image->n_entrypoint + image->n_cmd + 1);
+	spec->args = ARENA_ARRAY(arena, const char *, json_len(command) + json_len(args) + image->n_entrypoint + image->n_cmd + 1);
 	spec->n_args = 0;
 	if (json_len(command) != 0)
 		words(arena, command, spec->env, own, spec->args, &spec->n_args);
@@ -278,8 +270,8 @@ static bool names_path(const char *const *env, size_t n)
 	return false;
 }
 
-static struct error *set_env(struct arena *arena, struct container *c, const struct image *image,
-			     struct runtime_spec *spec, size_t *own)
+static struct error *set_env(struct arena *arena, struct container *c, const struct image *image, struct runtime_spec *spec,
+			     size_t *own)
 {
 	struct facts facts;
 	const char **env;
@@ -310,10 +302,8 @@ static const struct json *context(const struct json *pod_spec, const struct json
 static struct error *set_user(struct arena *arena, const struct json *pod_spec, const struct json *container,
 			      const struct image *image, struct runtime_spec *spec)
 {
-	const struct json *user = context(pod_spec, container, "runAsUser"),
-			  *pod_context = json_get(pod_spec, "securityContext");
-	const struct json *groups = json_get(pod_context, "supplementalGroups"),
-			  *fs_group = json_get(pod_context, "fsGroup");
+	const struct json *user = context(pod_spec, container, "runAsUser"), *pod_context = json_get(pod_spec, "securityContext");
+	const struct json *groups = json_get(pod_context, "supplementalGroups"), *fs_group = json_get(pod_context, "fsGroup");
 	int64_t number = 0;
 
 	if (user != NULL)
@@ -332,8 +322,7 @@ static struct error *set_user(struct arena *arena, const struct json *pod_spec, 
 					 STR_ARG(image->user));
 		if (number == 0)
 			return user != NULL ? error_new(ERR_INVALID, "container's runAsUser breaks non-root policy")
-					    : error_new(ERR_INVALID,
-							"container has runAsNonRoot and image will run as root");
+					    : error_new(ERR_INVALID, "container has runAsNonRoot and image will run as root");
 	}
 	spec->groups = ARENA_ARRAY(arena, uint32_t, json_len(groups) + 1);
 	JSON_EACH (groups, it)
@@ -373,11 +362,9 @@ static struct error *set_seccomp(struct arena *arena, struct kubelet *kubelet, c
 	spec->seccomp.mode = str_is(type, "RuntimeDefault") ? RUNTIME_SECCOMP_DEFAULT : RUNTIME_SECCOMP_UNCONFINED;
 	if (!str_is(type, "Localhost"))
 		return NULL;
-	text = root_read(arena, kubelet, arena_printf(arena, "/var/lib/kubelet/seccomp/%.*s", STR_ARG(name)), 1 << 20,
-			 false);
+	text = root_read(arena, kubelet, arena_printf(arena, "/var/lib/kubelet/seccomp/%.*s", STR_ARG(name)), 1 << 20, false);
 	if (text.len == 0)
-		return error_new(ERR_NOT_FOUND, "cannot load seccomp profile \"/var/lib/kubelet/seccomp/%.*s\"",
-				 STR_ARG(name));
+		return error_new(ERR_NOT_FOUND, "cannot load seccomp profile \"/var/lib/kubelet/seccomp/%.*s\"", STR_ARG(name));
 	err = runtime_seccomp_parse(arena, text, &spec->seccomp);
 	return err;
 }
@@ -385,8 +372,7 @@ static struct error *set_seccomp(struct arena *arena, struct kubelet *kubelet, c
 static struct error *set_rights(struct arena *arena, struct container *c, struct runtime_spec *spec)
 {
 	const struct json *pod_spec = json_get(pod_tree(c->pod), "spec"), *container = container_spec(c);
-	const struct json *own = json_get(container, "securityContext"),
-			  *escalate = json_get(own, "allowPrivilegeEscalation");
+	const struct json *own = json_get(container, "securityContext"), *escalate = json_get(own, "allowPrivilegeEscalation");
 	struct error *err;
 
 	spec->readonly_root = json_bool(json_get(own, "readOnlyRootFilesystem"));
@@ -403,8 +389,7 @@ static struct error *set_rights(struct arena *arena, struct container *c, struct
 
 /* --- mounts --- */
 
-static struct runtime_mount *bind(struct arena *arena, struct runtime_spec *spec, const char *to, const char *from,
-				  bool readonly)
+static struct runtime_mount *bind(struct arena *arena, struct runtime_spec *spec, const char *to, const char *from, bool readonly)
 {
 	struct runtime_mount *m = runtime_spec_add_mount(arena, spec, to, "bind", from);
 
@@ -420,8 +405,8 @@ static const struct json *volume_named(const struct json *pod_spec, struct str n
 	return NULL;
 }
 
-static struct error *sub_path(struct arena *arena, struct container *c, const struct json *mount,
-			      const struct json *volume, const char *const *env, size_t n_env, const char **path)
+static struct error *sub_path(struct arena *arena, struct container *c, const struct json *mount, const struct json *volume,
+			      const char *const *env, size_t n_env, const char **path)
 {
 	struct str sub = json_get_str(mount, "subPath"), expr = json_get_str(mount, "subPathExpr"), rest, part;
 
@@ -442,8 +427,8 @@ static struct error *sub_path(struct arena *arena, struct container *c, const st
 	return volume_make_sub_path(c->pod->kubelet, *path);
 }
 
-static struct error *mount_volume(struct arena *arena, struct container *c, const struct json *mount,
-				  struct runtime_spec *spec, size_t own)
+static struct error *mount_volume(struct arena *arena, struct container *c, const struct json *mount, struct runtime_spec *spec,
+				  size_t own)
 {
 	struct str name = json_get_str(mount, "name"), how = json_get_str(mount, "mountPropagation");
 	const struct json *volume = volume_named(json_get(pod_tree(c->pod), "spec"), name);
@@ -476,10 +461,10 @@ static bool mounts_over(const struct json *container, const char *path)
 	return false;
 }
 
-static struct error *set_mounts(struct arena *arena, struct container *c, unsigned attempt, struct runtime_spec *spec,
-				size_t own)
+static struct error *set_mounts(struct arena *arena, struct container *c, unsigned attempt, struct runtime_spec *spec, size_t own)
 {
-	static const char *const files[][2] = { { "/etc/hosts", "etc-hosts" }, { "/etc/resolv.conf", "resolv.conf" },
+	static const char *const files[][2] = { { "/etc/hosts", "etc-hosts" },
+						{ "/etc/resolv.conf", "resolv.conf" },
 						{ "/etc/hostname", "hostname" } };
 	const struct json *container = container_spec(c);
 	const char *dir = pod_dir(arena, c->pod), *message = termination_path(arena, c, attempt);

@@ -138,8 +138,10 @@ static enum task_result open_network(struct task *task, void *arg)
 	if (client == NULL)
 		return task_fail(task, link_absent_error(start->pod->kubelet));
 	task_hold(task);
-	node_socket(client, &(struct node_socket){ .sandbox = start->id, .domain = AF_NETLINK, .type = SOCK_RAW,
-						   .protocol = NETLINK_ROUTE }, got_socket, task);
+	node_socket(
+		client,
+		&(struct node_socket){ .sandbox = start->id, .domain = AF_NETLINK, .type = SOCK_RAW, .protocol = NETLINK_ROUTE },
+		got_socket, task);
 	return TASK_WAIT;
 }
 
@@ -159,8 +161,7 @@ static enum task_result unplug_network(struct task *task, void *arg)
 	struct start *start = arg;
 
 	if (!pod_host_network(start->pod))
-		log_consume(LOG_WARN, network_unplug(start->pod->kubelet, str_from(start->pod->uid)),
-			    "remove a pod's link");
+		log_consume(LOG_WARN, network_unplug(start->pod->kubelet, str_from(start->pod->uid)), "remove a pod's link");
 	(void)task;
 	return TASK_NEXT;
 }
@@ -179,13 +180,12 @@ static enum task_result write_files(struct task *task, void *arg)
 
 	ip_format(ip, start->ip);
 	ip_format(dns, kubelet->options.dns_ip);
-	err = root_write(
-		kubelet, arena_printf(start->arena, "%s/etc-hosts", dir),
-		hosts_file(start->arena, pod_tree(pod), str_from(ip), str_from(kubelet->options.cluster_domain)), 0644);
+	err = root_write(kubelet, arena_printf(start->arena, "%s/etc-hosts", dir),
+			 hosts_file(start->arena, pod_tree(pod), str_from(ip), str_from(kubelet->options.cluster_domain)), 0644);
 	if (err == NULL)
 		err = root_write(kubelet, arena_printf(start->arena, "%s/resolv.conf", dir),
-				 resolv_conf(start->arena, pod_tree(pod), str_from(dns),
-					     str_from(kubelet->options.cluster_domain), node_conf),
+				 resolv_conf(start->arena, pod_tree(pod), str_from(dns), str_from(kubelet->options.cluster_domain),
+					     node_conf),
 				 0644);
 	if (err == NULL)
 		err = root_write(kubelet, arena_printf(start->arena, "%s/hostname", dir),
@@ -266,12 +266,15 @@ struct task *pod_start_sandbox(struct pod *pod, void (*done)(void *arg, struct e
 	start->arena = arena_new();
 	start->netns = start->rtnl = -1;
 	start->done = done;
-	if (pod->sandbox != NULL && pod->sandbox_ready == false && pod->state.state == POD_STARTING &&
-	    pod->containers.len != 0 && pod->containers.ptr[0]->now != NULL)
-		pod_event(pod, NULL, "Normal", "SandboxChanged",
-			  "Pod sandbox changed, it will be killed and re-created.");
-	return task_start(&(struct task_options){ .name = "start sandbox", .subject = subject, .steps = sandbox_steps,
-						  .arg = start, .timeout = START_TIMEOUT, .done = sandbox_done });
+	if (pod->sandbox != NULL && pod->sandbox_ready == false && pod->state.state == POD_STARTING && pod->containers.len != 0 &&
+	    pod->containers.ptr[0]->now != NULL)
+		pod_event(pod, NULL, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+	return task_start(&(struct task_options){ .name = "start sandbox",
+						  .subject = subject,
+						  .steps = sandbox_steps,
+						  .arg = start,
+						  .timeout = START_TIMEOUT,
+						  .done = sandbox_done });
 }
 
 /* --- container --- */
@@ -279,15 +282,15 @@ struct task *pod_start_sandbox(struct pod *pod, void (*done)(void *arg, struct e
 struct making {
 	struct container *container;
 	struct kubelet *kubelet;
-	struct arena *arena;     /* moved to the job and back */
+	struct arena *arena; /* moved to the job and back */
 	char id[65];
 	unsigned attempt;
 	const char *image_name;
-	const char *image_ref;   /* with host and tag: docker.io/library/nginx:1 */
+	const char *image_ref; /* with host and tag: docker.io/library/nginx:1 */
 	const struct image *image;
 	struct node_container_create request;
-	struct task *task;       /* while the job runs */
-	struct error *err;       /* of the job */
+	struct task *task; /* while the job runs */
+	struct error *err; /* of the job */
 	struct image_store *store;
 	bool created, started, hook_failed;
 	struct action *hook;
@@ -336,8 +339,7 @@ static enum task_result refuse_image(struct task *task, struct container *c, con
 	char *why;
 
 	if (never) {
-		why = arena_printf(task_arena(task), "Container image \"%s\" is not present with pull policy of Never",
-				   image);
+		why = arena_printf(task_arena(task), "Container image \"%s\" is not present with pull policy of Never", image);
 		wait_for(c, "ErrImageNeverPull", why, now + 10 * NS_PER_S);
 		pod_event(pod, c, "Warning", "ErrImageNeverPull", "%s", why);
 		pod_event(pod, c, "Warning", "Failed", "Error: ErrImageNeverPull");
@@ -375,8 +377,7 @@ static enum task_result judge_image(struct task *task, void *arg)
 	if (err == NULL && (ref.tag.len != 0 || ref.digest.len != 0))
 		making->image_ref = str_cstr(making->arena, image_ref_format(making->arena, &ref));
 	error_free(err);
-	pod_event(c->pod, c, "Normal", "Pulled",
-		  "Container image \"%s\" already present on machine and can be accessed by the pod",
+	pod_event(c->pod, c, "Normal", "Pulled", "Container image \"%s\" already present on machine and can be accessed by the pod",
 		  making->image_name);
 	return TASK_NEXT;
 }
@@ -388,8 +389,7 @@ static unsigned next_attempt(const struct container *c)
 
 	if (c->now != NULL)
 		return c->now->attempt + 1;
-	JSON_EACH (json_path(tree, c->kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"),
-		   it)
+	JSON_EACH (json_path(tree, c->kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
 		if (str_is(json_get_str(it.value, "name"), c->name) && json_get(it.value, "containerID") != NULL)
 			return (unsigned)json_int(json_get(it.value, "restartCount"), 0) + 1;
 	return 0;
@@ -403,8 +403,7 @@ static enum task_result configure(struct task *task, void *arg)
 
 	making->attempt = next_attempt(c);
 	random_id(making->id);
-	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt,
-				&making->request);
+	err = container_request(making->arena, c, making->image, making->image_ref, making->id, making->attempt, &making->request);
 	if (err == NULL)
 		return TASK_NEXT;
 	wait_for(c, "CreateContainerConfigError", err->text, clock_now() + 10 * NS_PER_S);
@@ -527,8 +526,8 @@ static void hook_over(void *arg, bool ok, const char *text)
 	making->hook = NULL;
 	making->hook_failed = !ok;
 	if (!ok)
-		pod_event(making->container->pod, making->container, "Warning", "FailedPostStartHook",
-			  "PostStartHook failed: %s", text);
+		pod_event(making->container->pod, making->container, "Warning", "FailedPostStartHook", "PostStartHook failed: %s",
+			  text);
 	task_wake(making->task, NULL);
 }
 
@@ -560,14 +559,10 @@ static enum task_result run_hook(struct task *task, void *arg)
 }
 
 static const struct task_step container_steps[] = {
-	{ "find image", find_image, NULL },
-	{ "judge image", judge_image, NULL },
-	{ "configure", configure, NULL },
-	{ "create", create, uncreate },
-	{ "created", note_created, NULL },
-	{ "start", start, NULL },
-	{ "post-start hook", run_hook, NULL },
-	{ NULL, NULL, NULL },
+	{ "find image", find_image, NULL },    { "judge image", judge_image, NULL },
+	{ "configure", configure, NULL },      { "create", create, uncreate },
+	{ "created", note_created, NULL },     { "start", start, NULL },
+	{ "post-start hook", run_hook, NULL }, { NULL, NULL, NULL },
 };
 
 /* Nothing runs: as upstream, an end with 128 and the words of the runtime. */

@@ -14,16 +14,16 @@ static const struct json *id_of(struct arena *arena, const struct run *run)
 
 static const struct json *terminated(struct arena *arena, const struct run *run)
 {
-	const char *reason = run->reason != NULL ? run->reason :
-			     run->oom_killed ? "OOMKilled" :
-			     run->lost ? "Unknown" :
-			     run->exit_code == 0 ? "Completed" : "Error";
+	const char *reason = run->reason != NULL   ? run->reason
+			     : run->oom_killed     ? "OOMKilled"
+			     : run->lost           ? "Unknown"
+			     : run->exit_code == 0 ? "Completed"
+						   : "Error";
 	int64_t started = run->started_at != 0 ? run->started_at : run->created_at;
 
-	return JSON_OBJECT_OF(
-		arena, { "exitCode", json_number(arena, run->exit_code) }, { "reason", json_text(arena, reason) },
-		{ "message", json_text(arena, run->message) }, { "startedAt", time_json(arena, started) },
-		{ "finishedAt", time_json(arena, run->finished_at) }, { "containerID", id_of(arena, run) });
+	return JSON_OBJECT_OF(arena, { "exitCode", json_number(arena, run->exit_code) }, { "reason", json_text(arena, reason) },
+			      { "message", json_text(arena, run->message) }, { "startedAt", time_json(arena, started) },
+			      { "finishedAt", time_json(arena, run->finished_at) }, { "containerID", id_of(arena, run) });
 }
 
 static const struct json *waiting(struct arena *arena, const char *reason, const char *message)
@@ -46,8 +46,8 @@ static bool is_in_crash_loop(const struct status_input *in, const struct status_
 	       backoff_until(&c->plan.backoff, c->plan.finished_at) > in->now;
 }
 
-static const struct json *crash_loop(struct arena *arena, const struct status_input *in,
-				     const struct status_container *c, struct str name)
+static const struct json *crash_loop(struct arena *arena, const struct status_input *in, const struct status_container *c,
+				     struct str name)
 {
 	return waiting(arena, "CrashLoopBackOff",
 		       arena_printf(arena, "back-off %s restarting failed container=%.*s pod=%.*s_%.*s(%.*s)",
@@ -59,8 +59,7 @@ static const struct json *crash_loop(struct arena *arena, const struct status_in
 
 static const struct json *running(struct arena *arena, const struct run *run)
 {
-	return JSON_OBJECT_OF(arena,
-			      { "running", JSON_OBJECT_OF(arena, { "startedAt", time_json(arena, run->started_at) }) });
+	return JSON_OBJECT_OF(arena, { "running", JSON_OBJECT_OF(arena, { "startedAt", time_json(arena, run->started_at) }) });
 }
 
 /* state, and which run is told as lastState. */
@@ -86,7 +85,7 @@ static const struct json *state_of(struct arena *arena, const struct status_inpu
 	if (c->wait_reason != NULL)
 		return waiting(arena, c->wait_reason, c->wait_message);
 	return waiting(arena,
-		       has_init && in->sandbox_ready	       ? "PodInitializing"
+		       has_init && in->sandbox_ready           ? "PodInitializing"
 		       : has_init && c->plan.kind == PLAN_MAIN ? "PodInitializing"
 							       : "ContainerCreating",
 		       NULL);
@@ -100,8 +99,9 @@ static const struct json *mounts_of(struct arena *arena, const struct json *spec
 		bool readonly = json_bool(json_get(it.value, "readOnly"));
 
 		json_builder_item(&list, JSON_OBJECT_OF(arena, { "name", json_get(it.value, "name") },
-			{ "mountPath", json_get(it.value, "mountPath") }, { "readOnly", readonly ? &json_true : NULL },
-			{ "recursiveReadOnly", readonly ? json_text(arena, "Disabled") : NULL }));
+							{ "mountPath", json_get(it.value, "mountPath") },
+							{ "readOnly", readonly ? &json_true : NULL },
+							{ "recursiveReadOnly", readonly ? json_text(arena, "Disabled") : NULL }));
 	}
 	return list.len != 0 ? json_builder_array(&list) : NULL;
 }
@@ -111,9 +111,7 @@ static const struct json *told_before(const struct status_input *in, const struc
 {
 	if (c->now != NULL || c->last != NULL || c->wait_reason != NULL)
 		return NULL;
-	JSON_EACH (json_path(in->pod,
-			     c->plan.kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"),
-		   it)
+	JSON_EACH (json_path(in->pod, c->plan.kind == PLAN_MAIN ? "status.containerStatuses" : "status.initContainerStatuses"), it)
 		if (str_eq(json_get_str(it.value, "name"), name) && json_path(it.value, "state.terminated") != NULL)
 			return it.value;
 	return NULL;
@@ -127,9 +125,8 @@ static const struct json *container_status(struct arena *arena, const struct sta
 	const struct json *spec = spec_of(in->pod, i, &is_init), *requests = json_path(spec, "resources.requests");
 	struct str name = json_get_str(spec, "name");
 	const struct json *state = state_of(arena, in, c, name, has_init, &last);
-	bool is_ready = c->plan.kind == PLAN_INIT
-				? c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0
-				: c->ready;
+	bool is_ready = c->plan.kind == PLAN_INIT ? c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0
+						  : c->ready;
 	bool is_started = c->now != NULL && c->now->running && c->plan.started;
 	const struct json *resources = json_get(spec, "resources"), *before = told_before(in, c, name);
 
@@ -137,13 +134,10 @@ static const struct json *container_status(struct arena *arena, const struct sta
 		return before;
 	return JSON_OBJECT_OF(
 		arena, { "name", json_get(spec, "name") }, { "state", state },
-		{ "lastState", last != NULL && last->exited
-				       ? JSON_OBJECT_OF(arena, { "terminated", terminated(arena, last) })
-				       : &json_empty_object },
-		{ "ready", json_boolean(is_ready) },
-		{ "restartCount", json_number(arena, named != NULL ? named->attempt : 0) },
-		{ "image",
-		  named != NULL && named->image != NULL ? json_text(arena, named->image) : json_get(spec, "image") },
+		{ "lastState", last != NULL && last->exited ? JSON_OBJECT_OF(arena, { "terminated", terminated(arena, last) })
+							    : &json_empty_object },
+		{ "ready", json_boolean(is_ready) }, { "restartCount", json_number(arena, named != NULL ? named->attempt : 0) },
+		{ "image", named != NULL && named->image != NULL ? json_text(arena, named->image) : json_get(spec, "image") },
 		{ "imageID", json_text(arena, named != NULL && named->image_id != NULL ? named->image_id : "") },
 		{ "containerID", named != NULL ? id_of(arena, named) : NULL }, { "started", json_boolean(is_started) },
 		{ "allocatedResources", json_len(requests) != 0 ? requests : NULL },
@@ -179,16 +173,15 @@ static struct verdict initialized(struct arena *arena, const struct status_input
 
 		if (c->plan.kind == PLAN_MAIN)
 			any_main = any_main || c->now != NULL;
-		else if (c->plan.kind == PLAN_SIDECAR ? !(c->now != NULL && c->now->running && c->plan.started) :
-				!(c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0))
+		else if (c->plan.kind == PLAN_SIDECAR ? !(c->now != NULL && c->now->running && c->plan.started)
+						      : !(c->now != NULL && c->now->exited && !c->again && c->now->exit_code == 0))
 			add_name(&names, json_get_str(spec, "name"));
 	}
 	if (strcmp(phase, "Succeeded") == 0)
 		v.reason = "PodCompleted";
 	else if (names.len != 0 && !any_main)
 		v = (struct verdict){ "False", "ContainersNotInitialized",
-				      arena_printf(arena, "containers with incomplete status: [%s]",
-						   buf_cstr(&names)) };
+				      arena_printf(arena, "containers with incomplete status: [%s]", buf_cstr(&names)) };
 	buf_fini(&names);
 	return v;
 }
@@ -237,24 +230,21 @@ static struct verdict ready(struct arena *arena, const struct status_input *in, 
 				   STR_ARG(json_get_str(condition, "status")));
 	}
 	if (text.len != 0)
-		containers =
-			(struct verdict){ "False", "ReadinessGatesNotReady", arena_strdup(arena, buf_cstr(&text)) };
+		containers = (struct verdict){ "False", "ReadinessGatesNotReady", arena_strdup(arena, buf_cstr(&text)) };
 	buf_fini(&text);
 	return containers;
 }
 
-static const struct json *condition(struct arena *arena, const struct status_input *in, const char *type,
-				    struct verdict v)
+static const struct json *condition(struct arena *arena, const struct status_input *in, const char *type, struct verdict v)
 {
 	const struct json *old = condition_of(in->pod, type);
 	bool same = str_is(json_get_str(old, "status"), v.status) && json_get(old, "lastTransitionTime") != NULL;
 
-	return JSON_OBJECT_OF(
-		arena, { "type", json_text(arena, type) },
-		{ "observedGeneration", json_path(in->pod, "metadata.generation") },
-		{ "status", json_text(arena, v.status) }, { "lastProbeTime", &json_null },
-		{ "lastTransitionTime", same ? json_get(old, "lastTransitionTime") : time_json(arena, in->now) },
-		{ "reason", json_text(arena, v.reason) }, { "message", json_text(arena, v.message) });
+	return JSON_OBJECT_OF(arena, { "type", json_text(arena, type) },
+			      { "observedGeneration", json_path(in->pod, "metadata.generation") },
+			      { "status", json_text(arena, v.status) }, { "lastProbeTime", &json_null },
+			      { "lastTransitionTime", same ? json_get(old, "lastTransitionTime") : time_json(arena, in->now) },
+			      { "reason", json_text(arena, v.reason) }, { "message", json_text(arena, v.message) });
 }
 
 static const char *const own_conditions[] = { "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady",
@@ -335,15 +325,14 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 	if (is_final && in->rejected == NULL && !any_known(in)) /* by a kubelet before us: there is nothing to add */
 		return old;
 	for (size_t i = 0; i < in->n && told; i++)
-		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init,
-				  container_status(arena, in, i));
-	return JSON_OBJECT_OF(arena, { "observedGeneration", json_path(in->pod, "metadata.generation") },
-		{ "phase", json_text(arena, phase) },
+		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init, container_status(arena, in, i));
+	return JSON_OBJECT_OF(
+		arena, { "observedGeneration", json_path(in->pod, "metadata.generation") }, { "phase", json_text(arena, phase) },
 		{ "conditions", told ? conditions(arena, in, phase) : json_get(old, "conditions") },
 		{ "message", in->rejected != NULL ? json_text(arena, in->rejected_message) : json_get(old, "message") },
 		{ "reason", in->rejected != NULL ? json_text(arena, in->rejected) : json_get(old, "reason") },
-		{ "nominatedNodeName", json_get(old, "nominatedNodeName") },
-		{ "hostIP", ip_json(arena, in->host_ip) }, { "hostIPs", ips(arena, in->host_ip) },
+		{ "nominatedNodeName", json_get(old, "nominatedNodeName") }, { "hostIP", ip_json(arena, in->host_ip) },
+		{ "hostIPs", ips(arena, in->host_ip) },
 		{ "podIP", in->pod_ip.family != 0 ? ip_json(arena, in->pod_ip) : json_get(old, "podIP") },
 		{ "podIPs", in->pod_ip.family != 0 ? ips(arena, in->pod_ip) : json_get(old, "podIPs") },
 		{ "startTime", start != NULL ? start : time_json(arena, in->start_time) },
@@ -351,6 +340,5 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 		{ "containerStatuses", mains.len != 0 ? json_builder_array(&mains) : NULL },
 		{ "qosClass", json_text(arena, qos_class(json_get(in->pod, "spec"))) },
 		{ "ephemeralContainerStatuses", json_get(old, "ephemeralContainerStatuses") },
-		{ "resize", json_get(old, "resize") },
-		{ "resourceClaimStatuses", json_get(old, "resourceClaimStatuses") });
+		{ "resize", json_get(old, "resize") }, { "resourceClaimStatuses", json_get(old, "resourceClaimStatuses") });
 }

@@ -24,14 +24,18 @@ static const struct json *make_status(struct arena *arena, struct pod *pod)
 	for (size_t i = 0; i < n; i++) {
 		const struct container *c = pod->containers.ptr[i];
 
-		all[i] = (struct status_container){ .plan = plan[i], .now = c->now, .last = c->last, .again = c->again,
-						    .ready = c->ready, .wait_reason = c->wait_reason,
+		all[i] = (struct status_container){ .plan = plan[i],
+						    .now = c->now,
+						    .last = c->last,
+						    .again = c->again,
+						    .ready = c->ready,
+						    .wait_reason = c->wait_reason,
 						    .wait_message = c->wait_message };
 		ended = ended && (c->now == NULL || !c->now->running);
 	}
 	/* what is over is told when nothing of it runs: others may take its place then */
-	in.over = ended && (pod->state.state == POD_OVER || pod->state.state == POD_GONE ||
-			    pod->state.state == POD_REMOVING || pod->over);
+	in.over = ended &&
+		  (pod->state.state == POD_OVER || pod->state.state == POD_GONE || pod->state.state == POD_REMOVING || pod->over);
 	return pod_status(arena, &in);
 }
 
@@ -49,8 +53,7 @@ static void posted(void *arg, struct api_reply *reply)
 		pod->posted = NULL;
 		pod->status_not_before = clock_mono() + RETRY;
 		if (reply->err->kind != ERR_CONFLICT && reply->err->kind != ERR_NOT_FOUND)
-			log_warn("status of a pod was not written", "pod=%s/%s error=%s", pod->ns, pod->name,
-				 reply->err->text);
+			log_warn("status of a pod was not written", "pod=%s/%s error=%s", pod->ns, pod->name, reply->err->text);
 		loop_timer_start(&pod->timer, RETRY, poke, pod);
 		return;
 	}
@@ -71,8 +74,7 @@ void pod_write_status(struct pod *pod)
 	struct error *err;
 
 	/* until the node has told what it has, nothing is known */
-	if (pod->status_call != NULL || pod->no_object || !kubelet_may_work(pod->kubelet) ||
-	    pod->state.state == POD_NEW)
+	if (pod->status_call != NULL || pod->no_object || !kubelet_may_work(pod->kubelet) || pod->state.state == POD_NEW)
 		return;
 	if (pod->status_not_before > clock_mono())
 		return;
@@ -89,16 +91,15 @@ void pod_write_status(struct pod *pod)
 	pod->posted_arena = arena;
 	pod->posted = normal;
 	pod->posted_result = NULL;
-	pod->status_call =
-		client_call(pod->kubelet->client, &(struct api_call){ .verb = VERB_UPDATE,
-								      .kind = kind,
-								      .ns = str_from(pod->ns),
-								      .name = str_from(pod->name),
-								      .subresource = STR("status"),
-								      .body = json_with(arena, tree, "status", normal),
-								      .cause = pod->cause,
-								      .done = posted,
-								      .arg = pod });
+	pod->status_call = client_call(pod->kubelet->client, &(struct api_call){ .verb = VERB_UPDATE,
+										 .kind = kind,
+										 .ns = str_from(pod->ns),
+										 .name = str_from(pod->name),
+										 .subresource = STR("status"),
+										 .body = json_with(arena, tree, "status", normal),
+										 .cause = pod->cause,
+										 .done = posted,
+										 .arg = pod });
 }
 
 static void deleted(void *arg, struct api_reply *reply)
@@ -131,11 +132,10 @@ void pod_delete_object(struct pod *pod)
 			.kind = object_kind(pod->object),
 			.ns = str_from(pod->ns),
 			.name = str_from(pod->name),
-			.body = JSON_OBJECT_OF(
-				arena, { "kind", json_text(arena, "DeleteOptions") },
-				{ "apiVersion", json_text(arena, "v1") },
-				{ "gracePeriodSeconds", json_number(arena, 0) },
-				{ "preconditions", JSON_OBJECT_OF(arena, { "uid", json_text(arena, pod->uid) }) }),
+			.body = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "DeleteOptions") },
+					       { "apiVersion", json_text(arena, "v1") },
+					       { "gracePeriodSeconds", json_number(arena, 0) },
+					       { "preconditions", JSON_OBJECT_OF(arena, { "uid", json_text(arena, pod->uid) }) }),
 			.cause = pod->cause,
 			.done = deleted,
 			.arg = pod });

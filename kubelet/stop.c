@@ -9,16 +9,16 @@
 /* --- one container --- */
 
 struct stopping {
-	struct list link;        /* in pod->stoppings */
+	struct list link; /* in pod->stoppings */
 	struct container *container;
 	struct kubelet *kubelet;
-	int64_t until;           /* mono: SIGKILL then */
-	bool hook;               /* its preStop hook is run */
+	int64_t until; /* mono: SIGKILL then */
+	bool hook;     /* its preStop hook is run */
 	char id[65];
 	struct loop_timer timer;
 	struct action *action;
 	struct task *task;
-	bool alone;              /* not on behalf of the pod's end */
+	bool alone; /* not on behalf of the pod's end */
 };
 
 static bool has_ended(const struct stopping *s)
@@ -34,8 +34,7 @@ static void hook_over(void *arg, bool ok, const char *text)
 
 	s->action = NULL;
 	if (!ok)
-		pod_event(s->container->pod, s->container, "Warning", "FailedPreStopHook", "PreStopHook failed: %s",
-			  text);
+		pod_event(s->container->pod, s->container, "Warning", "FailedPreStopHook", "PreStopHook failed: %s", text);
 	task_wake(s->task, NULL);
 }
 
@@ -75,8 +74,8 @@ static enum task_result terminate(struct task *task, void *arg)
 	if (client == NULL)
 		return task_fail(task, link_absent_error(s->kubelet));
 	task_hold(task);
-	node_container_kill(client, &(struct node_kill){ .id = s->id, .signal = s->container->now->stop_signal },
-			    link_woken_absent, task);
+	node_container_kill(client, &(struct node_kill){ .id = s->id, .signal = s->container->now->stop_signal }, link_woken_absent,
+			    task);
 	return TASK_WAIT;
 }
 
@@ -92,8 +91,7 @@ static void kill_it(void *arg)
 	struct node_client *client = link_client(s->kubelet);
 
 	if (client != NULL)
-		node_container_kill(client, &(struct node_kill){ .id = s->id, .signal = SIGKILL, .all = true }, killed,
-				    NULL);
+		node_container_kill(client, &(struct node_kill){ .id = s->id, .signal = SIGKILL, .all = true }, killed, NULL);
 }
 
 static void stop_waiting(void *arg)
@@ -211,9 +209,12 @@ void container_kill(struct container *container, const char *message)
 	grace = json_int(json_path(container_spec(container), "livenessProbe.terminationGracePeriodSeconds"), grace);
 	s = stopping_new(container, grace * NS_PER_S);
 	closegroup_add(&pod->kubelet->tasks);
-	container->stopping = task_start(&(struct task_options){
-		.name = "stop container", .subject = subject, .steps = container_steps, .arg = s,
-		.timeout = grace * NS_PER_S + STOP_TIMEOUT, .done = alone_done });
+	container->stopping = task_start(&(struct task_options){ .name = "stop container",
+								 .subject = subject,
+								 .steps = container_steps,
+								 .arg = s,
+								 .timeout = grace * NS_PER_S + STOP_TIMEOUT,
+								 .done = alone_done });
 }
 
 /* --- the pod --- */
@@ -372,8 +373,7 @@ static enum task_result remove_files(struct task *task, void *arg)
 	task_hold(task);
 	root_remove(stop->kubelet, pod_dir(stop->arena, pod), files_gone, task);
 	task_hold(task);
-	root_remove(stop->kubelet, arena_printf(stop->arena, LOGS_DIR "/%s_%s_%s", pod->ns, pod->name, pod->uid),
-		    files_gone, task);
+	root_remove(stop->kubelet, arena_printf(stop->arena, LOGS_DIR "/%s_%s_%s", pod->ns, pod->name, pod->uid), files_gone, task);
 	return TASK_WAIT;
 }
 

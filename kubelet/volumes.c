@@ -26,8 +26,7 @@ static bool is_memory(const struct json *volume)
 
 bool volume_is_payload(const struct json *volume)
 {
-	return has(volume, "configMap") || has(volume, "secret") || has(volume, "downwardAPI") ||
-	       has(volume, "projected");
+	return has(volume, "configMap") || has(volume, "secret") || has(volume, "downwardAPI") || has(volume, "projected");
 }
 
 bool volume_is_tmpfs(const struct json *volume)
@@ -37,10 +36,11 @@ bool volume_is_tmpfs(const struct json *volume)
 
 static const char *plugin_of(const struct json *volume)
 {
-	return has(volume, "configMap") ? "kubernetes.io~configmap" :
-	       has(volume, "secret") ? "kubernetes.io~secret" :
-	       has(volume, "downwardAPI") ? "kubernetes.io~downward-api" :
-	       has(volume, "projected") ? "kubernetes.io~projected" : "kubernetes.io~empty-dir";
+	return has(volume, "configMap")     ? "kubernetes.io~configmap"
+	       : has(volume, "secret")      ? "kubernetes.io~secret"
+	       : has(volume, "downwardAPI") ? "kubernetes.io~downward-api"
+	       : has(volume, "projected")   ? "kubernetes.io~projected"
+					    : "kubernetes.io~empty-dir";
 }
 
 const char *volume_path(struct arena *arena, const struct pod *pod, const struct json *volume)
@@ -60,8 +60,7 @@ static const struct json *volumes_of(const struct pod *pod)
 
 static struct error *set_up_failed(const struct json *volume, struct error *err)
 {
-	return error_context(err, "MountVolume.SetUp failed for volume \"%.*s\" ",
-			     STR_ARG(json_get_str(volume, "name")));
+	return error_context(err, "MountVolume.SetUp failed for volume \"%.*s\" ", STR_ARG(json_get_str(volume, "name")));
 }
 
 /* --- facts --- */
@@ -88,8 +87,7 @@ void facts_of(struct arena *arena, struct pod *pod, struct facts *out)
 			       .node_memory = kubelet->post.memory,
 			       .node_storage = kubelet->post.storage };
 	INFORMER_EACH (kubelet->services, service) {
-		bool is_api =
-			str_is(object_namespace(service), "default") && str_is(object_name(service), "kubernetes");
+		bool is_api = str_is(object_namespace(service), "default") && str_is(object_name(service), "kubernetes");
 
 		if (is_api || str_is(object_namespace(service), pod->ns))
 			services[out->n_services++] = object_tree(service);
@@ -112,7 +110,7 @@ struct token_wait {
 static void got_token(void *arg, struct api_reply *reply)
 {
 	struct token_wait *wait = arg;
-	struct str text = json_path_str(reply->tree != NULL	? reply->tree
+	struct str text = json_path_str(reply->tree != NULL     ? reply->tree
 					: reply->object != NULL ? object_tree(reply->object)
 								: NULL,
 					"status.token");
@@ -129,8 +127,7 @@ static void got_token(void *arg, struct api_reply *reply)
 		}
 		free(token->text);
 		token->text = xmemdup(text.ptr, text.len);
-		token->refresh_at =
-			wait->asked_at + wait->seconds * NS_PER_S * 8 / 10; /* kubelet/token: at 80 % of its life */
+		token->refresh_at = wait->asked_at + wait->seconds * NS_PER_S * 8 / 10; /* kubelet/token: at 80 % of its life */
 	}
 	task_wake(wait->task, err != NULL ? error_context(err, "failed to fetch token") : NULL);
 	free(wait->key);
@@ -171,17 +168,15 @@ static void ask_token(struct task *task, struct pod *pod, const struct json *vol
 			.body = JSON_OBJECT_OF(
 				arena, { "kind", json_text(arena, "TokenRequest") },
 				{ "apiVersion", json_text(arena, "authentication.k8s.io/v1") },
-				{ "spec", JSON_OBJECT_OF(arena,
-							 { "audiences",
-							   audience.len != 0
-								   ? JSON_ARRAY_OF(arena, json_string(arena, audience))
-								   : NULL },
-							 { "expirationSeconds", json_number(arena, wait->seconds) },
-							 { "boundObjectRef",
-							   JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Pod") },
-									  { "apiVersion", json_text(arena, "v1") },
-									  { "name", json_text(arena, pod->name) },
-									  { "uid", json_text(arena, pod->uid) }) }) }),
+				{ "spec",
+				  JSON_OBJECT_OF(arena,
+						 { "audiences",
+						   audience.len != 0 ? JSON_ARRAY_OF(arena, json_string(arena, audience)) : NULL },
+						 { "expirationSeconds", json_number(arena, wait->seconds) },
+						 { "boundObjectRef", JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Pod") },
+										    { "apiVersion", json_text(arena, "v1") },
+										    { "name", json_text(arena, pod->name) },
+										    { "uid", json_text(arena, pod->uid) }) }) }),
 			.done = got_token,
 			.arg = wait });
 }
@@ -203,8 +198,7 @@ enum task_result volumes_fetch(struct task *task, struct pod *pod)
 	JSON_EACH (volumes_of(pod), volume)
 		JSON_EACH (json_path(volume.value, "projected.sources"), it) {
 			const struct json *source = json_get(it.value, "serviceAccountToken");
-			AUTO_FREE char *key =
-				token_key(json_get_str(volume.value, "name"), json_get_str(source, "path"));
+			AUTO_FREE char *key = token_key(json_get_str(volume.value, "name"), json_get_str(source, "path"));
 			const struct token *have = map_find(&pod->tokens, str_from(key));
 
 			if (source == NULL || (have != NULL && have->refresh_at > clock_now()))
@@ -219,8 +213,7 @@ enum task_result volumes_fetch(struct task *task, struct pod *pod)
 
 static struct error *make_host_path(struct kubelet *kubelet, const struct json *volume)
 {
-	AUTO_FREE char *path =
-		xmemdup(json_path_str(volume, "hostPath.path").ptr, json_path_str(volume, "hostPath.path").len);
+	AUTO_FREE char *path = xmemdup(json_path_str(volume, "hostPath.path").ptr, json_path_str(volume, "hostPath.path").len);
 	struct str type = json_path_str(volume, "hostPath.type");
 	AUTO_FD int fd = -1;
 	struct stat st = { 0 };
@@ -229,9 +222,12 @@ static struct error *make_host_path(struct kubelet *kubelet, const struct json *
 		const char *type;
 		mode_t mode;
 		const char *what;
-	} checks[] = { { "Directory", S_IFDIR, "a directory" },	   { "DirectoryOrCreate", S_IFDIR, "a directory" },
-		       { "File", S_IFREG, "a file" },		   { "FileOrCreate", S_IFREG, "a file" },
-		       { "Socket", S_IFSOCK, "a socket file" },	   { "CharDevice", S_IFCHR, "a character device" },
+	} checks[] = { { "Directory", S_IFDIR, "a directory" },
+		       { "DirectoryOrCreate", S_IFDIR, "a directory" },
+		       { "File", S_IFREG, "a file" },
+		       { "FileOrCreate", S_IFREG, "a file" },
+		       { "Socket", S_IFSOCK, "a socket file" },
+		       { "CharDevice", S_IFCHR, "a character device" },
 		       { "BlockDevice", S_IFBLK, "a block device" } };
 
 	if (err != NULL && err->kind == ERR_NOT_FOUND) {
@@ -292,11 +288,11 @@ static const char *tmpfs_options(struct arena *arena, struct pod *pod, const str
 {
 	struct quantity limit = quantity_of(json_path(volume, "emptyDir.sizeLimit"));
 	int64_t group = json_int(json_path(pod_tree(pod), "spec.securityContext.fsGroup"), -1);
-	const char *mode = !is_memory(volume) ? "mode=755" :
-			   group >= 0 ? arena_printf(arena, "mode=2777,gid=%lld", (long long)group) : "mode=777";
+	const char *mode = !is_memory(volume) ? "mode=755"
+			   : group >= 0       ? arena_printf(arena, "mode=2777,gid=%lld", (long long)group)
+					      : "mode=777";
 
-	return quantity_sign(&limit) > 0 ? arena_printf(arena, "%s,size=%lld", mode, (long long)quantity_value(&limit))
-					 : mode;
+	return quantity_sign(&limit) > 0 ? arena_printf(arena, "%s,size=%lld", mode, (long long)quantity_value(&limit)) : mode;
 }
 
 struct mounting {
@@ -330,9 +326,8 @@ enum task_result volumes_make(struct task *task, struct pod *pod)
 {
 	struct arena *arena = task_arena(task);
 	struct node_client *client = link_client(pod->kubelet);
-	struct error *err =
-		client == NULL ? link_absent_error(pod->kubelet)
-			       : root_mkdir(pod->kubelet, arena_printf(arena, "%s/volumes", pod_dir(arena, pod)), 0750);
+	struct error *err = client == NULL ? link_absent_error(pod->kubelet)
+					   : root_mkdir(pod->kubelet, arena_printf(arena, "%s/volumes", pod_dir(arena, pod)), 0750);
 	struct facts facts;
 
 	facts_of(arena, pod, &facts);
@@ -362,8 +357,7 @@ enum task_result volumes_make(struct task *task, struct pod *pod)
 			continue;
 		task_hold(task);
 		node_mount(client,
-			   &(struct node_mount){
-				   .kind = "tmpfs", .path = path, .data = tmpfs_options(arena, pod, it.value) },
+			   &(struct node_mount){ .kind = "tmpfs", .path = path, .data = tmpfs_options(arena, pod, it.value) },
 			   mounted, mounting_new(task, pod, it.value));
 		map_set(&pod->mounted, str_from(path), pod);
 	}
@@ -451,8 +445,8 @@ bool volumes_show(const struct pod *pod, const char *kind, struct str name)
 	bool secret = strcmp(kind, "Secret") == 0;
 
 	JSON_EACH (volumes_of(pod), it) {
-		if (secret ? names(json_get(it.value, "secret"), "secretName", name) :
-			     names(json_get(it.value, "configMap"), "name", name))
+		if (secret ? names(json_get(it.value, "secret"), "secretName", name)
+			   : names(json_get(it.value, "configMap"), "name", name))
 			return true;
 		JSON_EACH (json_path(it.value, "projected.sources"), source)
 			if (names(json_get(source.value, secret ? "secret" : "configMap"), "name", name))

@@ -18,13 +18,13 @@ static struct {
 	bool sim;
 	bool stopping;
 	pthread_t thread;
-	struct list calls;        /* struct loop_call, in order */
+	struct list calls; /* struct loop_call, in order */
 	size_t n_calls;
-	uv_idle_t idle;           /* active while calls wait: the poll must not block */
-	uv_check_t check;         /* runs calls that callbacks of the poll asked for, in the same turn */
-	uv_async_t async;         /* another thread posted */
+	uv_idle_t idle;   /* active while calls wait: the poll must not block */
+	uv_check_t check; /* runs calls that callbacks of the poll asked for, in the same turn */
+	uv_async_t async; /* another thread posted */
 	unsigned refs;
-	uint64_t entered;         /* hrtime */
+	uint64_t entered; /* hrtime */
 	struct loop_stats stats;
 } loop;
 

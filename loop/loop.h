@@ -51,9 +51,9 @@ struct loop_timer {
 	int64_t every; /* 0: one shot */
 	void (*fn)(void *arg);
 	void *arg;
-	size_t slot;   /* 1 + place in the heap; 0: not running */
-	uint64_t seq;  /* among equals the older fires first */
-	bool weak;     /* does not keep loop_run() going */
+	size_t slot;  /* 1 + place in the heap; 0: not running */
+	uint64_t seq; /* among equals the older fires first */
+	bool weak;    /* does not keep loop_run() going */
 };
 
 void loop_timer_start(struct loop_timer *timer, int64_t after_ns, void (*fn)(void *arg), void *arg); /* restarts */
@@ -90,9 +90,9 @@ bool loop_over_budget(void);
 
 struct loop_stats {
 	uint64_t turns;
-	uint64_t over_budget;  /* turns that took more than 2 ms */
-	int64_t longest;       /* ns */
-	unsigned job_threads;  /* alive now */
+	uint64_t over_budget; /* turns that took more than 2 ms */
+	int64_t longest;      /* ns */
+	unsigned job_threads; /* alive now */
 };
 struct loop_stats loop_stats(void);
 
@@ -111,13 +111,13 @@ void loop_job_cancel(struct loop_job *job);
 struct loop_process;
 
 struct loop_spawn {
-	const char *file;          /* searched in PATH when it has no slash */
-	const char *const *argv;   /* NULL-terminated */
-	const char *const *env;    /* NULL: ours */
-	const char *cwd;           /* NULL: ours */
-	const int *fds;            /* the child's 0, 1, 2 …: ours, borrowed; -1 is /dev/null (0-2) or closed */
+	const char *file;        /* searched in PATH when it has no slash */
+	const char *const *argv; /* NULL-terminated */
+	const char *const *env;  /* NULL: ours */
+	const char *cwd;         /* NULL: ours */
+	const int *fds;          /* the child's 0, 1, 2 …: ours, borrowed; -1 is /dev/null (0-2) or closed */
 	size_t n_fds;
-	bool detached;             /* a session of its own; it survives us */
+	bool detached;                                     /* a session of its own; it survives us */
 	void (*exited)(void *arg, int status, int signal); /* afterwards the handle is gone */
 	void *arg;
 };
@@ -129,8 +129,8 @@ void loop_process_forget(struct loop_process *process); /* goes on without us; e
 
 /* --- descriptors and signals ----------------------------------------------------------------------------- */
 
-#define LOOP_READ 1
-#define LOOP_WRITE 2
+#define LOOP_READ   1
+#define LOOP_WRITE  2
 #define LOOP_HANGUP 4
 
 struct loop_poll;

@@ -19,19 +19,19 @@ struct error *uv_failure_at(const char *file, int line, int status, const char *
 /* timer.c */
 void timer_setup(void);
 void timer_teardown(void);
-bool timer_strong(void);              /* a timer that keeps the loop going is running */
-void timer_arm(void);                 /* tells libuv when the next one is due; before each turn */
-bool timer_next(int64_t *at);         /* when the next one is due */
-void timer_fire_one(void);            /* the next one, due or not: simulation */
+bool timer_strong(void);      /* a timer that keeps the loop going is running */
+void timer_arm(void);         /* tells libuv when the next one is due; before each turn */
+bool timer_next(int64_t *at); /* when the next one is due */
+void timer_fire_one(void);    /* the next one, due or not: simulation */
 
 /* loop.c */
 size_t calls_waiting(void);
-void calls_run_nth(size_t n);         /* simulation */
+void calls_run_nth(size_t n); /* simulation */
 
 /* sim.c */
 uint64_t sim_random(void);
 void sim_seed(uint64_t seed);
-bool sim_turn(int64_t limit);         /* false: nothing is left, or the next thing comes after limit */
+bool sim_turn(int64_t limit); /* false: nothing is left, or the next thing comes after limit */
 
 /* job.c */
 void job_setup(void);
@@ -39,7 +39,7 @@ void job_teardown(void);
 unsigned job_threads(void);
 
 /* stream_net.c */
-void stream_teardown(void);           /* streams that were given away close now */
+void stream_teardown(void); /* streams that were given away close now */
 
 /* A handle that libuv lets go of later: close callback that frees handle->data. */
 void close_and_free(uv_handle_t *handle);

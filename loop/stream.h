@@ -20,15 +20,15 @@
 #include "base/base.h"
 
 #define STREAM_HIGH (64 * 1024)
-#define STREAM_LOW (16 * 1024)
+#define STREAM_LOW  (16 * 1024)
 
 struct stream;
 
 struct stream_events {
-	void (*read)(void *arg, struct str data);          /* borrowed for the call */
-	void (*ended)(void *arg);                          /* the other side will send no more; we still may */
-	void (*failed)(void *arg, struct error *err);      /* broken; takes err; only close is left to do */
-	void (*drained)(void *arg);                        /* may be NULL */
+	void (*read)(void *arg, struct str data);     /* borrowed for the call */
+	void (*ended)(void *arg);                     /* the other side will send no more; we still may */
+	void (*failed)(void *arg, struct error *err); /* broken; takes err; only close is left to do */
+	void (*drained)(void *arg);                   /* may be NULL */
 };
 
 void stream_start(struct stream *stream, const struct stream_events *events, void *arg);
@@ -37,8 +37,8 @@ void stream_hand_over(struct stream *stream, const struct stream_events *events,
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 
-void stream_write(struct stream *stream, struct str data);                /* copies */
-void stream_write_bytes(struct stream *stream, struct bytes *bytes);      /* takes a reference of its own */
+void stream_write(struct stream *stream, struct str data);                           /* copies */
+void stream_write_bytes(struct stream *stream, struct bytes *bytes);                 /* takes a reference of its own */
 void stream_write_part(struct stream *stream, struct bytes *bytes, struct str part); /* part lies inside bytes */
 size_t stream_pending(const struct stream *stream);
 void stream_end(struct stream *stream);    /* half close, after what is pending */
@@ -58,21 +58,20 @@ struct stream_address {
 	const char *host;
 	uint16_t port;
 	const char *path;
-	int fd;               /* only looked at when has_fd; taken */
+	int fd; /* only looked at when has_fd; taken */
 	bool has_fd;
 };
 
 struct stream_connect;
 /* connected(arg, err, stream) comes later, once, unless canceled: then never. Timeout 0 is 10 s. */
 struct stream_connect *stream_connect(const struct stream_address *address, int64_t timeout,
-				      void (*connected)(void *arg, struct error *err, struct stream *stream),
-				      void *arg);
+				      void (*connected)(void *arg, struct error *err, struct stream *stream), void *arg);
 void stream_connect_cancel(struct stream_connect *connect);
 
 struct stream_listener;
 /* fd: a bound socket, handed over by a node process. An existing unix socket file that nobody answers is replaced. */
-struct error *stream_listen(const struct stream_address *address, void (*accepted)(void *arg, struct stream *stream),
-			    void *arg, struct stream_listener **out) MUST_CHECK;
+struct error *stream_listen(const struct stream_address *address, void (*accepted)(void *arg, struct stream *stream), void *arg,
+			    struct stream_listener **out) MUST_CHECK;
 uint16_t stream_listener_port(const struct stream_listener *listener); /* what the kernel chose for port 0 */
 void stream_listener_close(struct stream_listener *listener);          /* NULL is fine */
 

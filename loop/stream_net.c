@@ -14,9 +14,9 @@
 
 #include "loop/private.h"
 
-#define IOV 64
-#define FINISH_WITHIN (10 * NS_PER_S) /* what is pending when the owner gave the stream away */
-#define LINGER (1 * NS_PER_S)         /* then the other side's turn to close */
+#define IOV            64
+#define FINISH_WITHIN  (10 * NS_PER_S) /* what is pending when the owner gave the stream away */
+#define LINGER         (1 * NS_PER_S)  /* then the other side's turn to close */
 #define CONNECT_WITHIN (10 * NS_PER_S)
 
 struct chunk {
@@ -34,19 +34,19 @@ union handle {
 enum ending { OPEN, END_WANTED, END_SENT };
 
 struct net {
-	struct list link;          /* in given_away when finishing */
+	struct list link; /* in given_away when finishing */
 	struct stream base;
 	union handle uv;
 	VEC(struct chunk) queue;
-	size_t sent;               /* chunks at the front that are done */
-	size_t pending;            /* bytes in the queue */
-	size_t in_flight;          /* bytes that libuv has */
-	bool writing;              /* a write request is with libuv */
-	bool above;                /* drained is owed */
+	size_t sent;      /* chunks at the front that are done */
+	size_t pending;   /* bytes in the queue */
+	size_t in_flight; /* bytes that libuv has */
+	bool writing;     /* a write request is with libuv */
+	bool above;       /* drained is owed */
 	bool broken;
-	bool told;                 /* of the break */
+	bool told; /* of the break */
 	bool peer_ended;
-	bool finishing;            /* given away */
+	bool finishing; /* given away */
 	bool closed;
 	enum ending ending;
 	struct loop_call flush;
@@ -186,8 +186,7 @@ static void consume(struct net *net, size_t len)
 		vec_clear(&net->queue);
 		net->sent = 0;
 	} else if (net->sent > 64 && net->sent > net->queue.len / 2) {
-		memmove(net->queue.ptr, net->queue.ptr + net->sent,
-			sizeof(struct chunk) * (net->queue.len - net->sent));
+		memmove(net->queue.ptr, net->queue.ptr + net->sent, sizeof(struct chunk) * (net->queue.len - net->sent));
 		net->queue.len -= net->sent;
 		net->sent = 0;
 	}
@@ -379,8 +378,7 @@ static bool is_tcp(int fd)
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
 
-	return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 &&
-	       (addr.ss_family == AF_INET || addr.ss_family == AF_INET6);
+	return getsockname(fd, (struct sockaddr *)&addr, &len) == 0 && (addr.ss_family == AF_INET || addr.ss_family == AF_INET6);
 }
 
 struct error *stream_from_fd(int fd, struct stream **out)
@@ -407,9 +405,9 @@ struct error *stream_from_fd(int fd, struct stream **out)
 /* --- connecting --- */
 
 struct stream_connect {
-	struct net *net;              /* NULL: taken or never made */
+	struct net *net; /* NULL: taken or never made */
 	struct error *err;
-	uv_connect_t *request;        /* freed by its callback */
+	uv_connect_t *request; /* freed by its callback */
 	struct loop_timer timeout;
 	struct loop_call call;
 	void (*connected)(void *arg, struct error *err, struct stream *stream);
@@ -520,8 +518,8 @@ struct stream_connect *stream_connect(const struct stream_address *address, int6
 	if (address->path != NULL)
 		snprintf(connect->where, sizeof(connect->where), "%s", address->path);
 	else
-		snprintf(connect->where, sizeof(connect->where), "%s port %u",
-			 address->has_fd ? "descriptor" : address->host, address->port);
+		snprintf(connect->where, sizeof(connect->where), "%s port %u", address->has_fd ? "descriptor" : address->host,
+			 address->port);
 	loop_timer_start(&connect->timeout, timeout > 0 ? timeout : CONNECT_WITHIN, on_connect_late, connect);
 	connect->err = begin_connect(connect, address);
 	if (connect->err != NULL)
@@ -614,8 +612,8 @@ static struct error *bind_listener(struct stream_listener *listener, const struc
 	return status == 0 ? NULL : uv_failure(status, "listen on %s port %u", address->host, address->port);
 }
 
-struct error *stream_listen(const struct stream_address *address, void (*accepted)(void *arg, struct stream *stream),
-			    void *arg, struct stream_listener **out)
+struct error *stream_listen(const struct stream_address *address, void (*accepted)(void *arg, struct stream *stream), void *arg,
+			    struct stream_listener **out)
 {
 	struct stream_listener *listener = xcalloc(1, sizeof(*listener));
 	struct error *err;
@@ -637,8 +635,7 @@ struct error *stream_listen(const struct stream_address *address, void (*accepte
 		/* With TCP an address in use is only told of here. */
 		if (status != 0)
 			err = uv_failure(status, "listen on %s port %u",
-					 address->has_fd || address->path != NULL ? "socket" : address->host,
-					 address->port);
+					 address->has_fd || address->path != NULL ? "socket" : address->host, address->port);
 	}
 	if (err != NULL) {
 		stream_listener_close(listener);

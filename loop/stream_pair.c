@@ -13,16 +13,16 @@ struct chunk {
 
 struct end {
 	struct stream base;
-	struct end *other;        /* NULL: it was closed */
+	struct end *other; /* NULL: it was closed */
 	VEC(struct chunk) inbox;
-	size_t taken;             /* chunks of the inbox that were delivered */
-	size_t waiting;           /* bytes in the inbox */
+	size_t taken;   /* chunks of the inbox that were delivered */
+	size_t waiting; /* bytes in the inbox */
 	bool reading;
-	bool other_ended;         /* nothing follows what is in the inbox */
+	bool other_ended; /* nothing follows what is in the inbox */
 	bool told_ended;
-	bool broken;              /* the other closed and lost data of ours or for us */
-	bool above;               /* drained is owed */
-	bool ended;               /* we half closed */
+	bool broken; /* the other closed and lost data of ours or for us */
+	bool above;  /* drained is owed */
+	bool ended;  /* we half closed */
 	bool closed;
 	struct loop_call deliver; /* inbox to owner */
 	struct loop_call drained;

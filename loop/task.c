@@ -12,29 +12,29 @@ struct cancel {
 };
 
 struct task {
-	struct list link;             /* in tasks */
+	struct list link; /* in tasks */
 	struct task_options options;
 	char *subject;
 	struct arena *arena;
 	enum state state;
-	enum task_result result;      /* what the current step returned */
-	size_t at;                    /* the current step */
-	size_t completed;             /* steps 0 … completed-1 are done and not undone */
-	size_t undo_to;               /* undoing stops here… */
-	unsigned holds;               /* …that the current step has */
-	unsigned held;                /* it took altogether */
-	bool on_stack;                /* the runner is below us: it will see what changed */
-	bool step_failed;             /* err came from the step, not from outside */
+	enum task_result result; /* what the current step returned */
+	size_t at;               /* the current step */
+	size_t completed;        /* steps 0 … completed-1 are done and not undone */
+	size_t undo_to;          /* undoing stops here… */
+	unsigned holds;          /* …that the current step has */
+	unsigned held;           /* it took altogether */
+	bool on_stack;           /* the runner is below us: it will see what changed */
+	bool step_failed;        /* err came from the step, not from outside */
 	bool holds_canceled;
-	struct error *err;            /* the task fails with this */
-	struct list cancels;          /* struct cancel, of the current step */
+	struct error *err;   /* the task fails with this */
+	struct list cancels; /* struct cancel, of the current step */
 	struct loop_timer deadline;
 	int64_t started;
 	int64_t step_started;
 	char action[160];
 
-	struct task *parent;          /* NULL: nobody's child */
-	struct cancel *in_parent;     /* how the parent cancels us; NULL once that is impossible */
+	struct task *parent;      /* NULL: nobody's child */
+	struct cancel *in_parent; /* how the parent cancels us; NULL once that is impossible */
 	struct error *(*child_done)(void *arg, struct error *err);
 };
 
@@ -59,8 +59,8 @@ static void boundary(const struct task *task, const char *step, bool undo, int64
 
 static void name_action(struct task *task, const char *verb, const char *step)
 {
-	snprintf(task->action, sizeof(task->action), "%s%s%s: %s%s", task->options.name,
-		 task->subject != NULL ? " " : "", task->subject != NULL ? task->subject : "", verb, step);
+	snprintf(task->action, sizeof(task->action), "%s%s%s: %s%s", task->options.name, task->subject != NULL ? " " : "",
+		 task->subject != NULL ? task->subject : "", verb, step);
 }
 
 static void forget_cancels(struct task *task)
@@ -428,8 +428,7 @@ void task_each(void (*fn)(void *arg, const struct task_info *info), void *arg)
 	int64_t now = clock_mono();
 
 	LIST_EACH (&tasks, struct task, link, task) {
-		struct task_info info = { task->action, now - task->started, now - task->step_started, task->holds,
-					  undoing(task) };
+		struct task_info info = { task->action, now - task->started, now - task->step_started, task->holds, undoing(task) };
 
 		fn(arg, &info);
 	}

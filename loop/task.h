@@ -98,8 +98,8 @@ const char *task_action(const struct task *task); /* "start pod default/web: pul
 /* Where each task is: for status and for debugging. */
 struct task_info {
 	const char *action;
-	int64_t running;   /* ns since task_start */
-	int64_t in_step;   /* ns since the step began */
+	int64_t running; /* ns since task_start */
+	int64_t in_step; /* ns since the step began */
 	unsigned holds;
 	bool undoing;
 };

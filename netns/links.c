@@ -246,8 +246,7 @@ static struct error *change_addr(int rtnl, int type, const struct net_addr *addr
 	err = message_request(rtnl, msg, &code);
 	if (err == NULL && code != 0 && code != absent)
 		err = error_errno(code, "change address");
-	return err != NULL ? error_context(err, "address %s on %s", cidr_format(text, addr->addr).ptr, addr->link) :
-			     NULL;
+	return err != NULL ? error_context(err, "address %s on %s", cidr_format(text, addr->addr).ptr, addr->link) : NULL;
 }
 
 static struct error *apply_route(int rtnl, const struct net_route *route)
@@ -281,8 +280,7 @@ static struct error *apply_route(int rtnl, const struct net_route *route)
 	err = message_request(rtnl, msg, &code);
 	if (err == NULL && code != 0)
 		err = error_errno(code, "add route");
-	return err != NULL ? error_context(err, "route to %s by %s", cidr_format(text, route->to).ptr, route->link) :
-			     NULL;
+	return err != NULL ? error_context(err, "route to %s by %s", cidr_format(text, route->to).ptr, route->link) : NULL;
 }
 
 static struct error *apply_neigh(int rtnl, const struct net_neigh *neigh)
@@ -307,8 +305,7 @@ static struct error *apply_neigh(int rtnl, const struct net_neigh *neigh)
 	err = message_request(rtnl, msg, &code);
 	if (err == NULL && code != 0)
 		err = error_errno(code, "add neighbour");
-	return err != NULL ? error_context(err, "neighbour %s on %s", ip_format(text, neigh->ip).ptr, neigh->link) :
-			     NULL;
+	return err != NULL ? error_context(err, "neighbour %s on %s", ip_format(text, neigh->ip).ptr, neigh->link) : NULL;
 }
 
 struct error *net_apply(int rtnl, const struct net_plan *plan)

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ANSWER_MS 2000 /* rtnetlink answers at once; this bounds a lost one */
+#define ANSWER_MS     2000 /* rtnetlink answers at once; this bounds a lost one */
 #define MESSAGE_BYTES 4096
 
 static uint32_t next_sequence = 1;
@@ -51,8 +51,8 @@ static struct error *receive(int fd, char *buffer, size_t size, size_t *len)
 }
 
 /* Reads until the answer to this sequence is complete. Notifications and late answers are passed over. */
-static struct error *read_answers(int fd, uint32_t sequence, int *code,
-				  void (*fn)(void *arg, const struct nlmsghdr *answer), void *arg)
+static struct error *read_answers(int fd, uint32_t sequence, int *code, void (*fn)(void *arg, const struct nlmsghdr *answer),
+				  void *arg)
 {
 	AUTO_FREE char *buffer = xmalloc(32 * 1024);
 
@@ -79,8 +79,8 @@ static struct error *read_answers(int fd, uint32_t sequence, int *code,
 	}
 }
 
-static struct error *exchange(int fd, struct nl_msg *msg, int *code,
-			      void (*fn)(void *arg, const struct nlmsghdr *answer), void *arg)
+static struct error *exchange(int fd, struct nl_msg *msg, int *code, void (*fn)(void *arg, const struct nlmsghdr *answer),
+			      void *arg)
 {
 	struct nlmsghdr *header = nlmsg_hdr(msg);
 	struct error *err = send_message(fd, header);
@@ -98,8 +98,7 @@ struct error *message_request(int fd, struct nl_msg *msg, int *code)
 	return exchange(fd, msg, code, NULL, NULL);
 }
 
-struct error *message_ask(int fd, struct nl_msg *msg, int *code, void (*fn)(void *arg, const struct nlmsghdr *answer),
-			  void *arg)
+struct error *message_ask(int fd, struct nl_msg *msg, int *code, void (*fn)(void *arg, const struct nlmsghdr *answer), void *arg)
 {
 	nlmsg_hdr(msg)->nlmsg_flags |= NLM_F_ACK;
 	return exchange(fd, msg, code, fn, arg);

@@ -22,7 +22,6 @@ struct error *message_ask(int fd, struct nl_msg *msg, int *code, void (*fn)(void
 			  void *arg) MUST_CHECK;
 
 /* Sends a dump request and calls fn with each answer; frees the message. */
-struct error *message_dump(int fd, struct nl_msg *msg, void (*fn)(void *arg, const struct nlmsghdr *answer), void *arg)
-	MUST_CHECK;
+struct error *message_dump(int fd, struct nl_msg *msg, void (*fn)(void *arg, const struct nlmsghdr *answer), void *arg) MUST_CHECK;
 
 #endif

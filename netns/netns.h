@@ -28,10 +28,10 @@ enum net_kind {
 
 struct net_link {
 	enum net_kind kind;
-	const char *name;    /* at most 15 characters */
-	const char *peer;    /* veth: name of the other end */
-	int peer_ns;         /* veth: namespace descriptor of the other end; -1: the same namespace */
-	uint8_t mac[6];      /* all zero: the kernel chooses */
+	const char *name; /* at most 15 characters */
+	const char *peer; /* veth: name of the other end */
+	int peer_ns;      /* veth: namespace descriptor of the other end; -1: the same namespace */
+	uint8_t mac[6];   /* all zero: the kernel chooses */
 	uint8_t peer_mac[6];
 	const char *master;  /* bridge to be a port of; NULL for none */
 	bool forward;        /* forward IPv4 packets that arrive here */
@@ -45,11 +45,11 @@ struct net_addr {
 };
 
 struct net_route {
-	struct cidr to;     /* bits 0: the default route */
-	struct ip via;      /* family 0: directly on the link */
+	struct cidr to; /* bits 0: the default route */
+	struct ip via;  /* family 0: directly on the link */
 	const char *link;
-	bool onlink;        /* via is reachable on the link though no address says so */
-	struct ip source;   /* preferred source; family 0: none */
+	bool onlink;      /* via is reachable on the link though no address says so */
+	struct ip source; /* preferred source; family 0: none */
 };
 
 struct net_neigh {
@@ -115,8 +115,8 @@ void nft_table_delete(struct nft_batch *batch, const char *table); /* harmless w
 void nft_chain(struct nft_batch *batch, const char *table, const char *chain);
 void nft_chain_flush(struct nft_batch *batch, const char *table, const char *chain);  /* its rules go */
 void nft_chain_delete(struct nft_batch *batch, const char *table, const char *chain); /* empty, and nothing leads to it */
-void nft_base_chain(struct nft_batch *batch, const char *table, const char *chain, enum nft_type type,
-		    enum nft_hook hook, int priority);
+void nft_base_chain(struct nft_batch *batch, const char *table, const char *chain, enum nft_type type, enum nft_hook hook,
+		    int priority);
 
 /* A named set; verdicts: a map from keys to chains. family is 4 or 6. */
 struct nft_set {
@@ -131,12 +131,12 @@ struct nft_set {
 void nft_set(struct nft_batch *batch, const struct nft_set *set);
 void nft_set_delete(struct nft_batch *batch, const struct nft_set *set); /* no rule may use it any more */
 struct nft_element {
-	struct ip ip;         /* ADDR…: the (source) address */
-	struct ip ip2;        /* ADDR_ADDR: the destination */
-	struct cidr prefix;   /* ADDR_PREFIX */
-	uint8_t protocol;     /* IPPROTO_… */
+	struct ip ip;       /* ADDR…: the (source) address */
+	struct ip ip2;      /* ADDR_ADDR: the destination */
+	struct cidr prefix; /* ADDR_PREFIX */
+	uint8_t protocol;   /* IPPROTO_… */
 	uint16_t port;
-	const char *chain;    /* of a map: where to go */
+	const char *chain; /* of a map: where to go */
 };
 void nft_set_add(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n);
 void nft_set_remove(struct nft_batch *batch, const struct nft_set *set, const struct nft_element *elements, size_t n);
@@ -150,12 +150,12 @@ void nft_match_addr(struct nft_batch *batch, enum nft_match_dir dir, struct cidr
 void nft_match_port(struct nft_batch *batch, uint16_t port); /* destination; after nft_match_protocol */
 void nft_match_iif(struct nft_batch *batch, const char *link, bool negate);
 void nft_match_oif(struct nft_batch *batch, const char *link, bool negate);
-void nft_match_local(struct nft_batch *batch, bool negate);  /* destination is an address of this namespace */
+void nft_match_local(struct nft_batch *batch, bool negate); /* destination is an address of this namespace */
 void nft_match_mark(struct nft_batch *batch, uint32_t mark);
-void nft_match_dnat(struct nft_batch *batch);                /* the connection was redirected */
-void nft_match_established(struct nft_batch *batch);         /* established or related */
+void nft_match_dnat(struct nft_batch *batch);                                     /* the connection was redirected */
+void nft_match_established(struct nft_batch *batch);                              /* established or related */
 void nft_lookup(struct nft_batch *batch, const struct nft_set *set, bool negate); /* goes on, or goes to the map's chain */
-void nft_match_chance(struct nft_batch *batch, uint32_t n);   /* one packet in n, at random */
+void nft_match_chance(struct nft_batch *batch, uint32_t n);                       /* one packet in n, at random */
 void nft_remember(struct nft_batch *batch, const struct nft_set *set); /* puts the packet's key into a set with a timeout */
 void nft_set_mark(struct nft_batch *batch, uint32_t mark);
 void nft_jump(struct nft_batch *batch, const char *chain);
@@ -184,14 +184,14 @@ struct error *nft_table_exists(int nfnl, const char *table, bool *exists) MUST_C
 
 struct net_flow {
 	uint8_t protocol;
-	struct ip from, to;   /* as it was sent */
+	struct ip from, to; /* as it was sent */
 	uint16_t to_port;
-	struct ip answers;    /* who answers: after redirection */
+	struct ip answers; /* who answers: after redirection */
 	uint16_t answers_port;
 };
 
 /* Forgets the flows of a protocol that fn chooses: their next packet is a new one. nfnl as above, not subscribed. */
-struct error *net_flows_forget(int nfnl, uint8_t protocol, bool (*fn)(void *arg, const struct net_flow *flow), void *arg)
-	MUST_CHECK;
+struct error *net_flows_forget(int nfnl, uint8_t protocol, bool (*fn)(void *arg, const struct net_flow *flow),
+			       void *arg) MUST_CHECK;
 
 #endif

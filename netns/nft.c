@@ -20,19 +20,19 @@
 
 #include "netns/message.h"
 
-#define KEY_REG NFT_REG32_00
-#define DATA_REG NFT_REG32_08
-#define REG_BYTES 4
+#define KEY_REG              NFT_REG32_00
+#define DATA_REG             NFT_REG32_08
+#define REG_BYTES            4
 #define ELEMENTS_PER_MESSAGE 100
-#define MAX_NEST 8
-#define REMEMBERED 65535 /* elements of a set that rules fill */
+#define MAX_NEST             8
+#define REMEMBERED           65535 /* elements of a set that rules fill */
 
 /* What nft(8) calls the types, so that it can print the sets: a concatenation has six bits for each. */
 enum { TYPE_INTEGER = 4, TYPE_IPV4 = 7, TYPE_IPV6 = 8, TYPE_PROTOCOL = 12, TYPE_PORT = 13, TYPE_BITS = 6 };
 
 struct nft_batch {
 	struct buf bytes;
-	size_t message;      /* where the open message begins */
+	size_t message; /* where the open message begins */
 	size_t nest[MAX_NEST];
 	int depth;
 	uint32_t sequence;
@@ -176,13 +176,12 @@ void nft_table_reset(struct nft_batch *batch, const char *table)
 	table_message(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
 }
 
-void nft_base_chain(struct nft_batch *batch, const char *table, const char *chain, enum nft_type type,
-		    enum nft_hook hook, int priority)
+void nft_base_chain(struct nft_batch *batch, const char *table, const char *chain, enum nft_type type, enum nft_hook hook,
+		    int priority)
 {
 	static const uint32_t numbers[] = {
-		[NFT_PREROUTING] = NF_INET_PRE_ROUTING, [NFT_INPUT] = NF_INET_LOCAL_IN,
-		[NFT_FORWARD] = NF_INET_FORWARD,	[NFT_OUTPUT] = NF_INET_LOCAL_OUT,
-		[NFT_POSTROUTING] = NF_INET_POST_ROUTING,
+		[NFT_PREROUTING] = NF_INET_PRE_ROUTING, [NFT_INPUT] = NF_INET_LOCAL_IN,           [NFT_FORWARD] = NF_INET_FORWARD,
+		[NFT_OUTPUT] = NF_INET_LOCAL_OUT,       [NFT_POSTROUTING] = NF_INET_POST_ROUTING,
 	};
 
 	request_begin(batch, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
@@ -228,12 +227,16 @@ static uint32_t addr_bytes(int family)
 static uint32_t key_bytes(const struct nft_set *set)
 {
 	switch (set->key) {
-	case NFT_KEY_ADDR_PROTO_PORT: return addr_bytes(set->family) + 2 * REG_BYTES;
-	case NFT_KEY_PROTO_PORT: return 2 * REG_BYTES;
-	case NFT_KEY_ADDR_ADDR: return 2 * addr_bytes(set->family);
+	case NFT_KEY_ADDR_PROTO_PORT:
+		return addr_bytes(set->family) + 2 * REG_BYTES;
+	case NFT_KEY_PROTO_PORT:
+		return 2 * REG_BYTES;
+	case NFT_KEY_ADDR_ADDR:
+		return 2 * addr_bytes(set->family);
 	case NFT_KEY_ADDR_PREFIX:
 	case NFT_KEY_ADDR:
-	case NFT_KEY_SOURCE: return addr_bytes(set->family);
+	case NFT_KEY_SOURCE:
+		return addr_bytes(set->family);
 	}
 	return 0;
 }
@@ -243,12 +246,16 @@ static uint32_t key_type(const struct nft_set *set)
 	uint32_t addr = set->family == 6 ? TYPE_IPV6 : TYPE_IPV4;
 
 	switch (set->key) {
-	case NFT_KEY_ADDR_PROTO_PORT: return (addr << TYPE_BITS | TYPE_PROTOCOL) << TYPE_BITS | TYPE_PORT;
-	case NFT_KEY_PROTO_PORT: return TYPE_PROTOCOL << TYPE_BITS | TYPE_PORT;
-	case NFT_KEY_ADDR_ADDR: return addr << TYPE_BITS | addr;
+	case NFT_KEY_ADDR_PROTO_PORT:
+		return (addr << TYPE_BITS | TYPE_PROTOCOL) << TYPE_BITS | TYPE_PORT;
+	case NFT_KEY_PROTO_PORT:
+		return TYPE_PROTOCOL << TYPE_BITS | TYPE_PORT;
+	case NFT_KEY_ADDR_ADDR:
+		return addr << TYPE_BITS | addr;
 	case NFT_KEY_ADDR_PREFIX:
 	case NFT_KEY_ADDR:
-	case NFT_KEY_SOURCE: return addr;
+	case NFT_KEY_SOURCE:
+		return addr;
 	}
 	return 0;
 }

@@ -23,8 +23,8 @@ struct work {
 	const struct json *const *slices;
 	size_t n_slices;
 	const struct plan_options *options;
-	bool inside_local;  /* internalTrafficPolicy */
-	bool outside_local; /* externalTrafficPolicy */
+	bool inside_local;     /* internalTrafficPolicy */
+	bool outside_local;    /* externalTrafficPolicy */
 	struct str first_node; /* the first by name that has a ready endpoint */
 };
 
@@ -46,10 +46,9 @@ static bool text_equal(const char *a, const char *b)
 
 bool plan_chain_equal(const struct plan_chain *a, const struct plan_chain *b)
 {
-	if (a->family != b->family || a->protocol != b->protocol || a->outside != b->outside ||
-	    a->keep_source != b->keep_source || a->affinity_ms != b->affinity_ms || a->n != b->n ||
-	    a->n_allowed != b->n_allowed || !text_equal(a->name, b->name) || !text_equal(a->then, b->then) ||
-	    !text_equal(a->pods, b->pods))
+	if (a->family != b->family || a->protocol != b->protocol || a->outside != b->outside || a->keep_source != b->keep_source ||
+	    a->affinity_ms != b->affinity_ms || a->n != b->n || a->n_allowed != b->n_allowed || !text_equal(a->name, b->name) ||
+	    !text_equal(a->then, b->then) || !text_equal(a->pods, b->pods))
 		return false;
 	for (size_t i = 0; i < a->n; i++)
 		if (!ip_eq(a->endpoints[i].ip, b->endpoints[i].ip) || a->endpoints[i].port != b->endpoints[i].port)
@@ -211,8 +210,8 @@ static struct plan_chain *add_chain(struct work *work, const char *name, int fam
 		chain->endpoints = copy;
 	}
 	if (str_is(json_path_str(work->service, "spec.sessionAffinity"), "ClientIP"))
-		chain->affinity_ms = 1000 * json_int(json_path(work->service, "spec.sessionAffinityConfig.clientIP.timeoutSeconds"),
-						     AFFINITY_S);
+		chain->affinity_ms =
+			1000 * json_int(json_path(work->service, "spec.sessionAffinityConfig.clientIP.timeoutSeconds"), AFFINITY_S);
 	return chain;
 }
 
@@ -227,7 +226,7 @@ struct port_work {
 	int family;
 	uint8_t protocol;
 	uint16_t port;
-	const char *inside;  /* chains, once made */
+	const char *inside; /* chains, once made */
 	const char *outside;
 	const char *refused; /* where packets from outside go that no chain sent on, or NULL */
 };
@@ -309,8 +308,12 @@ static const char *guard(struct work *work, struct port_work *p)
 	if (n == 0)
 		return p->outside; /* none of this family: upstream then allows all */
 	chain = vec_add(&work->plan->chains);
-	*chain = (struct plan_chain){ .name = arena_printf(arena, "%s/lb", p->base), .family = p->family,
-				      .protocol = p->protocol, .allowed = allowed, .n_allowed = n, .then = p->outside,
+	*chain = (struct plan_chain){ .name = arena_printf(arena, "%s/lb", p->base),
+				      .family = p->family,
+				      .protocol = p->protocol,
+				      .allowed = allowed,
+				      .n_allowed = n,
+				      .then = p->outside,
 				      .outside = true };
 	return chain->name;
 }
@@ -375,8 +378,8 @@ static void plan_port(struct work *work, const struct json *port, struct ip addr
 static void plan_announced(struct work *work)
 {
 	const struct plan_options *options = work->options;
-	bool here = work->outside_local && work->first_node.len != 0 ? str_eq(work->first_node, options->node_name) :
-								       options->announce;
+	bool here = work->outside_local && work->first_node.len != 0 ? str_eq(work->first_node, options->node_name)
+								     : options->announce;
 	struct ip ip;
 
 	if (!here || !str_is(json_path_str(work->service, "spec.type"), "LoadBalancer"))

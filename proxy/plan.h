@@ -13,7 +13,7 @@
 #include "netns/netns.h"
 
 #define CHAIN_REFUSE "refuse" /* answers that nobody is there */
-#define CHAIN_DROP "drop"
+#define CHAIN_DROP   "drop"
 
 struct plan_options {
 	struct str node_name;
@@ -26,18 +26,18 @@ struct plan_options {
 };
 
 enum plan_set {
-	PLAN_TARGETS,           /* address . protocol . port to a chain */
-	PLAN_NODEPORTS,         /* protocol . port, on addresses of the node, to a chain */
-	PLAN_REFUSED,           /* the same for what has no endpoint: to CHAIN_REFUSE or CHAIN_DROP */
+	PLAN_TARGETS,   /* address . protocol . port to a chain */
+	PLAN_NODEPORTS, /* protocol . port, on addresses of the node, to a chain */
+	PLAN_REFUSED,   /* the same for what has no endpoint: to CHAIN_REFUSE or CHAIN_DROP */
 	PLAN_REFUSED_NODEPORTS,
-	PLAN_ADDRESSES,         /* cluster addresses: other ports of them are refused */
-	PLAN_HAIRPINS,          /* address . address of endpoints that may talk to themselves */
+	PLAN_ADDRESSES, /* cluster addresses: other ports of them are refused */
+	PLAN_HAIRPINS,  /* address . address of endpoints that may talk to themselves */
 	PLAN_SETS,
 };
 
 struct plan_element {
 	enum plan_set set;
-	struct ip ip;      /* its family is that of the set, also where the address does not matter */
+	struct ip ip; /* its family is that of the set, also where the address does not matter */
 	uint8_t protocol;
 	uint16_t port;
 	const char *chain; /* NULL: hairpins */
@@ -51,10 +51,10 @@ struct plan_chain {
 	const struct cidr *allowed; /* sources that go on to `then`; all others are dropped */
 	size_t n_allowed;
 	const char *then;
-	const char *pods;           /* where connections from pods and from the node itself go */
-	bool outside;               /* reached by addresses of the outside */
-	bool keep_source;           /* never masquerade */
-	int64_t affinity_ms;        /* a client returns to its endpoint within that time */
+	const char *pods;    /* where connections from pods and from the node itself go */
+	bool outside;        /* reached by addresses of the outside */
+	bool keep_source;    /* never masquerade */
+	int64_t affinity_ms; /* a client returns to its endpoint within that time */
 	const struct nft_endpoint *endpoints;
 	size_t n;
 };

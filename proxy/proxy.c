@@ -8,24 +8,24 @@
 #include "proxy/rules.h"
 
 #define GATHER (2 * NS_PER_MS) /* changes within this time become one transaction */
-#define RETRY NS_PER_S
-#define POD "pod:"
+#define RETRY  NS_PER_S
+#define POD    "pod:"
 
 struct proxy {
 	struct proxy_options options;
 	struct plan_options plan_options;
 	char *node_name, *uplink;
 	struct informer *services, *slices, *pods;
-	int by_service;           /* index of slices */
-	int by_node;              /* index of pods */
-	struct map plans;         /* "ns/name" of a Service or "pod:ns/name" to its struct plan in force */
-	struct map dirty;         /* keys to look at again */
-	bool anew;                /* nobody knows what the kernel has */
-	bool known;               /* which addresses the uplink had was looked up */
+	int by_service;   /* index of slices */
+	int by_node;      /* index of pods */
+	struct map plans; /* "ns/name" of a Service or "pod:ns/name" to its struct plan in force */
+	struct map dirty; /* keys to look at again */
+	bool anew;        /* nobody knows what the kernel has */
+	bool known;       /* which addresses the uplink had was looked up */
 	struct rules *rules;
 	struct loop_timer timer;
 	struct loop_poll *ear;
-	struct map announced;     /* address as text, on the uplink */
+	struct map announced; /* address as text, on the uplink */
 };
 
 /* One Service within one transaction. */
@@ -375,7 +375,8 @@ static void prepare_uplink(struct proxy *self)
 	struct arena *arena = arena_new();
 	struct net_plan *plan = net_plan_new(arena);
 
-	*net_plan_link(plan) = (struct net_link){ .kind = NET_EXISTING, .name = self->uplink, .peer_ns = -1, .route_localnet = true };
+	*net_plan_link(plan) =
+		(struct net_link){ .kind = NET_EXISTING, .name = self->uplink, .peer_ns = -1, .route_localnet = true };
 	log_consume(LOG_WARN, net_apply(self->options.rtnl_fd, plan), "prepare the uplink for NodePorts");
 	arena_free(arena);
 }
@@ -392,9 +393,12 @@ struct proxy *proxy_start(const struct proxy_options *options)
 	self->uplink = options->uplink != NULL ? xstrdup(options->uplink) : xstrdup("eth0");
 	self->options.node_name = self->node_name;
 	self->options.uplink = self->uplink;
-	self->plan_options = (struct plan_options){ .node_name = str_from(self->node_name), .node_ip = options->node_ip,
-						    .uplink = self->uplink, .pod_cidr = options->pod_cidr,
-						    .n_own = options->n_own, .announce = options->announce };
+	self->plan_options = (struct plan_options){ .node_name = str_from(self->node_name),
+						    .node_ip = options->node_ip,
+						    .uplink = self->uplink,
+						    .pod_cidr = options->pod_cidr,
+						    .n_own = options->n_own,
+						    .announce = options->announce };
 	memcpy(self->plan_options.own, options->own, sizeof(options->own));
 	self->rules = rules_new(&self->plan_options);
 	self->anew = true;

@@ -15,14 +15,14 @@ struct proxy_options {
 	struct client *client;
 	const char *node_name;
 	struct ip node_ip;
-	const char *uplink;      /* link towards the other nodes and the host: "eth0" */
-	int nfnl_fd;             /* NETLINK_NETFILTER socket in the node's namespace; borrowed */
-	int ear_fd;              /* another one, for hearing of changes; borrowed */
-	int rtnl_fd;             /* NETLINK_ROUTE socket in it; borrowed */
-	struct cidr pod_cidr;    /* of the whole cluster: what leaves it is masqueraded */
-	struct ip own[4];        /* cluster addresses that this node answers itself; no rules for them */
+	const char *uplink;   /* link towards the other nodes and the host: "eth0" */
+	int nfnl_fd;          /* NETLINK_NETFILTER socket in the node's namespace; borrowed */
+	int ear_fd;           /* another one, for hearing of changes; borrowed */
+	int rtnl_fd;          /* NETLINK_ROUTE socket in it; borrowed */
+	struct cidr pod_cidr; /* of the whole cluster: what leaves it is masqueraded */
+	struct ip own[4];     /* cluster addresses that this node answers itself; no rules for them */
 	size_t n_own;
-	bool announce;           /* this node holds the LoadBalancer addresses on its uplink */
+	bool announce; /* this node holds the LoadBalancer addresses on its uplink */
 };
 
 struct proxy;

@@ -19,8 +19,8 @@ struct entry {
 	struct plan_element element; /* chain owned */
 	unsigned wanted;
 	bool in_force;
-	char *chain;      /* wanted */
-	char *had;        /* in force */
+	char *chain; /* wanted */
+	char *had;   /* in force */
 };
 
 struct pair {
@@ -50,8 +50,9 @@ static const struct {
 
 static struct nft_set set_of(enum plan_set set, int family)
 {
-	return (struct nft_set){ PROXY_TABLE, set_rows[set].name[family == 6], set_rows[set].key, family,
-				 set_rows[set].verdicts, 0 };
+	return (struct nft_set){
+		PROXY_TABLE, set_rows[set].name[family == 6], set_rows[set].key, family, set_rows[set].verdicts, 0
+	};
 }
 
 static void entry_free(struct entry *entry)
@@ -264,8 +265,9 @@ static void change_element(struct nft_batch *batch, const struct entry *entry, b
 {
 	const struct plan_element *element = &entry->element;
 	struct nft_set set = set_of(element->set, element->ip.family);
-	struct nft_element row = { .ip = element->ip, .ip2 = element->ip, .protocol = element->protocol,
-				   .port = element->port, .chain = entry->chain };
+	struct nft_element row = {
+		.ip = element->ip, .ip2 = element->ip, .protocol = element->protocol, .port = element->port, .chain = entry->chain
+	};
 
 	if (add)
 		nft_set_add(batch, &set, &row, 1);

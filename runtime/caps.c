@@ -13,14 +13,46 @@
 
 /* By number; <linux/capability.h>. */
 static const char *const names[] = {
-	"CHOWN",	"DAC_OVERRIDE",	      "DAC_READ_SEARCH", "FOWNER",	   "FSETID",
-	"KILL",		"SETGID",	      "SETUID",		 "SETPCAP",	   "LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE", "NET_BROADCAST",  "NET_ADMIN",	 "NET_RAW",	   "IPC_LOCK",
-	"IPC_OWNER",	"SYS_MODULE",	      "SYS_RAWIO",	 "SYS_CHROOT",	   "SYS_PTRACE",
-	"SYS_PACCT",	"SYS_ADMIN",	      "SYS_BOOT",	 "SYS_NICE",	   "SYS_RESOURCE",
-	"SYS_TIME",	"SYS_TTY_CONFIG",     "MKNOD",		 "LEASE",	   "AUDIT_WRITE",
-	"AUDIT_CONTROL", "SETFCAP",	      "MAC_OVERRIDE",	 "MAC_ADMIN",	   "SYSLOG",
-	"WAKE_ALARM",	"BLOCK_SUSPEND",      "AUDIT_READ",	 "PERFMON",	   "BPF",
+	"CHOWN",
+	"DAC_OVERRIDE",
+	"DAC_READ_SEARCH",
+	"FOWNER",
+	"FSETID",
+	"KILL",
+	"SETGID",
+	"SETUID",
+	"SETPCAP",
+	"LINUX_IMMUTABLE",
+	"NET_BIND_SERVICE",
+	"NET_BROADCAST",
+	"NET_ADMIN",
+	"NET_RAW",
+	"IPC_LOCK",
+	"IPC_OWNER",
+	"SYS_MODULE",
+	"SYS_RAWIO",
+	"SYS_CHROOT",
+	"SYS_PTRACE",
+	"SYS_PACCT",
+	"SYS_ADMIN",
+	"SYS_BOOT",
+	"SYS_NICE",
+	"SYS_RESOURCE",
+	"SYS_TIME",
+	"SYS_TTY_CONFIG",
+	"MKNOD",
+	"LEASE",
+	"AUDIT_WRITE",
+	"AUDIT_CONTROL",
+	"SETFCAP",
+	"MAC_OVERRIDE",
+	"MAC_ADMIN",
+	"SYSLOG",
+	"WAKE_ALARM",
+	"BLOCK_SUSPEND",
+	"AUDIT_READ",
+	"PERFMON",
+	"BPF",
 	"CHECKPOINT_RESTORE",
 };
 #define N_CAPS ((int)(sizeof(names) / sizeof(names[0])))
@@ -62,8 +94,7 @@ static struct error *set_of(const struct str *list, size_t n, bool *all, uint64_
 	return NULL;
 }
 
-struct error *runtime_caps_merge(const struct str *add, size_t n_add, const struct str *drop, size_t n_drop,
-				 uint64_t *caps)
+struct error *runtime_caps_merge(const struct str *add, size_t n_add, const struct str *drop, size_t n_drop, uint64_t *caps)
 {
 	bool add_all, drop_all;
 	uint64_t added, dropped;

@@ -14,7 +14,7 @@ struct caps_sets {
 	uint64_t ambient;
 };
 
-uint64_t caps_held(void); /* permitted to this process: more cannot be given */
+uint64_t caps_held(void);                           /* permitted to this process: more cannot be given */
 struct error *caps_bound(uint64_t caps) MUST_CHECK; /* the bounding set becomes this */
 struct error *caps_apply(const struct caps_sets *sets) MUST_CHECK;
 

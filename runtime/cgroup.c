@@ -24,10 +24,9 @@
 #include "runtime/files.h"
 
 static const char *const controller_names[CGROUP_CONTROLLERS] = {
-	[CGROUP_CPU] = "cpu",         [CGROUP_CPUACCT] = "cpuacct", [CGROUP_CPUSET] = "cpuset",
-	[CGROUP_MEMORY] = "memory",   [CGROUP_DEVICES] = "devices", [CGROUP_FREEZER] = "freezer",
-	[CGROUP_PIDS] = "pids",       [CGROUP_BLKIO] = "blkio",     [CGROUP_HUGETLB] = "hugetlb",
-	[CGROUP_SYSTEMD] = "name=systemd",
+	[CGROUP_CPU] = "cpu",         [CGROUP_CPUACCT] = "cpuacct",      [CGROUP_CPUSET] = "cpuset", [CGROUP_MEMORY] = "memory",
+	[CGROUP_DEVICES] = "devices", [CGROUP_FREEZER] = "freezer",      [CGROUP_PIDS] = "pids",     [CGROUP_BLKIO] = "blkio",
+	[CGROUP_HUGETLB] = "hugetlb", [CGROUP_SYSTEMD] = "name=systemd",
 };
 
 static struct error *add_hierarchy(struct cgroup_root *root, const char *mount, const char *options)
@@ -77,8 +76,7 @@ struct error *cgroup_root_open(struct cgroup_root **out)
 	} else {
 		root->version = &cgroup_v1;
 		mounts = setmntent("/proc/self/mounts", "re");
-		while (mounts != NULL && err == NULL &&
-		       (entry = getmntent_r(mounts, &buf, line, sizeof(line))) != NULL) {
+		while (mounts != NULL && err == NULL && (entry = getmntent_r(mounts, &buf, line, sizeof(line))) != NULL) {
 			if (strcmp(entry->mnt_type, "cgroup") == 0 &&
 			    strncmp(entry->mnt_dir, "/sys/fs/cgroup/", strlen("/sys/fs/cgroup/")) == 0)
 				err = add_hierarchy(root, entry->mnt_dir, entry->mnt_opts);

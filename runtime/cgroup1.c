@@ -119,8 +119,7 @@ static struct error *v1_limit(struct cgroup_root *root, const char *path, const 
 	return err;
 }
 
-static struct error *v1_devices(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules,
-				size_t n)
+static struct error *v1_devices(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules, size_t n)
 {
 	const struct cgroup_hierarchy *h = with(root, CGROUP_DEVICES);
 	struct error *err;
@@ -158,8 +157,7 @@ static struct error *v1_freeze(struct cgroup_root *root, const char *path, bool 
 
 		if (err != NULL)
 			return err;
-		if (cgroup_read(h, path, "freezer.state", state, sizeof(state)) &&
-		    strncmp(state, want, strlen(want)) == 0)
+		if (cgroup_read(h, path, "freezer.state", state, sizeof(state)) && strncmp(state, want, strlen(want)) == 0)
 			return NULL;
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
@@ -196,9 +194,7 @@ static uint64_t v1_oom_kills(struct cgroup_root *root, const char *path)
 	const struct cgroup_hierarchy *h = with(root, CGROUP_MEMORY);
 	char text[256];
 
-	return h != NULL && cgroup_read(h, path, "memory.oom_control", text, sizeof(text)) ?
-		       cgroup_keyed(text, "oom_kill") :
-		       0;
+	return h != NULL && cgroup_read(h, path, "memory.oom_control", text, sizeof(text)) ? cgroup_keyed(text, "oom_kill") : 0;
 }
 
 const struct cgroup_version cgroup_v1 = {

@@ -80,9 +80,8 @@ static struct error *limit_memory(struct cgroup_root *root, const char *path, co
 	if (err == NULL && limits->memory_swap < 0)
 		err = set(root, path, "memory.swap.max", -1);
 	if (err == NULL && limits->memory_swap > 0) {
-		int64_t swap = limits->memory > 0 && limits->memory_swap > limits->memory ?
-				       limits->memory_swap - limits->memory :
-				       0;
+		int64_t swap = limits->memory > 0 && limits->memory_swap > limits->memory ? limits->memory_swap - limits->memory
+											  : 0;
 
 		/* nor is there such a file where the kernel does not count swap */
 		err = forgive(cgroup_write(&root->hierarchies[0], path, "memory.swap.max", "%lld", (long long)swap));
@@ -113,8 +112,7 @@ static struct error *v2_limit(struct cgroup_root *root, const char *path, const 
 	return err;
 }
 
-static struct error *v2_devices(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules,
-				size_t n)
+static struct error *v2_devices(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules, size_t n)
 {
 	AUTO_FD int fd = openat(root->hierarchies[0].fd, path + strspn(path, "/"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -132,8 +130,7 @@ static struct error *v2_freeze(struct cgroup_root *root, const char *path, bool 
 	if (err != NULL)
 		return err;
 	for (int tries = 0; tries < 1000; tries++) {
-		if (cgroup_read(h, path, "cgroup.events", text, sizeof(text)) &&
-		    (cgroup_keyed(text, "frozen") == 1) == frozen)
+		if (cgroup_read(h, path, "cgroup.events", text, sizeof(text)) && (cgroup_keyed(text, "frozen") == 1) == frozen)
 			return NULL;
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	}
@@ -165,9 +162,7 @@ static uint64_t v2_oom_kills(struct cgroup_root *root, const char *path)
 {
 	char text[512];
 
-	return cgroup_read(&root->hierarchies[0], path, "memory.events", text, sizeof(text)) ?
-		       cgroup_keyed(text, "oom_kill") :
-		       0;
+	return cgroup_read(&root->hierarchies[0], path, "memory.events", text, sizeof(text)) ? cgroup_keyed(text, "oom_kill") : 0;
 }
 
 const struct cgroup_version cgroup_v2 = {

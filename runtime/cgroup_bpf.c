@@ -50,8 +50,7 @@ static void emit_rule(struct program *p, const struct runtime_device_rule *rule)
 
 	if (rule->type != 'a') {
 		jumps[n++] = p->len;
-		emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 0,
-		     rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
+		emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 0, rule->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR);
 	}
 	if (rule->type != 'a' && bits != 7) {
 		/* an allow must cover all that is asked; a deny is met by any of it */

@@ -32,8 +32,7 @@ struct cgroup_root {
 /* What differs between v1 and v2. */
 struct cgroup_version {
 	struct error *(*limit)(struct cgroup_root *root, const char *path, const struct runtime_limits *limits);
-	struct error *(*devices)(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules,
-				 size_t n);
+	struct error *(*devices)(struct cgroup_root *root, const char *path, const struct runtime_device_rule *rules, size_t n);
 	/* After mkdir of one level. */
 	struct error *(*made)(struct cgroup_root *root, const struct cgroup_hierarchy *h, const char *path);
 	/* Is this hierarchy one that containers are put in? */
@@ -46,8 +45,8 @@ struct cgroup_version {
 extern const struct cgroup_version cgroup_v1, cgroup_v2;
 
 /* <hierarchy>/<path>/<file>; ERR_NOT_FOUND when the file is not there. */
-struct error *cgroup_write(const struct cgroup_hierarchy *h, const char *path, const char *file,
-			   const char *format, ...) __attribute__((format(printf, 4, 5))) MUST_CHECK;
+struct error *cgroup_write(const struct cgroup_hierarchy *h, const char *path, const char *file, const char *format, ...)
+	__attribute__((format(printf, 4, 5))) MUST_CHECK;
 /* NUL-terminated; false when it cannot be read. */
 bool cgroup_read(const struct cgroup_hierarchy *h, const char *path, const char *file, char *text, size_t size);
 bool cgroup_read_number(const struct cgroup_hierarchy *h, const char *path, const char *file, uint64_t *out);

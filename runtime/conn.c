@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 
-#define READ_CHUNK 65536
+#define READ_CHUNK     65536
 #define FDS_QUEUED_MAX 64
 
 void wire_conn_init(struct conn *conn, int fd)
@@ -37,8 +37,8 @@ void wire_conn_fini(struct conn *conn)
 	conn->fd = -1;
 }
 
-void wire_conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body,
-	       const int *fds, size_t n_fds)
+void wire_conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body, const int *fds,
+		    size_t n_fds)
 {
 	char space[WIRE_HEADER] = { 0 };
 	size_t start = conn->out.len;
@@ -151,8 +151,9 @@ struct error *wire_conn_read(struct conn *conn, bool *open)
 			struct cmsghdr align;
 		} control;
 		struct iovec iov;
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
-				      .msg_controllen = sizeof(control) };
+		struct msghdr msg = {
+			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)
+		};
 		struct error *err;
 		ssize_t n;
 

@@ -30,15 +30,15 @@ struct conn {
 
 struct conn_frame {
 	struct wire_frame header;
-	struct str body; /* valid until the next conn_next or conn_read */
+	struct str body;       /* valid until the next conn_next or conn_read */
 	int fds[WIRE_MAX_FDS]; /* the caller's */
 };
 
 void wire_conn_init(struct conn *conn, int fd); /* takes fd and makes it non-blocking */
 void wire_conn_fini(struct conn *conn);
 /* Queues a frame; header.length and n_fds are filled in here. Takes the descriptors. */
-void wire_conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body,
-	       const int *fds, size_t n_fds);
+void wire_conn_send(struct conn *conn, struct wire_frame header, const struct wire_struct *type, const void *body, const int *fds,
+		    size_t n_fds);
 bool wire_conn_wants_write(const struct conn *conn);
 struct error *wire_conn_flush(struct conn *conn) MUST_CHECK;
 /* Reads what is there; *open false: the other end closed. */

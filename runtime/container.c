@@ -31,9 +31,9 @@
 static uint64_t clone_flags(const struct container_setup *setup)
 {
 	static const uint64_t flags[RUNTIME_NS_COUNT] = {
-		[RUNTIME_NS_USER] = CLONE_NEWUSER, [RUNTIME_NS_PID] = CLONE_NEWPID, [RUNTIME_NS_NET] = CLONE_NEWNET,
-		[RUNTIME_NS_IPC] = CLONE_NEWIPC,   [RUNTIME_NS_UTS] = CLONE_NEWUTS,
-		[RUNTIME_NS_CGROUP] = 0, /* the child, after it entered its group */
+		[RUNTIME_NS_USER] = CLONE_NEWUSER, [RUNTIME_NS_PID] = CLONE_NEWPID,
+		[RUNTIME_NS_NET] = CLONE_NEWNET,   [RUNTIME_NS_IPC] = CLONE_NEWIPC,
+		[RUNTIME_NS_UTS] = CLONE_NEWUTS,   [RUNTIME_NS_CGROUP] = 0, /* the child, after it entered its group */
 	};
 	uint64_t all = CLONE_NEWNS;
 
@@ -170,12 +170,14 @@ enum container_message container_receive(struct container_child *child, const st
 			close(child->console);
 		child->console = fd;
 		return CONTAINER_CONSOLE;
-	case SYNC_READY: return CONTAINER_READY;
+	case SYNC_READY:
+		return CONTAINER_READY;
 	case SYNC_ERROR:
 		return failed(child, message.step,
-			      error_make(__FILE__, __LINE__, message.kind < ERR_KINDS ? message.kind : ERR_INTERNAL,
-					 message.code, "%s", message.text));
-	case SYNC_GO: break;
+			      error_make(__FILE__, __LINE__, message.kind < ERR_KINDS ? message.kind : ERR_INTERNAL, message.code,
+					 "%s", message.text));
+	case SYNC_GO:
+		break;
 	}
 	return failed(child, NODE_STEP_NONE, error_new(ERR_INTERNAL, "unknown message %u from the child", message.type));
 }
@@ -189,14 +191,18 @@ struct error *container_wait_ready(struct container_child *child, const struct r
 		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			return error_errno(errno, "poll");
 		switch (container_receive(child, spec)) {
-		case CONTAINER_READY: return NULL;
+		case CONTAINER_READY:
+			return NULL;
 		case CONTAINER_FAILED:
 			err = child->err;
 			child->err = NULL;
 			break;
-		case CONTAINER_RUNS: err = error_new(ERR_INTERNAL, "the container ended while it was made"); break;
+		case CONTAINER_RUNS:
+			err = error_new(ERR_INTERNAL, "the container ended while it was made");
+			break;
 		case CONTAINER_NOTHING:
-		case CONTAINER_CONSOLE: break;
+		case CONTAINER_CONSOLE:
+			break;
 		}
 		if (err != NULL) {
 			waitpid(child->pid, NULL, 0);

@@ -28,23 +28,23 @@ struct container_setup {
 	const struct cgroup_root *cgroups; /* to mount into the container; may be NULL */
 	struct cgroup_join join;           /* entered first; n may be 0 */
 	const struct seccomp_program *seccomp;
-	int stdio[3];   /* the child's ends; -1: /dev/null. Not for terminals */
-	int gate;       /* -1: GO on the handshake; else one byte from here */
-	int inside;     /* pidfd of a running container whose namespaces are entered: exec; -1: a new container */
+	int stdio[3];       /* the child's ends; -1: /dev/null. Not for terminals */
+	int gate;           /* -1: GO on the handshake; else one byte from here */
+	int inside;         /* pidfd of a running container whose namespaces are entered: exec; -1: a new container */
 	uint32_t inside_ns; /* exec: CLONE_NEW… flags of the namespaces to enter */
-	int pid_ns;     /* a pid namespace for the child to be in; -1: per spec */
-	int own_pid_ns; /* the caller's, to go back to */
+	int pid_ns;         /* a pid namespace for the child to be in; -1: per spec */
+	int own_pid_ns;     /* the caller's, to go back to */
 };
 
 enum container_message { CONTAINER_NOTHING, CONTAINER_CONSOLE, CONTAINER_READY, CONTAINER_FAILED, CONTAINER_RUNS };
 
 struct container_child {
 	pid_t pid;
-	int pidfd;   /* -1 where it was not asked for */
-	int sync;    /* handshake */
-	bool done;   /* nothing more comes: stop watching sync */
-	int console; /* terminal; -1: none yet */
-	struct error *err;    /* of CONTAINER_FAILED */
+	int pidfd;         /* -1 where it was not asked for */
+	int sync;          /* handshake */
+	bool done;         /* nothing more comes: stop watching sync */
+	int console;       /* terminal; -1: none yet */
+	struct error *err; /* of CONTAINER_FAILED */
 	enum node_step step;
 };
 

@@ -59,8 +59,8 @@ static struct error *overlay_by_fds(const struct overlay *overlay, struct buf *o
 	}
 	if (overlay->upper != NULL)
 		buf_printf(options, ",upperdir=%s,workdir=%s,volatile", overlay->upper, overlay->work);
-	if (err == NULL && mount("overlay", overlay->target, "overlay", overlay->upper == NULL ? MS_RDONLY : 0,
-				 buf_cstr(options)) != 0)
+	if (err == NULL &&
+	    mount("overlay", overlay->target, "overlay", overlay->upper == NULL ? MS_RDONLY : 0, buf_cstr(options)) != 0)
 		err = error_errno(errno, "mount overlay of %zu layers", overlay->n_layers);
 	while (n-- > 0) {
 		if (fds[n] >= 0)
@@ -130,8 +130,8 @@ static int bind_tree(const struct bind *bind, struct error **err)
 	if (bind->recursive_ro) {
 		attr = (struct mount_attr){ .attr_set = MOUNT_ATTR_RDONLY };
 		if (sys_mount_setattr(tree, AT_RECURSIVE, &attr) != 0) {
-			*err = errno == ENOSYS ? error_new(ERR_UNSUPPORTED, "recursive read-only mounts need Linux 5.12") :
-						 error_errno(errno, "make bind read-only");
+			*err = errno == ENOSYS ? error_new(ERR_UNSUPPORTED, "recursive read-only mounts need Linux 5.12")
+					       : error_errno(errno, "make bind read-only");
 			return -1;
 		}
 	}
@@ -189,7 +189,7 @@ struct job {
 	const struct runtime_spec *spec;
 	const struct cgroup_root *cgroups;
 	int rootfd;
-	int null; /* the old root's /dev/null, checked */
+	int null;    /* the old root's /dev/null, checked */
 	int *shared; /* per mount: its tree, made before everything became a slave; -1: not shared */
 };
 
@@ -461,7 +461,7 @@ static const struct runtime_device default_devices[] = {
 #define N_DEFAULT_DEVICES (sizeof(default_devices) / sizeof(default_devices[0]))
 
 static const char *const device_links[][2] = {
-	{ "/proc/self/fd", "fd" },     { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" },
+	{ "/proc/self/fd", "fd" },       { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" },
 	{ "/proc/self/fd/2", "stderr" }, { "pts/ptmx", "ptmx" },
 };
 
@@ -582,7 +582,8 @@ static struct error *mask(struct job *job, const char *path)
 	if (fstat(target, &st) != 0)
 		return error_errno(errno, "mask %s", path);
 	if (S_ISDIR(st.st_mode)) {
-		if (mount("tmpfs", fd_path(to, target), "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=0k,nr_inodes=2") != 0)
+		if (mount("tmpfs", fd_path(to, target), "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+			  "size=0k,nr_inodes=2") != 0)
 			return error_errno(errno, "mask %s", path);
 		return NULL;
 	}
@@ -601,9 +602,8 @@ static struct error *make_readonly(struct job *job, const char *path)
 		error_free(err);
 		return NULL;
 	}
-	err = mounts_bind(&(struct bind){ .source = fd,
-					  .target = fd,
-					  .flags = MS_REC | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC });
+	err = mounts_bind(
+		&(struct bind){ .source = fd, .target = fd, .flags = MS_REC | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC });
 	return err != NULL ? error_context(err, "make %s read-only", path) : NULL;
 }
 

@@ -87,8 +87,9 @@ static void wire_conn_push(struct node_conn *c)
 static const struct wire_struct *reply_type(uint16_t op)
 {
 	switch ((enum node_op)op) {
-#define NODE_OP(number, id, name, request, reply, fds) \
-	case NODE_OP_##id: return &wire_##reply;
+#define NODE_OP(number, id, name, request, reply, fds)                                                                             \
+	case NODE_OP_##id:                                                                                                         \
+		return &wire_##reply;
 #include "runtime/node_ops.def"
 #undef NODE_OP
 	}
@@ -114,7 +115,7 @@ void call_reply(struct node *node, struct node_call *call, const void *body, con
 		return;
 	}
 	wire_conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_REPLY, .id = call->request },
-		  reply_type(call->op), body != NULL ? body : &nothing, fds, n_fds);
+		       reply_type(call->op), body != NULL ? body : &nothing, fds, n_fds);
 	wire_conn_push(c);
 }
 
@@ -126,7 +127,7 @@ void call_fail(struct node *node, struct node_call *call, enum node_step step, s
 	call->conn = 0;
 	if (c != NULL) {
 		wire_conn_send(&c->conn, (struct wire_frame){ .op = call->op, .kind = WIRE_ERROR, .id = call->request },
-			  &wire_node_error, &failure, NULL, 0);
+			       &wire_node_error, &failure, NULL, 0);
 		wire_conn_push(c);
 	}
 	error_free(err);
@@ -231,8 +232,10 @@ static void dispatch(struct node *node, struct node_conn *c, const struct conn_f
 	} body;
 
 	switch ((enum node_op)frame->header.op) {
-#define NODE_OP(number, id, name, request, reply, fds) \
-	case NODE_OP_##id: type = &wire_##request; break;
+#define NODE_OP(number, id, name, request, reply, fds)                                                                             \
+	case NODE_OP_##id:                                                                                                         \
+		type = &wire_##request;                                                                                            \
+		break;
 #include "runtime/node_ops.def"
 #undef NODE_OP
 	}
@@ -248,8 +251,10 @@ static void dispatch(struct node *node, struct node_conn *c, const struct conn_f
 		return;
 	}
 	switch ((enum node_op)frame->header.op) {
-#define NODE_OP(number, id, name, request, reply, fds) \
-	case NODE_OP_##id: op_##name(node, &call, &body.name); break;
+#define NODE_OP(number, id, name, request, reply, fds)                                                                             \
+	case NODE_OP_##id:                                                                                                         \
+		op_##name(node, &call, &body.name);                                                                                \
+		break;
 #include "runtime/node_ops.def"
 #undef NODE_OP
 	}
@@ -385,8 +390,7 @@ static struct error *bind_at(const char *path, int *out)
 	if (fd < 0)
 		return error_errno(errno, "make a socket");
 	if (strlen(path) >= sizeof(addr.sun_path))
-		return error_new(ERR_INVALID, "the socket path %s is longer than %zu characters", path,
-				 sizeof(addr.sun_path) - 1);
+		return error_new(ERR_INVALID, "the socket path %s is longer than %zu characters", path, sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	unlink(path);
 	old = umask(0177);
@@ -572,8 +576,7 @@ static struct error *start(struct node *node)
 		return err;
 	if (pipe2(report, O_CLOEXEC) != 0)
 		return error_errno(errno, "pipe");
-	args.flags = node->options.hub ? CLONE_NEWNET :
-					 CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC;
+	args.flags = node->options.hub ? CLONE_NEWNET : CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC;
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
 		close(report[0]);
@@ -591,10 +594,14 @@ static struct error *start(struct node *node)
 /* --- command line --- */
 
 static const struct option long_options[] = {
-	{ "name", required_argument, NULL, 'n' },   { "root", required_argument, NULL, 'r' },
-	{ "socket", required_argument, NULL, 's' }, { "images", required_argument, NULL, 'i' },
-	{ "cgroup", required_argument, NULL, 'c' }, { "log", required_argument, NULL, 'l' },
-	{ "mount", required_argument, NULL, 'm' },  { "hub", no_argument, NULL, 'h' },
+	{ "name", required_argument, NULL, 'n' },
+	{ "root", required_argument, NULL, 'r' },
+	{ "socket", required_argument, NULL, 's' },
+	{ "images", required_argument, NULL, 'i' },
+	{ "cgroup", required_argument, NULL, 'c' },
+	{ "log", required_argument, NULL, 'l' },
+	{ "mount", required_argument, NULL, 'm' },
+	{ "hub", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -606,15 +613,32 @@ static struct error *parse(int argc, char **argv, struct node_options *out)
 	out->mounts = xcalloc((size_t)argc + 1, sizeof(*out->mounts));
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (c) {
-		case 'n': out->name = optarg; break;
-		case 'r': out->root = optarg; break;
-		case 's': out->socket = optarg; break;
-		case 'i': out->images = optarg; break;
-		case 'c': out->cgroup = optarg; break;
-		case 'l': out->log = optarg; break;
-		case 'm': out->mounts[out->n_mounts++] = optarg; break;
-		case 'h': out->hub = true; break;
-		default: return error_new(ERR_USAGE, "unknown option of node");
+		case 'n':
+			out->name = optarg;
+			break;
+		case 'r':
+			out->root = optarg;
+			break;
+		case 's':
+			out->socket = optarg;
+			break;
+		case 'i':
+			out->images = optarg;
+			break;
+		case 'c':
+			out->cgroup = optarg;
+			break;
+		case 'l':
+			out->log = optarg;
+			break;
+		case 'm':
+			out->mounts[out->n_mounts++] = optarg;
+			break;
+		case 'h':
+			out->hub = true;
+			break;
+		default:
+			return error_new(ERR_USAGE, "unknown option of node");
 		}
 	}
 	if (out->name == NULL || out->socket == NULL || (out->root == NULL && !out->hub))

@@ -35,7 +35,7 @@
 #include "runtime/runtime.h"
 
 #define NODE_PROTOCOL 1
-#define NODE_IMAGES "/run/monokube/images"
+#define NODE_IMAGES   "/run/monokube/images"
 
 /* --- the messages; text is NULL when absent --- */
 
@@ -60,8 +60,8 @@ struct node_hello_reply {
 	int64_t started_at;   /* ns since 1970 */
 	bool hub;
 	bool cgroup_v2;
-	bool overlay;          /* false: writable layers are kept in memory (its directory takes no overlay) */
-	const char **missing;  /* features this machine lacks, in words */
+	bool overlay;         /* false: writable layers are kept in memory (its directory takes no overlay) */
+	const char **missing; /* features this machine lacks, in words */
 	size_t n_missing;
 };
 
@@ -85,8 +85,8 @@ struct node_container {
 	const char *sandbox;
 	const char *name;
 	uint32_t attempt;
-	uint32_t state; /* enum node_state */
-	int32_t pid;    /* in the node's pid namespace; 0 when not running */
+	uint32_t state;    /* enum node_state */
+	int32_t pid;       /* in the node's pid namespace; 0 when not running */
 	int32_t exit_code; /* 128 + signal when killed */
 	int32_t signal;
 	bool oom_killed;
@@ -134,10 +134,10 @@ struct node_container_create {
 	const char *name;
 	uint32_t attempt;
 	const char *image;
-	const char *log_path;   /* in the node; CRI format; directories are made */
-	const char *pid_of;     /* join the pid namespace of this container */
-	bool stdin_open;        /* keep a pipe for attach; otherwise /dev/null */
-	bool stdin_once;        /* closed when the first attach ends */
+	const char *log_path; /* in the node; CRI format; directories are made */
+	const char *pid_of;   /* join the pid namespace of this container */
+	bool stdin_open;      /* keep a pipe for attach; otherwise /dev/null */
+	bool stdin_once;      /* closed when the first attach ends */
 	const char **labels;
 	size_t n_labels;
 };
@@ -198,9 +198,9 @@ struct node_pause {
 
 struct node_open {
 	const char *path;
-	const char *sandbox; /* opened with this sandbox's net namespace as current, for /proc/sys/net */
+	const char *sandbox;   /* opened with this sandbox's net namespace as current, for /proc/sys/net */
 	const char *container; /* below this container's root instead of the node's */
-	uint32_t flags;      /* O_…; O_CLOEXEC is implied */
+	uint32_t flags;        /* O_…; O_CLOEXEC is implied */
 	uint32_t mode;
 	bool parents; /* make missing directories above it */
 };
@@ -262,16 +262,16 @@ struct node_exec_exit {
 /* Where in the making of a container an error happened. */
 enum node_step {
 	NODE_STEP_NONE,
-	NODE_STEP_REQUEST,   /* the request itself is wrong */
+	NODE_STEP_REQUEST, /* the request itself is wrong */
 	NODE_STEP_CGROUP,
 	NODE_STEP_NAMESPACE,
 	NODE_STEP_ROOTFS,
 	NODE_STEP_MOUNT,
-	NODE_STEP_CONFINE,   /* capabilities, seccomp, rlimits, … */
-	NODE_STEP_USER,      /* no such user or group in the image */
+	NODE_STEP_CONFINE, /* capabilities, seccomp, rlimits, … */
+	NODE_STEP_USER,    /* no such user or group in the image */
 	NODE_STEP_CWD,
 	NODE_STEP_TERMINAL,
-	NODE_STEP_EXEC,      /* the program is not there or not executable */
+	NODE_STEP_EXEC, /* the program is not there or not executable */
 };
 
 /* Removes what a node that has ended (or was killed) leaves outside its directory: its control group, killing what may be
@@ -287,10 +287,10 @@ enum node_op {
 };
 
 struct node_reply {
-	struct error *err;   /* NULL: success. Freed after the callback; set to NULL to keep it */
-	uint32_t step;       /* enum node_step, with err */
-	const void *body;    /* struct of the request's row in node_ops.def; valid during the callback */
-	int fds[4];          /* closed after the callback, unless taken with fd_take(&reply->fds[i]) */
+	struct error *err; /* NULL: success. Freed after the callback; set to NULL to keep it */
+	uint32_t step;     /* enum node_step, with err */
+	const void *body;  /* struct of the request's row in node_ops.def; valid during the callback */
+	int fds[4];        /* closed after the callback, unless taken with fd_take(&reply->fds[i]) */
 	size_t n_fds;
 };
 typedef void node_reply_fn(void *arg, struct node_reply *reply);
@@ -323,7 +323,7 @@ struct error *node_client_drain(struct node_client *client, int timeout_ms) MUST
 
 /* One function per row: node_hello(), node_list(), node_container_create(), … The request is copied out at once. The
  * result names the request for node_client_cancel(), which makes sure that fn is not called any more. */
-#define NODE_OP(number, id, name, request, reply, fds) \
+#define NODE_OP(number, id, name, request, reply, fds)                                                                             \
 	uint64_t node_##name(struct node_client *client, const struct request *body, node_reply_fn *fn, void *arg);
 #include "runtime/node_ops.def"
 #undef NODE_OP

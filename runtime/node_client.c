@@ -71,8 +71,7 @@ static void ignore_reply(void *arg, struct node_reply *reply)
 	(void)reply;
 }
 
-struct error *node_client_open(const char *socket_path, const struct node_handlers *handlers, void *arg,
-			       struct node_client **out)
+struct error *node_client_open(const char *socket_path, const struct node_handlers *handlers, void *arg, struct node_client **out)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -205,8 +204,8 @@ static struct error *decode_reply(struct arena *arena, const struct pending *p, 
 		if (err != NULL)
 			return err;
 		reply->step = failure.step;
-		reply->err = error_make(__FILE__, __LINE__, failure.kind < ERR_KINDS ? failure.kind : ERR_INTERNAL,
-					failure.code, "%s", failure.text != NULL ? failure.text : "");
+		reply->err = error_make(__FILE__, __LINE__, failure.kind < ERR_KINDS ? failure.kind : ERR_INTERNAL, failure.code,
+					"%s", failure.text != NULL ? failure.text : "");
 		return NULL;
 	}
 	body = arena_alloc(arena, type->size);
@@ -292,16 +291,16 @@ static uint64_t request(struct node_client *client, enum node_op op, const struc
 	p->fn = fn;
 	p->arg = arg;
 	list_push(&client->pending, &p->link);
-	wire_conn_send(&client->conn, (struct wire_frame){ .op = (uint16_t)op, .kind = WIRE_REQUEST, .id = p->id }, type, body, NULL,
-		  0);
+	wire_conn_send(&client->conn, (struct wire_frame){ .op = (uint16_t)op, .kind = WIRE_REQUEST, .id = p->id }, type, body,
+		       NULL, 0);
 	flush(client);
 	return p->id;
 }
 
-#define NODE_OP(number, id, name, request_, reply, fds)                                                           \
-	uint64_t node_##name(struct node_client *client, const struct request_ *body, node_reply_fn *fn, void *arg) \
-	{                                                                                                         \
-		return request(client, NODE_OP_##id, &wire_##request_, body, fn, arg);                            \
+#define NODE_OP(number, id, name, request_, reply, fds)                                                                            \
+	uint64_t node_##name(struct node_client *client, const struct request_ *body, node_reply_fn *fn, void *arg)                \
+	{                                                                                                                          \
+		return request(client, NODE_OP_##id, &wire_##request_, body, fn, arg);                                             \
 	}
 #include "runtime/node_ops.def"
 #undef NODE_OP

@@ -24,7 +24,7 @@
 #include "runtime/files.h"
 #include "runtime/node_private.h"
 
-#define EXIT_LOST 255       /* as containerd says of containers whose shim vanished */
+#define EXIT_LOST        255 /* as containerd says of containers whose shim vanished */
 #define EXIT_NOT_STARTED 128 /* StartError */
 
 static const uint32_t allowed[C_STATES] = {
@@ -53,10 +53,16 @@ void container_describe(const struct container *c, struct node_container *out)
 	switch ((enum container_state)c->state.state) {
 	case C_SETTING_UP:
 	case C_CREATED:
-	case C_STARTING: out->state = NODE_CREATED; break;
-	case C_RUNNING: out->state = NODE_RUNNING; break;
+	case C_STARTING:
+		out->state = NODE_CREATED;
+		break;
+	case C_RUNNING:
+		out->state = NODE_RUNNING;
+		break;
 	case C_EXITED:
-	case C_STATES: out->state = NODE_EXITED; break;
+	case C_STATES:
+		out->state = NODE_EXITED;
+		break;
 	}
 	out->pid = container_alive(c) ? (int32_t)c->child.pid : 0;
 }
@@ -265,8 +271,7 @@ static struct error *join_pid_of(struct container *c, int *pid_ns)
 	struct container *target = container_find(c->node, c->request.pid_of);
 
 	if (target == NULL || target->state.state != C_RUNNING)
-		return error_new(ERR_NOT_FOUND, "container %s, whose processes are to be shared, does not run",
-				 c->request.pid_of);
+		return error_new(ERR_NOT_FOUND, "container %s, whose processes are to be shared, does not run", c->request.pid_of);
 	*pid_ns = target->child.pidfd;
 	return NULL;
 }
@@ -366,8 +371,8 @@ static struct error *make_group(struct container *c, struct cgroup_join *join)
 	struct error *err;
 
 	join->n = 0;
-	c->record.cgroup = parent != NULL ? arena_printf(c->arena, "%s/%s", parent, id_of(c)) :
-					    arena_printf(c->arena, "containers/%s", id_of(c));
+	c->record.cgroup = parent != NULL ? arena_printf(c->arena, "%s/%s", parent, id_of(c))
+					  : arena_printf(c->arena, "containers/%s", id_of(c));
 	err = cgroup_make(c->node->cgroups, c->record.cgroup, &spec->limits);
 	if (err == NULL)
 		err = cgroup_devices(c->node->cgroups, c->record.cgroup, spec->device_rules, spec->n_device_rules);
@@ -588,9 +593,13 @@ static bool hear(struct container *c)
 	if (c->child.done)
 		poll_watch_stop(c->node, &c->sync);
 	switch (message) {
-	case CONTAINER_NOTHING: return false;
-	case CONTAINER_CONSOLE: take_console(c); return true;
-	case CONTAINER_READY: return created(c);
+	case CONTAINER_NOTHING:
+		return false;
+	case CONTAINER_CONSOLE:
+		take_console(c);
+		return true;
+	case CONTAINER_READY:
+		return created(c);
 	case CONTAINER_RUNS:
 		if (c->state.state == C_STARTING) {
 			started(c);
@@ -635,7 +644,8 @@ void op_container_start(struct node *node, struct node_call *call, const struct 
 	if (c == NULL)
 		return;
 	if (c->state.state != C_CREATED) {
-		call_fail(node, call, NODE_STEP_REQUEST, error_new(ERR_CONFLICT, "container %s is %s", id_of(c), fsm_name(&c->state)));
+		call_fail(node, call, NODE_STEP_REQUEST,
+			  error_new(ERR_CONFLICT, "container %s is %s", id_of(c), fsm_name(&c->state)));
 		return;
 	}
 	err = container_go(&c->child);
@@ -796,8 +806,8 @@ void op_pause(struct node *node, struct node_call *call, const struct node_pause
 
 	if (c == NULL)
 		return;
-	err = c->state.state == C_RUNNING ? cgroup_freeze(node->cgroups, c->record.cgroup, request->paused) :
-					    error_new(ERR_CONFLICT, "container %s is not running", id_of(c));
+	err = c->state.state == C_RUNNING ? cgroup_freeze(node->cgroups, c->record.cgroup, request->paused)
+					  : error_new(ERR_CONFLICT, "container %s is not running", id_of(c));
 	if (err != NULL)
 		call_fail(node, call, NODE_STEP_CGROUP, err);
 	else

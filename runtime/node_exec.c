@@ -137,8 +137,8 @@ void op_exec(struct node *node, struct node_call *call, const struct node_exec *
 
 	if (c == NULL || c->state.state != C_RUNNING) {
 		call_fail(node, call, NODE_STEP_REQUEST,
-			  c == NULL ? error_new(ERR_NOT_FOUND, "no container %s", request->id != NULL ? request->id : "") :
-				      error_new(ERR_CONFLICT, "container %s is not running", request->id));
+			  c == NULL ? error_new(ERR_NOT_FOUND, "no container %s", request->id != NULL ? request->id : "")
+				    : error_new(ERR_CONFLICT, "container %s is not running", request->id));
 		return;
 	}
 	e = xcalloc(1, sizeof(*e));
@@ -182,15 +182,19 @@ static bool hear(struct exec *e)
 	if (e->child.done)
 		poll_watch_stop(e->node, &e->sync);
 	switch (message) {
-	case CONTAINER_NOTHING: return false;
-	case CONTAINER_CONSOLE: return true;
+	case CONTAINER_NOTHING:
+		return false;
+	case CONTAINER_CONSOLE:
+		return true;
 	case CONTAINER_READY:
 		err = container_go(&e->child);
 		if (err == NULL)
 			return true;
 		give_up(e, NODE_STEP_NONE, err);
 		return false;
-	case CONTAINER_RUNS: running(e); return false;
+	case CONTAINER_RUNS:
+		running(e);
+		return false;
 	case CONTAINER_FAILED:
 		err = e->child.err;
 		e->child.err = NULL;

@@ -94,8 +94,8 @@ void op_open(struct node *node, struct node_call *call, const struct node_open *
 {
 	AUTO_FD int base = -1;
 	int fd = -1;
-	struct error *err = request->path == NULL || request->path[0] != '/' ? error_new(ERR_INVALID, "path is not absolute") :
-									       check_hub(node, request);
+	struct error *err = request->path == NULL || request->path[0] != '/' ? error_new(ERR_INVALID, "path is not absolute")
+									     : check_hub(node, request);
 
 	if (err == NULL)
 		err = open_base(node, request, &base);
@@ -152,13 +152,12 @@ void op_netns(struct node *node, struct node_call *call, const struct node_ref *
 static struct error *mount_bind(const struct node_mount *request, int root, int target)
 {
 	AUTO_FD int source = -1;
-	struct error *err = request->source == NULL ? error_new(ERR_INVALID, "bind without a source") :
-						      path_in_root(root, request->source, PATH_MUST_EXIST, &source);
+	struct error *err = request->source == NULL ? error_new(ERR_INVALID, "bind without a source")
+						    : path_in_root(root, request->source, PATH_MUST_EXIST, &source);
 
-	return err == NULL ? mounts_bind(&(struct bind){ .source = source,
-							 .target = target,
-							 .flags = MS_REC | (request->readonly ? MS_RDONLY : 0) }) :
-			     err;
+	return err == NULL ? mounts_bind(&(struct bind){
+				     .source = source, .target = target, .flags = MS_REC | (request->readonly ? MS_RDONLY : 0) })
+			   : err;
 }
 
 static struct error *mount_volume(const struct node_mount *request)
@@ -173,9 +172,8 @@ static struct error *mount_volume(const struct node_mount *request)
 	if (strcmp(request->kind, "bind") == 0)
 		return mount_bind(request, root, target);
 	if (strcmp(request->kind, "image") == 0)
-		return mounts_overlay(&(struct overlay){ .layers = request->layers,
-							 .n_layers = request->n_layers,
-							 .target = fd_path(to, target) });
+		return mounts_overlay(&(struct overlay){
+			.layers = request->layers, .n_layers = request->n_layers, .target = fd_path(to, target) });
 	if (strcmp(request->kind, "tmpfs") != 0)
 		return error_new(ERR_INVALID, "no kind of mount is called %s", request->kind);
 	if (mount("tmpfs", fd_path(to, target), "tmpfs", flags, request->data) != 0)
@@ -221,7 +219,8 @@ void op_mount(struct node *node, struct node_call *call, const struct node_mount
 	if (err == NULL)
 		err = strcmp(request->kind, "image") == 0 ? mount_image(node, request) : mount_volume(request);
 	if (err != NULL)
-		call_fail(node, call, NODE_STEP_MOUNT, error_context(err, "mount at %s", request->path != NULL ? request->path : ""));
+		call_fail(node, call, NODE_STEP_MOUNT,
+			  error_context(err, "mount at %s", request->path != NULL ? request->path : ""));
 	else
 		call_reply(node, call, NULL, NULL, 0);
 }

@@ -28,7 +28,6 @@ struct error *record_write(int dirfd, const char *name, const struct wire_struct
 /* The same without syncing: for what nobody would miss after a power loss. It may then be damaged, never another's. */
 struct error *record_note(int dirfd, const char *name, const struct wire_struct *type, const void *ptr) MUST_CHECK;
 /* ERR_CORRUPT when it is damaged. */
-struct error *record_read(struct arena *arena, int dirfd, const char *name, const struct wire_struct *type,
-			  void *ptr) MUST_CHECK;
+struct error *record_read(struct arena *arena, int dirfd, const char *name, const struct wire_struct *type, void *ptr) MUST_CHECK;
 
 #endif

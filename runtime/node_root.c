@@ -109,13 +109,27 @@ static const struct {
 	const char *path;
 	mode_t mode;
 } directories[] = {
-	{ "dev", 0755 },		{ "etc", 0755 },		 { "proc", 0555 },
-	{ "run", 0755 },		{ "sys", 0555 },		 { "tmp", 01777 },
-	{ "var", 0755 },		{ "var/lib", 0755 },		 { "var/lib/kubelet", 0755 },
-	{ "var/lib/kubelet/pods", 0750 }, { "var/log", 0755 },		 { "var/log/pods", 0755 },
-	{ "var/log/containers", 0755 }, { "var/tmp", 01777 },		 { "var/lib/monokube", 0700 },
-	{ "var/lib/monokube/sandboxes", 0700 }, { "var/lib/monokube/containers", 0700 }, { "root", 0700 },
-	{ "mnt", 0755 },		{ "opt", 0755 },		 { "usr", 0755 },
+	{ "dev", 0755 },
+	{ "etc", 0755 },
+	{ "proc", 0555 },
+	{ "run", 0755 },
+	{ "sys", 0555 },
+	{ "tmp", 01777 },
+	{ "var", 0755 },
+	{ "var/lib", 0755 },
+	{ "var/lib/kubelet", 0755 },
+	{ "var/lib/kubelet/pods", 0750 },
+	{ "var/log", 0755 },
+	{ "var/log/pods", 0755 },
+	{ "var/log/containers", 0755 },
+	{ "var/tmp", 01777 },
+	{ "var/lib/monokube", 0700 },
+	{ "var/lib/monokube/sandboxes", 0700 },
+	{ "var/lib/monokube/containers", 0700 },
+	{ "root", 0700 },
+	{ "mnt", 0755 },
+	{ "opt", 0755 },
+	{ "usr", 0755 },
 };
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -150,12 +164,14 @@ static struct error *make_files(const struct node *node, int rootfd)
 	if (err == NULL)
 		err = put_once(rootfd, "etc/hosts", buf_str(&text));
 	if (err == NULL)
-		err = put_once(rootfd, "etc/passwd", STR("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"));
+		err = put_once(rootfd, "etc/passwd",
+			       STR("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"));
 	if (err == NULL)
 		err = put_once(rootfd, "etc/group", STR("root:x:0:\nnogroup:x:65534:\n"));
 	if (err == NULL)
 		err = put_once(rootfd, "etc/os-release",
-			       STR("NAME=monokube\nID=monokube\nPRETTY_NAME=\"monokube " MONOKUBE_VERSION "\"\nVERSION_ID=" MONOKUBE_VERSION "\n"));
+			       STR("NAME=monokube\nID=monokube\nPRETTY_NAME=\"monokube " MONOKUBE_VERSION
+				   "\"\nVERSION_ID=" MONOKUBE_VERSION "\n"));
 	buf_clear(&text);
 	if (err == NULL) {
 		/* the machine's; absence is fine */
@@ -386,8 +402,8 @@ static void note_missing(struct node *node)
 
 struct error *node_root_enter(struct node *node)
 {
-	AUTO_FREE char *group = node->options.cgroup != NULL ? xstrdup(node->options.cgroup) :
-							       xasprintf("monokube/%s", node->options.name);
+	AUTO_FREE char *group = node->options.cgroup != NULL ? xstrdup(node->options.cgroup)
+							     : xasprintf("monokube/%s", node->options.name);
 	struct cgroup_root *inner = NULL;
 	struct error *err = cgroup_root_open(&node->cgroups);
 

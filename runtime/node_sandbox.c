@@ -31,7 +31,8 @@ bool node_id_valid(const char *id)
 	for (size_t i = 0; i < n; i++) {
 		char c = id[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+		      c == '.'))
 			return false;
 	}
 	return true;
@@ -281,8 +282,8 @@ void op_sandbox_create(struct node *node, struct node_call *call, const struct n
 	}
 	if (sandbox_find(node, request->id) != NULL || node->stopping) {
 		call_fail(node, call, NODE_STEP_REQUEST,
-			  node->stopping ? error_new(ERR_UNAVAILABLE, "the node is stopping") :
-					   error_new(ERR_EXISTS, "sandbox %s exists", request->id));
+			  node->stopping ? error_new(ERR_UNAVAILABLE, "the node is stopping")
+					 : error_new(ERR_EXISTS, "sandbox %s exists", request->id));
 		return;
 	}
 	s = sandbox_new(node);

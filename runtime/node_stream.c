@@ -185,8 +185,8 @@ static struct container *get_running(struct node *node, struct node_call *call, 
 	if (c != NULL && c->state.state != C_EXITED)
 		return c;
 	call_fail(node, call, NODE_STEP_REQUEST,
-		  c == NULL ? error_new(ERR_NOT_FOUND, "no container %s", id != NULL ? id : "") :
-			      error_new(ERR_CONFLICT, "container %s is not running", id));
+		  c == NULL ? error_new(ERR_NOT_FOUND, "no container %s", id != NULL ? id : "")
+			    : error_new(ERR_CONFLICT, "container %s is not running", id));
 	return NULL;
 }
 

@@ -174,8 +174,8 @@ static struct error *make_state_dir(struct oci *oci)
 	if (err != NULL)
 		return err;
 	if (mkdir(path_of(oci, ""), 0700) != 0)
-		return errno == EEXIST ? error_new(ERR_EXISTS, "container \"%s\" already exists", oci->id) :
-					 error_errno(errno, "make %s", path_of(oci, ""));
+		return errno == EEXIST ? error_new(ERR_EXISTS, "container \"%s\" already exists", oci->id)
+				       : error_errno(errno, "make %s", path_of(oci, ""));
 	return NULL;
 }
 
@@ -453,7 +453,8 @@ static void join_terminals(int console)
 			ioctl(console, TIOCSWINSZ, &size);
 	}
 	while (out_open) {
-		struct pollfd p[2] = { { .fd = console, .events = POLLIN }, { .fd = in_open ? STDIN_FILENO : -1, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = console, .events = POLLIN },
+				       { .fd = in_open ? STDIN_FILENO : -1, .events = POLLIN } };
 
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
 			break;
@@ -475,14 +476,16 @@ static struct error *await_exec(struct container_child *child)
 		if (poll(&p, 1, -1) < 0 && errno != EINTR)
 			return error_errno(errno, "poll");
 		switch (container_receive(child, NULL)) {
-		case CONTAINER_RUNS: return NULL;
+		case CONTAINER_RUNS:
+			return NULL;
 		case CONTAINER_FAILED:
 			err = child->err;
 			child->err = NULL;
 			return err;
 		case CONTAINER_NOTHING:
 		case CONTAINER_CONSOLE:
-		case CONTAINER_READY: break;
+		case CONTAINER_READY:
+			break;
 		}
 	}
 }
@@ -538,7 +541,7 @@ static const struct {
 	struct error *(*run)(struct oci *oci);
 	bool makes; /* runs code in the container: from a sealed program */
 } commands[] = {
-	{ "create", command_create, true }, { "start", command_start, false }, { "state", command_state, false },
+	{ "create", command_create, true }, { "start", command_start, false },   { "state", command_state, false },
 	{ "kill", command_kill, false },    { "delete", command_delete, false }, { "run", command_run, true },
 };
 
@@ -574,19 +577,41 @@ static struct error *parse(struct oci *oci, int argc, char **argv, const char **
 	/* global options before the command, its own behind it: getopt sees them all */
 	while ((c = getopt_long(argc, argv, "b:dfa", long_options, NULL)) != -1) {
 		switch (c) {
-		case OPT_ROOT: o->root = optarg; break;
-		case OPT_LOG: o->log = optarg; break;
-		case OPT_FORMAT: o->log_json = strcmp(optarg, "json") == 0; break;
-		case OPT_PID_FILE: o->pid_file = optarg; break;
-		case OPT_CONSOLE: o->console_socket = optarg; break;
-		case OPT_KEEP: o->keep = true; break;
-		case 'b': o->bundle = optarg; break;
-		case 'd': o->detach = true; break;
-		case 'f': o->force = true; break;
-		case 'a': o->all = true; break;
+		case OPT_ROOT:
+			o->root = optarg;
+			break;
+		case OPT_LOG:
+			o->log = optarg;
+			break;
+		case OPT_FORMAT:
+			o->log_json = strcmp(optarg, "json") == 0;
+			break;
+		case OPT_PID_FILE:
+			o->pid_file = optarg;
+			break;
+		case OPT_CONSOLE:
+			o->console_socket = optarg;
+			break;
+		case OPT_KEEP:
+			o->keep = true;
+			break;
+		case 'b':
+			o->bundle = optarg;
+			break;
+		case 'd':
+			o->detach = true;
+			break;
+		case 'f':
+			o->force = true;
+			break;
+		case 'a':
+			o->all = true;
+			break;
 		case OPT_IGNORED:
-		case OPT_IGNORED_VALUE: break;
-		default: return error_new(ERR_USAGE, "unknown option of oci");
+		case OPT_IGNORED_VALUE:
+			break;
+		default:
+			return error_new(ERR_USAGE, "unknown option of oci");
 		}
 	}
 	*command = optind < argc ? argv[optind] : NULL;

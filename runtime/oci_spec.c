@@ -55,11 +55,11 @@ static bool word_find(const struct word *words, size_t n, struct str name, int64
 /* --- process --- */
 
 static const struct word rlimit_words[] = {
-	{ "RLIMIT_AS", RLIMIT_AS },	      { "RLIMIT_CORE", RLIMIT_CORE },	  { "RLIMIT_CPU", RLIMIT_CPU },
-	{ "RLIMIT_DATA", RLIMIT_DATA },	      { "RLIMIT_FSIZE", RLIMIT_FSIZE },	  { "RLIMIT_LOCKS", RLIMIT_LOCKS },
+	{ "RLIMIT_AS", RLIMIT_AS },           { "RLIMIT_CORE", RLIMIT_CORE },         { "RLIMIT_CPU", RLIMIT_CPU },
+	{ "RLIMIT_DATA", RLIMIT_DATA },       { "RLIMIT_FSIZE", RLIMIT_FSIZE },       { "RLIMIT_LOCKS", RLIMIT_LOCKS },
 	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK }, { "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE }, { "RLIMIT_NICE", RLIMIT_NICE },
-	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },   { "RLIMIT_NPROC", RLIMIT_NPROC },	  { "RLIMIT_RSS", RLIMIT_RSS },
-	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },   { "RLIMIT_RTTIME", RLIMIT_RTTIME }, { "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
+	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },   { "RLIMIT_NPROC", RLIMIT_NPROC },       { "RLIMIT_RSS", RLIMIT_RSS },
+	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },   { "RLIMIT_RTTIME", RLIMIT_RTTIME },     { "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
 	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
@@ -140,8 +140,9 @@ static struct error *read_process(struct arena *arena, const struct json *proces
 /* --- mounts, devices --- */
 
 static const struct word propagation_words[] = {
-	{ "private", MS_PRIVATE },   { "rprivate", MS_PRIVATE | MS_REC }, { "slave", MS_SLAVE },
-	{ "rslave", MS_SLAVE | MS_REC }, { "shared", MS_SHARED },	  { "rshared", MS_SHARED | MS_REC },
+	{ "private", MS_PRIVATE },       { "rprivate", MS_PRIVATE | MS_REC },
+	{ "slave", MS_SLAVE },           { "rslave", MS_SLAVE | MS_REC },
+	{ "shared", MS_SHARED },         { "rshared", MS_SHARED | MS_REC },
 	{ "unbindable", MS_UNBINDABLE }, { "", 0 },
 };
 
@@ -181,7 +182,9 @@ static void read_devices(struct arena *arena, const struct json *linux_, struct 
 
 		out->devices[out->n_devices++] = (struct runtime_device){
 			.path = text(arena, json_get(it.value, "path")),
-			.type = str_is(type, "b") ? 'b' : str_is(type, "p") ? 'p' : 'c',
+			.type = str_is(type, "b")   ? 'b'
+				: str_is(type, "p") ? 'p'
+						    : 'c',
 			.major = u32(json_get(it.value, "major"), 0),
 			.minor = u32(json_get(it.value, "minor"), 0),
 			.mode = u32(json_get(it.value, "fileMode"), 0666),
@@ -199,15 +202,17 @@ static void read_device_rules(struct arena *arena, const struct json *linux_, st
 	size_t n = 0;
 
 	runtime_spec_init(arena, &defaults, "");
-	out->device_rules = ARENA_ARRAY(arena, struct runtime_device_rule,
-					json_len(list) + defaults.n_device_rules + out->n_devices + 1);
+	out->device_rules =
+		ARENA_ARRAY(arena, struct runtime_device_rule, json_len(list) + defaults.n_device_rules + out->n_devices + 1);
 	JSON_EACH (list, it) {
 		struct str type = json_get_str(it.value, "type");
 		const char *access = text(arena, json_get(it.value, "access"));
 
 		out->device_rules[n++] = (struct runtime_device_rule){
 			.allow = json_bool(json_get(it.value, "allow")),
-			.type = str_is(type, "b") ? 'b' : str_is(type, "c") ? 'c' : 'a',
+			.type = str_is(type, "b")   ? 'b'
+				: str_is(type, "c") ? 'c'
+						    : 'a',
 			.major = json_int(json_get(it.value, "major"), -1),
 			.minor = json_int(json_get(it.value, "minor"), -1),
 			.access = access != NULL && access[0] != '\0' ? access : "rwm",
@@ -225,9 +230,10 @@ static void read_device_rules(struct arena *arena, const struct json *linux_, st
 
 static struct error *read_namespaces(struct arena *arena, const struct json *list, struct runtime_spec *out)
 {
-	static const struct word words[] = { { "user", RUNTIME_NS_USER }, { "pid", RUNTIME_NS_PID },
-					     { "network", RUNTIME_NS_NET }, { "ipc", RUNTIME_NS_IPC },
-					     { "uts", RUNTIME_NS_UTS },	  { "cgroup", RUNTIME_NS_CGROUP } };
+	static const struct word words[] = {
+		{ "user", RUNTIME_NS_USER }, { "pid", RUNTIME_NS_PID }, { "network", RUNTIME_NS_NET },
+		{ "ipc", RUNTIME_NS_IPC },   { "uts", RUNTIME_NS_UTS }, { "cgroup", RUNTIME_NS_CGROUP }
+	};
 	bool mount_ns = false;
 
 	JSON_EACH (list, it) {
@@ -259,8 +265,8 @@ static size_t read_maps(struct arena *arena, const struct json *list, struct run
 
 	*out = ARENA_ARRAY(arena, struct runtime_idmap, json_len(list) + 1);
 	JSON_EACH (list, it)
-		(*out)[n++] = (struct runtime_idmap){ u32(json_get(it.value, "containerID"), 0), u32(json_get(it.value, "hostID"), 0),
-						      u32(json_get(it.value, "size"), 0) };
+		(*out)[n++] = (struct runtime_idmap){ u32(json_get(it.value, "containerID"), 0),
+						      u32(json_get(it.value, "hostID"), 0), u32(json_get(it.value, "size"), 0) };
 	return n;
 }
 
@@ -279,7 +285,8 @@ static void read_limits(struct arena *arena, const struct json *resources, struc
 	out->pids = json_int(json_path(resources, "pids.limit"), 0);
 	out->unified = ARENA_ARRAY(arena, struct runtime_sysctl, json_len(unified) + 1);
 	JSON_EACH (unified, it)
-		out->unified[out->n_unified++] = (struct runtime_sysctl){ str_cstr(arena, it.key), str_cstr(arena, json_str(it.value)) };
+		out->unified[out->n_unified++] =
+			(struct runtime_sysctl){ str_cstr(arena, it.key), str_cstr(arena, json_str(it.value)) };
 	if (out->cpus != NULL && out->cpus[0] == '\0')
 		out->cpus = NULL;
 	if (out->mems != NULL && out->mems[0] == '\0')
@@ -321,7 +328,8 @@ static struct error *read_linux(struct arena *arena, const struct json *linux_, 
 	out->root_propagation = (uint64_t)propagation;
 	out->sysctls = ARENA_ARRAY(arena, struct runtime_sysctl, json_len(sysctl) + 1);
 	JSON_EACH (sysctl, it)
-		out->sysctls[out->n_sysctls++] = (struct runtime_sysctl){ str_cstr(arena, it.key), str_cstr(arena, json_str(it.value)) };
+		out->sysctls[out->n_sysctls++] =
+			(struct runtime_sysctl){ str_cstr(arena, it.key), str_cstr(arena, json_str(it.value)) };
 	out->masked = texts(arena, json_get(linux_, "maskedPaths"), &out->n_masked);
 	out->readonly = texts(arena, json_get(linux_, "readonlyPaths"), &out->n_readonly);
 	return json_absent(seccomp) ? NULL : oci_seccomp_read(arena, seccomp, &out->seccomp);
@@ -340,8 +348,12 @@ static const struct word action_words[] = {
 	{ "SCMP_ACT_LOG", SCMP_ACT_LOG },
 };
 static const struct word compare_words[] = {
-	{ "SCMP_CMP_NE", SCMP_CMP_NE }, { "SCMP_CMP_LT", SCMP_CMP_LT }, { "SCMP_CMP_LE", SCMP_CMP_LE },
-	{ "SCMP_CMP_EQ", SCMP_CMP_EQ }, { "SCMP_CMP_GE", SCMP_CMP_GE }, { "SCMP_CMP_GT", SCMP_CMP_GT },
+	{ "SCMP_CMP_NE", SCMP_CMP_NE },
+	{ "SCMP_CMP_LT", SCMP_CMP_LT },
+	{ "SCMP_CMP_LE", SCMP_CMP_LE },
+	{ "SCMP_CMP_EQ", SCMP_CMP_EQ },
+	{ "SCMP_CMP_GE", SCMP_CMP_GE },
+	{ "SCMP_CMP_GT", SCMP_CMP_GT },
 	{ "SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ },
 };
 
@@ -381,7 +393,8 @@ static struct error *read_rule(struct arena *arena, const struct json *in, struc
 		int64_t op;
 
 		if (!word_find(compare_words, N(compare_words), json_get_str(it.value, "op"), &op))
-			return error_new(ERR_INVALID, "seccomp: unknown comparison \"%.*s\"", STR_ARG(json_get_str(it.value, "op")));
+			return error_new(ERR_INVALID, "seccomp: unknown comparison \"%.*s\"",
+					 STR_ARG(json_get_str(it.value, "op")));
 		out->args[out->n_args++] = (struct runtime_seccomp_arg){ u32(json_get(it.value, "index"), 0), (uint32_t)op,
 									 arg_value(json_get(it.value, "value")),
 									 arg_value(json_get(it.value, "valueTwo")) };
@@ -429,7 +442,8 @@ struct error *oci_spec_read(struct arena *arena, const struct json *config, cons
 		out->ns_fd[i] = -1;
 	out->id = id;
 	if (!str_has_prefix(json_get_str(config, "ociVersion"), STR("1.")))
-		return error_new(ERR_UNSUPPORTED, "ociVersion \"%.*s\"; 1.x is understood", STR_ARG(json_get_str(config, "ociVersion")));
+		return error_new(ERR_UNSUPPORTED, "ociVersion \"%.*s\"; 1.x is understood",
+				 STR_ARG(json_get_str(config, "ociVersion")));
 	JSON_EACH (json_get(config, "hooks"), it) {
 		if (json_len(it.value) != 0)
 			return error_new(ERR_UNSUPPORTED, "hooks.%.*s", STR_ARG(it.key));

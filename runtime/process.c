@@ -260,11 +260,13 @@ static struct error *find_user(struct process *p)
 
 	if (root < 0)
 		return error_errno(errno, "open root");
-	return user_find(root, &(struct user_query){ .text = p->spec->user,
-						     .gid = p->spec->gid,
-						     .groups = p->spec->groups,
-						     .n_groups = p->spec->n_groups,
-						     .strict = p->spec->groups_strict }, &p->user);
+	return user_find(root,
+			 &(struct user_query){ .text = p->spec->user,
+					       .gid = p->spec->gid,
+					       .groups = p->spec->groups,
+					       .n_groups = p->spec->n_groups,
+					       .strict = p->spec->groups_strict },
+			 &p->user);
 }
 
 /* --- standard streams --- */
@@ -556,18 +558,10 @@ static const struct {
 	enum node_step step;
 	struct error *(*run)(struct process *p);
 } steps[] = {
-	{ NODE_STEP_CGROUP, enter_cgroup },
-	{ NODE_STEP_CONFINE, prepare_exec },
-	{ NODE_STEP_NAMESPACE, enter_namespaces },
-	{ NODE_STEP_CONFINE, prepare },
-	{ NODE_STEP_MOUNT, make_root },
-	{ NODE_STEP_USER, find_user },
-	{ NODE_STEP_TERMINAL, set_streams },
-	{ NODE_STEP_CWD, enter_directory },
-	{ NODE_STEP_EXEC, find_program },
-	{ NODE_STEP_NONE, ready },
-	{ NODE_STEP_CONFINE, clean },
-	{ NODE_STEP_CONFINE, confine },
+	{ NODE_STEP_CGROUP, enter_cgroup },  { NODE_STEP_CONFINE, prepare_exec }, { NODE_STEP_NAMESPACE, enter_namespaces },
+	{ NODE_STEP_CONFINE, prepare },      { NODE_STEP_MOUNT, make_root },      { NODE_STEP_USER, find_user },
+	{ NODE_STEP_TERMINAL, set_streams }, { NODE_STEP_CWD, enter_directory },  { NODE_STEP_EXEC, find_program },
+	{ NODE_STEP_NONE, ready },           { NODE_STEP_CONFINE, clean },        { NODE_STEP_CONFINE, confine },
 	{ NODE_STEP_EXEC, exec_program },
 };
 

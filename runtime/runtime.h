@@ -157,15 +157,15 @@ struct runtime_spec {
 	bool no_new_privs;
 
 	/* who: name or number, optionally ":group"; looked up in the container's /etc/passwd and /etc/group */
-	const char *user;  /* NULL: "0" */
-	int64_t gid;       /* overrides the primary group; -1: what the user says */
-	uint32_t *groups;  /* supplementary ones beside those of /etc/group */
+	const char *user; /* NULL: "0" */
+	int64_t gid;      /* overrides the primary group; -1: what the user says */
+	uint32_t *groups; /* supplementary ones beside those of /etc/group */
 	size_t n_groups;
 	bool groups_strict; /* only these: do not read /etc/group */
 	int64_t umask;      /* -1: 022 */
 
 	/* rights */
-	uint64_t caps;         /* permitted, effective (of root) and bounding: bits by capability number */
+	uint64_t caps; /* permitted, effective (of root) and bounding: bits by capability number */
 	uint64_t caps_inheritable;
 	uint64_t caps_ambient; /* subset of caps; for users other than root */
 	struct runtime_seccomp seccomp;

@@ -96,8 +96,8 @@ static const struct {
 #define N_WITH_CAP (sizeof(with_cap) / sizeof(with_cap[0]))
 
 /* Address families above AF_X25 (those below are allowed whole) without DECnet, IrDA, ALG, VSOCK and the like. */
-static const unsigned char families[] = { 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30,
-					  31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45 };
+static const unsigned char families[] = { 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29,
+					  30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45 };
 static const uint64_t personalities[] = { 0, 8, 0x20000, 0x20008, 0xffffffff };
 
 #define CLONE_NAMESPACES UINT64_C(0x7e020000) /* every CLONE_NEW* */
@@ -203,19 +203,19 @@ static struct error *collect(struct builder *b, const struct section *section)
 			action = b->chains.ptr[rules - 1].rules[0]->action;
 			rules = 0;
 		}
-		if (n != 0 && b->tree.len != 0 && vec_last(&b->tree)->action == action &&
-		    vec_last(&b->tree)->rules == 0 && rules == 0)
+		if (n != 0 && b->tree.len != 0 && vec_last(&b->tree)->action == action && vec_last(&b->tree)->rules == 0 &&
+		    rules == 0)
 			continue;
 		vec_push(&b->tree, ((struct verdict){ section->base + n, action, rules }));
 	}
 	return NULL;
 }
 
-#define ARG_LOW(i) ((uint32_t)(offsetof(struct seccomp_data, args) + 8 * (i)))
+#define ARG_LOW(i)  ((uint32_t)(offsetof(struct seccomp_data, args) + 8 * (i)))
 #define ARG_HIGH(i) (ARG_LOW(i) + 4)
-#define LOAD (BPF_LD | BPF_W | BPF_ABS)
-#define JUMP(op) (BPF_JMP | (op) | BPF_K)
-#define FAIL 255 /* patched to the end of the rule */
+#define LOAD        (BPF_LD | BPF_W | BPF_ABS)
+#define JUMP(op)    (BPF_JMP | (op) | BPF_K)
+#define FAIL        255 /* patched to the end of the rule */
 
 /* Falls through when the argument matches, else jumps to FAIL. 64 bits in two halves, little endian. */
 static void emit_arg(struct program *p, const struct runtime_seccomp_arg *arg)
@@ -256,7 +256,8 @@ static void emit_arg(struct program *p, const struct runtime_seccomp_arg *arg)
 		emit(p, JUMP(arg->op == SCMP_CMP_LT ? BPF_JGE : BPF_JGT), FAIL, 0, low);
 		break;
 	case _SCMP_CMP_MIN:
-	case _SCMP_CMP_MAX: break;
+	case _SCMP_CMP_MAX:
+		break;
 	}
 }
 

@@ -14,9 +14,9 @@
 
 /* Paths that containerd and CRI-O hide or write-protect. */
 static const char *const masked[] = {
-	"/proc/asound",	     "/proc/acpi",	 "/proc/interrupts", "/proc/kcore",	   "/proc/keys",
-	"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-	"/sys/firmware",     "/sys/devices/virtual/powercap",
+	"/proc/asound",      "/proc/acpi",          "/proc/interrupts", "/proc/kcore",
+	"/proc/keys",        "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+	"/proc/sched_debug", "/proc/scsi",          "/sys/firmware",    "/sys/devices/virtual/powercap",
 };
 static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
 
@@ -27,16 +27,15 @@ static const struct runtime_mount default_mounts[] = {
 	{ "/dev/mqueue", "mqueue", "mqueue", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV, 0, false, false },
 	{ "/dev/shm", "tmpfs", "shm", "mode=1777,size=65536k", MS_NOSUID | MS_NOEXEC | MS_NODEV, 0, false, false },
 	{ "/sys", "sysfs", "sysfs", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, 0, false, false },
-	{ "/sys/fs/cgroup", "cgroup", "cgroup", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY | MS_RELATIME, 0, false,
-	  false },
+	{ "/sys/fs/cgroup", "cgroup", "cgroup", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY | MS_RELATIME, 0, false, false },
 };
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
 /* As runc: make any node, use these. */
 static const struct runtime_device_rule default_rules[] = {
-	{ true, 'c', -1, -1, "m" },  { true, 'b', -1, -1, "m" },   { true, 'c', 1, 3, "rwm" }, { true, 'c', 1, 5, "rwm" },
-	{ true, 'c', 1, 7, "rwm" },  { true, 'c', 1, 8, "rwm" },   { true, 'c', 1, 9, "rwm" }, { true, 'c', 5, 0, "rwm" },
-	{ true, 'c', 5, 2, "rwm" },  { true, 'c', 136, -1, "rwm" },
+	{ true, 'c', -1, -1, "m" }, { true, 'b', -1, -1, "m" },    { true, 'c', 1, 3, "rwm" }, { true, 'c', 1, 5, "rwm" },
+	{ true, 'c', 1, 7, "rwm" }, { true, 'c', 1, 8, "rwm" },    { true, 'c', 1, 9, "rwm" }, { true, 'c', 5, 0, "rwm" },
+	{ true, 'c', 5, 2, "rwm" }, { true, 'c', 136, -1, "rwm" },
 };
 
 static const char **texts(struct arena *arena, const char *const *from, size_t n)
@@ -183,9 +182,8 @@ void runtime_mount_options(struct arena *arena, struct runtime_mount *mount, con
 	for (size_t i = 0; i < n; i++) {
 		if (option_known(mount, options[i]))
 			continue;
-		mount->data = mount->data != NULL && mount->data[0] != '\0' ?
-				      arena_printf(arena, "%s,%s", mount->data, options[i]) :
-				      options[i];
+		mount->data = mount->data != NULL && mount->data[0] != '\0' ? arena_printf(arena, "%s,%s", mount->data, options[i])
+									    : options[i];
 	}
 }
 

@@ -127,16 +127,14 @@ struct error *user_find(int rootfd, const struct user_query *query, struct user 
 	} else if (who.len == 0) {
 		find_passwd(passwd, STR(""), 0, name, out);
 	} else if (!find_passwd(passwd, who, -1, name, out)) {
-		return error_new(ERR_NOT_FOUND, "unable to find user %.*s: no matching entries in passwd file",
-				 STR_ARG(who));
+		return error_new(ERR_NOT_FOUND, "unable to find user %.*s: no matching entries in passwd file", STR_ARG(who));
 	}
 	if (rest.len != 0 || !query->strict)
 		group = open_table(rootfd, "/etc/group");
 	if (rest.len != 0 && number(rest, &n))
 		out->gid = (gid_t)n;
 	else if (rest.len != 0 && !find_group(group, rest, &out->gid))
-		return error_new(ERR_NOT_FOUND, "unable to find group %.*s: no matching entries in group file",
-				 STR_ARG(rest));
+		return error_new(ERR_NOT_FOUND, "unable to find group %.*s: no matching entries in group file", STR_ARG(rest));
 	if (query->gid >= 0)
 		out->gid = (gid_t)query->gid;
 	/* docker and containerd: memberships count unless the group was given with the user */

@@ -14,11 +14,11 @@
 #define USER_GROUPS_MAX 1024
 
 struct user_query {
-	const char *text;        /* NULL: "0" */
-	int64_t gid;             /* -1: what text and passwd say */
-	const uint32_t *groups;  /* more supplementary ones */
+	const char *text;       /* NULL: "0" */
+	int64_t gid;            /* -1: what text and passwd say */
+	const uint32_t *groups; /* more supplementary ones */
 	size_t n_groups;
-	bool strict;             /* only these: /etc/group is not read for memberships */
+	bool strict; /* only these: /etc/group is not read for memberships */
 };
 
 struct user {

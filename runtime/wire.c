@@ -8,7 +8,7 @@
 #include "base/trace.h"
 
 #define FIELD_HEADER 6
-#define MAGIC 0x4b4d4e31u /* "1NMK" */
+#define MAGIC        0x4b4d4e31u /* "1NMK" */
 
 static void put(struct buf *out, uint16_t tag, const void *ptr, size_t len)
 {
@@ -52,11 +52,19 @@ void wire_encode(struct buf *out, const struct wire_struct *type, const void *pt
 		const void *const *array = (const void *const *)(const void *)at;
 
 		switch ((enum wire_type)f->type) {
-		case WIRE_BOOL: put_number(out, f->tag, *(const bool *)at); break;
-		case WIRE_U32: put_number(out, f->tag, *(const uint32_t *)(const void *)at); break;
-		case WIRE_I32: put_number(out, f->tag, (uint64_t)(int64_t)*(const int32_t *)(const void *)at); break;
+		case WIRE_BOOL:
+			put_number(out, f->tag, *(const bool *)at);
+			break;
+		case WIRE_U32:
+			put_number(out, f->tag, *(const uint32_t *)(const void *)at);
+			break;
+		case WIRE_I32:
+			put_number(out, f->tag, (uint64_t)(int64_t) * (const int32_t *)(const void *)at);
+			break;
 		case WIRE_U64:
-		case WIRE_I64: put_number(out, f->tag, *(const uint64_t *)(const void *)at); break;
+		case WIRE_I64:
+			put_number(out, f->tag, *(const uint64_t *)(const void *)at);
+			break;
 		case WIRE_TEXT:
 			if (*array != NULL)
 				put(out, f->tag, *array, strlen(*array));
@@ -72,7 +80,9 @@ void wire_encode(struct buf *out, const struct wire_struct *type, const void *pt
 				put(out, f->tag, &le, sizeof(le));
 			}
 			break;
-		case WIRE_STRUCT: put_struct(out, f, at, false); break;
+		case WIRE_STRUCT:
+			put_struct(out, f, at, false);
+			break;
 		case WIRE_STRUCTS:
 			for (size_t k = 0; k < *count; k++)
 				put_struct(out, f, (const char *)*array + k * f->of->size, true);
@@ -129,8 +139,8 @@ static struct error *take_number(const struct wire_struct *type, const struct wi
 	return NULL;
 }
 
-static struct error *take_text(struct arena *arena, const struct wire_struct *type, const struct wire_field *f,
-			       struct str value, const char **out)
+static struct error *take_text(struct arena *arena, const struct wire_struct *type, const struct wire_field *f, struct str value,
+			       const char **out)
 {
 	if (value.len != 0 && memchr(value.ptr, '\0', value.len) != NULL)
 		return error_new(ERR_BAD_REQUEST, "%s: field %u holds a NUL", type->name, f->tag);
@@ -142,16 +152,20 @@ static struct error *take_text(struct arena *arena, const struct wire_struct *ty
 static size_t item_size(const struct wire_field *f)
 {
 	switch ((enum wire_type)f->type) {
-	case WIRE_TEXTS: return sizeof(char *);
-	case WIRE_U32S: return sizeof(uint32_t);
-	case WIRE_STRUCTS: return f->of->size;
+	case WIRE_TEXTS:
+		return sizeof(char *);
+	case WIRE_U32S:
+		return sizeof(uint32_t);
+	case WIRE_STRUCTS:
+		return f->of->size;
 	case WIRE_BOOL:
 	case WIRE_U32:
 	case WIRE_I32:
 	case WIRE_U64:
 	case WIRE_I64:
 	case WIRE_TEXT:
-	case WIRE_STRUCT: return 0;
+	case WIRE_STRUCT:
+		return 0;
 	}
 	return 0;
 }
@@ -183,8 +197,8 @@ static struct error *make_room(struct arena *arena, const struct wire_struct *ty
 	return NULL;
 }
 
-static struct error *take_item(struct arena *arena, const struct wire_struct *type, const struct wire_field *f,
-			       struct str value, char *ptr)
+static struct error *take_item(struct arena *arena, const struct wire_struct *type, const struct wire_field *f, struct str value,
+			       char *ptr)
 {
 	size_t *count = (size_t *)(void *)(ptr + f->count), k = (*count)++;
 	char *items = *(char **)(void *)(ptr + f->offset);
@@ -224,12 +238,20 @@ struct error *wire_decode(struct arena *arena, const struct wire_struct *type, s
 		case WIRE_U32:
 		case WIRE_I32:
 		case WIRE_U64:
-		case WIRE_I64: err = take_number(type, f, value, at); break;
-		case WIRE_TEXT: err = take_text(arena, type, f, value, (const char **)(void *)at); break;
-		case WIRE_STRUCT: err = wire_decode(arena, f->of, value, at); break;
+		case WIRE_I64:
+			err = take_number(type, f, value, at);
+			break;
+		case WIRE_TEXT:
+			err = take_text(arena, type, f, value, (const char **)(void *)at);
+			break;
+		case WIRE_STRUCT:
+			err = wire_decode(arena, f->of, value, at);
+			break;
 		case WIRE_TEXTS:
 		case WIRE_U32S:
-		case WIRE_STRUCTS: err = take_item(arena, type, f, value, ptr); break;
+		case WIRE_STRUCTS:
+			err = take_item(arena, type, f, value, ptr);
+			break;
 		}
 	}
 	return err;

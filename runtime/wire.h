@@ -52,11 +52,19 @@ struct error *wire_decode(struct arena *arena, const struct wire_struct *type, s
 /* Deep copy onto an arena. */
 void wire_copy(struct arena *arena, const struct wire_struct *type, const void *from, void *to);
 
-#define WIRE_FIELD(tag, type, strct, member) { (tag), (type), (uint16_t)offsetof(strct, member), 0, NULL }
-#define WIRE_ARRAY(tag, type, strct, member, sub) \
-	{ (tag), (type), (uint16_t)offsetof(strct, member), (uint16_t)offsetof(strct, n_##member), (sub) }
-#define WIRE_EMBED(tag, strct, member, sub) { (tag), WIRE_STRUCT, (uint16_t)offsetof(strct, member), 0, (sub) }
-#define WIRE_TABLE(id, strct, fields_, init_) \
+#define WIRE_FIELD(tag, type, strct, member)                                                                                       \
+	{                                                                                                                          \
+		(tag), (type), (uint16_t)offsetof(strct, member), 0, NULL                                                          \
+	}
+#define WIRE_ARRAY(tag, type, strct, member, sub)                                                                                  \
+	{                                                                                                                          \
+		(tag), (type), (uint16_t)offsetof(strct, member), (uint16_t)offsetof(strct, n_##member), (sub)                     \
+	}
+#define WIRE_EMBED(tag, strct, member, sub)                                                                                        \
+	{                                                                                                                          \
+		(tag), WIRE_STRUCT, (uint16_t)offsetof(strct, member), 0, (sub)                                                    \
+	}
+#define WIRE_TABLE(id, strct, fields_, init_)                                                                                      \
 	const struct wire_struct id = { #strct, sizeof(strct), fields_, sizeof(fields_) / sizeof((fields_)[0]), init_ }
 
 /* The tables; each name is wire_ and the struct's. */
@@ -64,12 +72,11 @@ extern const struct wire_struct wire_runtime_spec, wire_runtime_limits;
 #define NODE_OP(number, id, name, request, reply, fds) extern const struct wire_struct wire_##request, wire_##reply;
 #include "runtime/node_ops.def"
 #undef NODE_OP
-extern const struct wire_struct wire_node_exec_exit, wire_node_error, wire_node_container_record,
-	wire_node_sandbox_record;
+extern const struct wire_struct wire_node_exec_exit, wire_node_error, wire_node_container_record, wire_node_sandbox_record;
 
 /* --- frames: a header and a body; descriptors come with the first byte --- */
 
-#define WIRE_HEADER 24
+#define WIRE_HEADER  24
 #define WIRE_MAX_FDS 4
 
 enum wire_kind { WIRE_REQUEST = 1, WIRE_REPLY = 2, WIRE_ERROR = 3, WIRE_EVENT = 4 };

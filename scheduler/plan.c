@@ -186,8 +186,7 @@ static bool term_holds(const struct plan_node *node, const struct json *term)
 
 static bool matches_affinity(const struct plan_node *node, const struct json *pod)
 {
-	const struct json *required =
-		json_path(pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+	const struct json *required = json_path(pod, "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
 
 	JSON_EACH (json_path(pod, "spec.nodeSelector"), it)
 		if (!json_equal(json_find(json_path(node->tree, "metadata.labels"), it.key), it.value))
@@ -249,8 +248,7 @@ static const char *resources(const struct look *look)
 	if ((int64_t)node->pods.len + 1 > node->max_pods)
 		join(&reasons, "Too many pods", STR(""));
 	for (int i = 0; i < RESOURCE_FIXED; i++)
-		if (look->wants.fixed[i] > 0 &&
-		    look->wants.fixed[i] > node->allocatable.fixed[i] - node->used.fixed[i])
+		if (look->wants.fixed[i] > 0 && look->wants.fixed[i] > node->allocatable.fixed[i] - node->used.fixed[i])
 			join(&reasons, "Insufficient ", str_from(names[i]));
 	MAP_EACH (&look->wants.others, it) {
 		const int64_t *has = map_find(&node->allocatable.others, it->key);
@@ -280,8 +278,8 @@ static int64_t matching_pods(const struct plan_node *node, const struct selector
 }
 
 /* Pods per domain: in this one, and in the emptiest eligible one. */
-static void count_domains(const struct look *look, const struct json *constraint, const struct selector *selector,
-			  int64_t *here, int64_t *least)
+static void count_domains(const struct look *look, const struct json *constraint, const struct selector *selector, int64_t *here,
+			  int64_t *least)
 {
 	const struct plan *plan = look->plan;
 	struct str key = json_get_str(constraint, "topologyKey"), ns = json_path_str(plan->pod, "metadata.namespace");
@@ -292,8 +290,8 @@ static void count_domains(const struct look *look, const struct json *constraint
 
 		if (domain.len == 0 || !matches_affinity(plan->nodes[i], plan->pod))
 			continue;
-		map_set(&domains, domain, (void *)((intptr_t)map_find(&domains, domain) +
-						   (intptr_t)matching_pods(plan->nodes[i], selector, ns)));
+		map_set(&domains, domain,
+			(void *)((intptr_t)map_find(&domains, domain) + (intptr_t)matching_pods(plan->nodes[i], selector, ns)));
 	}
 	*here = (int64_t)(intptr_t)map_find(&domains, domain_of(look->node, key));
 	*least = INT64_MAX;
@@ -338,8 +336,8 @@ static const struct {
 	const char *name;
 	const char *(*filter)(const struct look *look);
 } filters[] = {
-	{ "NodeUnschedulable", unschedulable }, { "NodeName", node_name },     { "TaintToleration", taints },
-	{ "NodeAffinity", affinity },		{ "NodePorts", ports },	       { "NodeResourcesFit", resources },
+	{ "NodeUnschedulable", unschedulable }, { "NodeName", node_name }, { "TaintToleration", taints },
+	{ "NodeAffinity", affinity },           { "NodePorts", ports },    { "NodeResourcesFit", resources },
 	{ "PodTopologySpread", spread },
 };
 
@@ -493,7 +491,9 @@ const char *plan_message(const struct plan *plan)
 		return "no nodes available to schedule pods";
 	buf_printf(&out, "0/%zu nodes are available: ", plan->n_nodes);
 	write_counts(plan, &out);
-	buf_printf(&out, ". no new claims to deallocate, preemption: 0/%zu nodes are available: %zu Preemption is not helpful "
-		   "for scheduling.", plan->n_nodes, plan->n_nodes);
+	buf_printf(&out,
+		   ". no new claims to deallocate, preemption: 0/%zu nodes are available: %zu Preemption is not helpful "
+		   "for scheduling.",
+		   plan->n_nodes, plan->n_nodes);
 	return arena_strdup(plan->arena, buf_cstr(&out));
 }

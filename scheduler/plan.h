@@ -43,12 +43,12 @@ struct plan {
 	const struct json *pod;
 	struct plan_node *const *nodes;
 	size_t n_nodes;
-	uint64_t tie;          /* which of equal ones */
-	struct arena *arena;   /* for texts */
+	uint64_t tie;        /* which of equal ones */
+	struct arena *arena; /* for texts */
 	/* answers */
 	const struct plan_node *chosen; /* NULL: none fits */
-	const char **reasons;  /* per node, NULL: it fits; several joined by ", " where upstream counts each */
-	int64_t *scores;       /* per node */
+	const char **reasons;           /* per node, NULL: it fits; several joined by ", " where upstream counts each */
+	int64_t *scores;                /* per node */
 };
 
 void plan_choose(struct plan *plan);

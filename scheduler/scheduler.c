@@ -4,10 +4,10 @@
 
 #include "scheduler/plan.h"
 
-#define NAME "default-scheduler"
+#define NAME          "default-scheduler"
 #define BACKOFF_FIRST (1 * NS_PER_S) /* as upstream: 1 s doubling up to 10 s */
-#define BACKOFF_LAST (10 * NS_PER_S)
-#define LOOK_AGAIN (300 * NS_PER_S)  /* unschedulable for so long: once more without a reason */
+#define BACKOFF_LAST  (10 * NS_PER_S)
+#define LOOK_AGAIN    (300 * NS_PER_S) /* unschedulable for so long: once more without a reason */
 
 enum pod_state { POD_ACTIVE, POD_BACKOFF, POD_UNSCHEDULABLE, POD_BINDING };
 
@@ -22,19 +22,19 @@ static const struct fsm_table states = { "scheduled pod", state_names, allowed, 
 
 /* A pod that waits for a node. */
 struct waiting {
-	struct list link;      /* in scheduler.active while active */
+	struct list link; /* in scheduler.active while active */
 	struct scheduler *scheduler;
 	struct object *object; /* newest */
 	char *key;
 	struct fsm state;
 	int64_t priority;
-	uint64_t order;        /* of arrival */
+	uint64_t order; /* of arrival */
 	unsigned attempts;
 	uint64_t cause;
 	struct loop_timer timer;
-	char *node;            /* while binding: it counts there already */
-	bool gone;             /* deleted while binding */
-	void *call;            /* the binding under way */
+	char *node; /* while binding: it counts there already */
+	bool gone;  /* deleted while binding */
+	void *call; /* the binding under way */
 	struct bind *bind;
 };
 
@@ -48,9 +48,9 @@ struct node_state {
 struct scheduler {
 	struct client *client;
 	struct informer *pods, *nodes;
-	struct map waiting;  /* key to struct waiting */
-	struct map states;   /* node name to struct node_state */
-	struct list active;  /* by priority, then arrival */
+	struct map waiting; /* key to struct waiting */
+	struct map states;  /* node name to struct node_state */
+	struct list active; /* by priority, then arrival */
 	uint64_t arrivals;
 	struct loop_call run;
 	struct loop_timer flush;
@@ -211,8 +211,12 @@ static void bound(void *arg, struct api_reply *reply)
 	waiting->node = NULL;
 	waiting->call = NULL;
 	if (reply->err == NULL) {
-		client_event(self->client, &(struct client_event){ .about = waiting->object, .type = "Normal",
-			     .reason = "Scheduled", .component = NAME, .cause = waiting->cause },
+		client_event(self->client,
+			     &(struct client_event){ .about = waiting->object,
+						     .type = "Normal",
+						     .reason = "Scheduled",
+						     .component = NAME,
+						     .cause = waiting->cause },
 			     "Successfully assigned %s to %s", waiting->key, node);
 	}
 	if (reply->err == NULL || waiting->gone || reply->err->kind == ERR_NOT_FOUND) {
@@ -240,15 +244,24 @@ static void bind_pod(struct waiting *waiting, const struct plan *plan)
 	waiting->node = xmemdup(node.ptr, node.len);
 	count_named(self, node);
 	waiting->bind = bind;
-	waiting->call = client_call(self->client, &(struct api_call){
-		.verb = VERB_CREATE, .kind = kind_must("v1", "Pod"), .ns = ns, .name = name, .subresource = STR("binding"),
-		.body = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Binding") }, { "apiVersion", json_text(arena, "v1") },
-			{ "metadata", JSON_OBJECT_OF(arena, { "name", json_string(arena, name) },
-				{ "namespace", json_string(arena, ns) },
-				{ "uid", json_string(arena, object_uid(waiting->object)) }) },
-			{ "target", JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Node") },
-						   { "name", json_string(arena, node) }) }),
-		.cause = waiting->cause, .done = bound, .arg = bind });
+	waiting->call = client_call(
+		self->client,
+		&(struct api_call){
+			.verb = VERB_CREATE,
+			.kind = kind_must("v1", "Pod"),
+			.ns = ns,
+			.name = name,
+			.subresource = STR("binding"),
+			.body = JSON_OBJECT_OF(
+				arena, { "kind", json_text(arena, "Binding") }, { "apiVersion", json_text(arena, "v1") },
+				{ "metadata", JSON_OBJECT_OF(arena, { "name", json_string(arena, name) },
+							     { "namespace", json_string(arena, ns) },
+							     { "uid", json_string(arena, object_uid(waiting->object)) }) },
+				{ "target", JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Node") },
+							   { "name", json_string(arena, node) }) }),
+			.cause = waiting->cause,
+			.done = bound,
+			.arg = bind });
 }
 
 static void tell_condition(struct waiting *waiting, struct arena *arena, const char *reason, const char *message)
@@ -259,24 +272,36 @@ static void tell_condition(struct waiting *waiting, struct arena *arena, const c
 	if (str_is(json_get_str(now, "reason"), reason) && str_is(json_get_str(now, "message"), message))
 		return;
 	condition = JSON_OBJECT_OF(arena, { "type", json_text(arena, "PodScheduled") }, { "status", json_text(arena, "False") },
-		{ "observedGeneration", json_path(tree, "metadata.generation") }, { "lastProbeTime", &json_null },
-		{ "lastTransitionTime", now != NULL && str_is(json_get_str(now, "status"), "False") ?
-						json_get(now, "lastTransitionTime") : time_json(arena, clock_now()) },
-		{ "reason", json_text(arena, reason) }, { "message", json_text(arena, message) });
-	client_call(waiting->scheduler->client, &(struct api_call){
-		.verb = VERB_PATCH, .patch = API_PATCH_STRATEGIC, .kind = kind_must("v1", "Pod"),
-		.ns = object_namespace(waiting->object), .name = object_name(waiting->object), .subresource = STR("status"),
-		.body = JSON_OBJECT_OF(arena, { "status", JSON_OBJECT_OF(arena,
-			{ "conditions", JSON_ARRAY_OF(arena, condition) }) }),
-		.cause = waiting->cause });
+				   { "observedGeneration", json_path(tree, "metadata.generation") },
+				   { "lastProbeTime", &json_null },
+				   { "lastTransitionTime", now != NULL && str_is(json_get_str(now, "status"), "False")
+								   ? json_get(now, "lastTransitionTime")
+								   : time_json(arena, clock_now()) },
+				   { "reason", json_text(arena, reason) }, { "message", json_text(arena, message) });
+	client_call(waiting->scheduler->client,
+		    &(struct api_call){
+			    .verb = VERB_PATCH,
+			    .patch = API_PATCH_STRATEGIC,
+			    .kind = kind_must("v1", "Pod"),
+			    .ns = object_namespace(waiting->object),
+			    .name = object_name(waiting->object),
+			    .subresource = STR("status"),
+			    .body = JSON_OBJECT_OF(
+				    arena, { "status", JSON_OBJECT_OF(arena, { "conditions", JSON_ARRAY_OF(arena, condition) }) }),
+			    .cause = waiting->cause });
 }
 
 static void no_node(struct waiting *waiting, const struct plan *plan)
 {
 	const char *message = plan_message(plan);
 
-	client_event(waiting->scheduler->client, &(struct client_event){ .about = waiting->object, .type = "Warning",
-		     .reason = "FailedScheduling", .component = NAME, .cause = waiting->cause }, "%s", message);
+	client_event(waiting->scheduler->client,
+		     &(struct client_event){ .about = waiting->object,
+					     .type = "Warning",
+					     .reason = "FailedScheduling",
+					     .component = NAME,
+					     .cause = waiting->cause },
+		     "%s", message);
 	tell_condition(waiting, plan->arena, "Unschedulable", message);
 	fsm_move(&waiting->state, POD_UNSCHEDULABLE);
 }
@@ -387,9 +412,8 @@ static void pod_changed(void *arg, struct object *old, struct object *now, uint6
 		bool freed = now == NULL || pod_is_over(object_tree(now));
 
 		/* A change of status alone moves nothing. */
-		if (old == NULL || freed || json_path_str(object_tree(old), "spec.nodeName").len == 0 ||
-		    wants_changed(old, now) || is_deleting(object_tree(now)) != is_deleting(object_tree(old)) ||
-		    object_tree(old) != object_tree(now))
+		if (old == NULL || freed || json_path_str(object_tree(old), "spec.nodeName").len == 0 || wants_changed(old, now) ||
+		    is_deleting(object_tree(now)) != is_deleting(object_tree(old)) || object_tree(old) != object_tree(now))
 			count_named(self, node);
 		if (freed)
 			retry_unschedulable(self, revision);

@@ -10,15 +10,15 @@ struct record {
 
 struct memory {
 	struct engine base;
-	struct list queue;          /* struct batch, the first one is being "written" */
+	struct list queue; /* struct batch, the first one is being "written" */
 	bool busy;
-	struct error *outcome;      /* of the first one */
+	struct error *outcome; /* of the first one */
 	uint64_t failed_epoch;
 	struct loop_timer delay;
 	struct loop_call call;
-	struct list answers;        /* struct query */
+	struct list answers; /* struct query */
 	struct loop_call answer;
-	struct list refusals;       /* struct snapshot */
+	struct list refusals; /* struct snapshot */
 	struct loop_call refuse;
 	VEC(struct record) history;
 	size_t history_bytes, most_bytes;
@@ -45,8 +45,7 @@ static void remember(struct memory *memory, const struct batch *batch)
 
 	LIST_EACH (&batch->commits, struct commit, link, commit) {
 		for (size_t i = 0; i < commit->n && !commit->renewal; i++) {
-			struct record record = { store_value_ref(commit->changes[i].record),
-						 commit->changes[i].deleted };
+			struct record record = { store_value_ref(commit->changes[i].record), commit->changes[i].deleted };
 
 			vec_push(&memory->history, record);
 			memory->history_bytes += weight(record.value);
@@ -128,9 +127,13 @@ static void answer_query(struct memory *memory, struct query *query)
 		if (!asked_for(ask, value) || (skip > 0 && skip-- > 0))
 			continue;
 		query->records[query->n++] = (struct store_record){
-			.revision = value->revision, .created = value->created, .time = value->time,
-			.key = str_dup(query->arena, value->key), .actor = str_dup(query->arena, value->actor),
-			.cause = value->cause, .deleted = memory->history.ptr[i].deleted,
+			.revision = value->revision,
+			.created = value->created,
+			.time = value->time,
+			.key = str_dup(query->arena, value->key),
+			.actor = str_dup(query->arena, value->actor),
+			.cause = value->cause,
+			.deleted = memory->history.ptr[i].deleted,
 			.data = ask->data ? str_dup(query->arena, value->data) : STR(""),
 		};
 	}

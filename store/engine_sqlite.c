@@ -19,9 +19,9 @@
 #include "store/private.h"
 
 #define APPLICATION_ID 0x6d6e6b62 /* "mnkb" */
-#define COMPACT_ROWS 64           /* looked at per transaction */
-#define COMPACT_EVERY (60 * NS_PER_S)
-#define SNAPSHOT_PAGES 128        /* copied between transactions */
+#define COMPACT_ROWS   64         /* looked at per transaction */
+#define COMPACT_EVERY  (60 * NS_PER_S)
+#define SNAPSHOT_PAGES 128 /* copied between transactions */
 
 /* The schema's version is the number of these that were run; append only. */
 static const char *const migrations[] = {
@@ -42,26 +42,13 @@ static const char *const migrations[] = {
 };
 #define SCHEMA ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
-enum statement {
-	BEGIN,
-	COMMIT,
-	ROLLBACK,
-	INSERT,
-	RESERVE,
-	COMPACTED,
-	SUPERSEDING,
-	WEIGH,
-	DROP_BEFORE,
-	DROP_ONE,
-	STATEMENTS
-};
+enum statement { BEGIN, COMMIT, ROLLBACK, INSERT, RESERVE, COMPACTED, SUPERSEDING, WEIGH, DROP_BEFORE, DROP_ONE, STATEMENTS };
 
 static const char *const statement_text[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[INSERT] =
-		"INSERT INTO log (revision, key, created, deleted, time, actor, cause, data) VALUES (?,?,?,?,?,?,?,?)",
+	[INSERT] = "INSERT INTO log (revision, key, created, deleted, time, actor, cause, data) VALUES (?,?,?,?,?,?,?,?)",
 	[RESERVE] = "UPDATE meta SET value = ? WHERE name = 'reserved'",
 	[COMPACTED] = "UPDATE meta SET value = ? WHERE name = 'compacted'",
 	[SUPERSEDING] = "SELECT revision, key, deleted, time FROM log WHERE revision > ? ORDER BY revision LIMIT ?",
@@ -81,11 +68,11 @@ struct sqlite {
 
 	/* The thread's own. */
 	uint64_t failed_epoch;
-	struct error *failure;        /* why that epoch ended */
-	uint64_t compacted;           /* durable */
-	uint64_t superseded_bytes;    /* about how much the log holds beyond the current state */
-	int64_t next_compaction;      /* mono */
-	struct snapshot *copying;     /* a snapshot under way */
+	struct error *failure;     /* why that epoch ended */
+	uint64_t compacted;        /* durable */
+	uint64_t superseded_bytes; /* about how much the log holds beyond the current state */
+	int64_t next_compaction;   /* mono */
+	struct snapshot *copying;  /* a snapshot under way */
 	sqlite3 *copy;
 	sqlite3_backup *backup;
 	char *copy_path;
@@ -151,8 +138,7 @@ static struct error *failure(struct sqlite *engine, int status, const char *doin
 	sqlite3 *db = engine->db;
 
 	if ((status & 0xff) == SQLITE_BUSY || (status & 0xff) == SQLITE_LOCKED)
-		return error_make(__FILE__, __LINE__, ERR_BUSY, status, "%s: %s is in use by another server", doing,
-				  engine->path);
+		return error_make(__FILE__, __LINE__, ERR_BUSY, status, "%s: %s is in use by another server", doing, engine->path);
 	return error_make(__FILE__, __LINE__, kind_of(db, status), status, "%s: %s: %s", doing, engine->path,
 			  db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(status));
 }
@@ -274,13 +260,12 @@ static struct error *migrate(struct sqlite *engine)
 	if (tables > 0 && id != APPLICATION_ID)
 		return error_new(ERR_CORRUPT, "open store: %s is a database of something else", engine->path);
 	if (version > SCHEMA)
-		return error_new(ERR_NEWER, "open store: %s has schema version %llu, this monokube knows %d",
-				 engine->path, (unsigned long long)version, SCHEMA);
+		return error_new(ERR_NEWER, "open store: %s has schema version %llu, this monokube knows %d", engine->path,
+				 (unsigned long long)version, SCHEMA);
 	for (int i = (int)version; i < SCHEMA && err == NULL; i++) {
 		char tail[128];
 
-		snprintf(tail, sizeof(tail), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
-			 APPLICATION_ID, i + 1);
+		snprintf(tail, sizeof(tail), "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", APPLICATION_ID, i + 1);
 		err = execute(engine, "BEGIN IMMEDIATE");
 		if (err == NULL)
 			err = execute(engine, migrations[i]);
@@ -297,16 +282,15 @@ static struct error *open_database(struct sqlite *engine, const char *vfs)
 
 	if (err != NULL)
 		return err;
-	status = sqlite3_open_v2(engine->path, &engine->db,
-				 SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
+	status = sqlite3_open_v2(engine->path, &engine->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+				 vfs);
 	if (status != SQLITE_OK)
 		return failure(engine, status, "open store");
 	if (sqlite3_db_readonly(engine->db, "main") == 1)
 		return error_new(ERR_READ_ONLY, "open store: %s cannot be written", engine->path);
 	/* Exclusive before WAL: then its index is on the heap, not in a shared file. */
-	err = execute(engine,
-		      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-		      "PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 8388608");
+	err = execute(engine, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+			      "PRAGMA cache_size = -2000; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 8388608");
 	/* Takes the lock, also when there is nothing to do. */
 	if (err == NULL)
 		err = execute(engine, "BEGIN IMMEDIATE; COMMIT");
@@ -355,8 +339,8 @@ static struct error *load_index(struct sqlite *engine, struct store *store, uint
 }
 
 /* The state before an event: the latest one in the window, else the latest row that is older. */
-static struct error *load_old(struct sqlite *engine, sqlite3_stmt *before, const struct change *change,
-			      struct map *latest, struct store_value **out)
+static struct error *load_old(struct sqlite *engine, sqlite3_stmt *before, const struct change *change, struct map *latest,
+			      struct store_value **out)
 {
 	const struct change *in_window = map_find(latest, change->record->key);
 	int status;
@@ -377,8 +361,7 @@ static struct error *load_old(struct sqlite *engine, sqlite3_stmt *before, const
 }
 
 /* Newest first, until the window is full; then pushed in their order. */
-static struct error *load_window_rows(struct sqlite *engine, struct store *store, sqlite3_stmt *rows,
-				      sqlite3_stmt *before)
+static struct error *load_window_rows(struct sqlite *engine, struct store *store, sqlite3_stmt *rows, sqlite3_stmt *before)
 {
 	int64_t now = clock_now(), mono = clock_mono();
 	VEC(struct change) changes = { 0 };
@@ -392,8 +375,7 @@ static struct error *load_window_rows(struct sqlite *engine, struct store *store
 		struct change *change;
 		struct store_value *live;
 
-		if (sqlite3_column_int64(rows, 3) < now - LIMIT_HISTORY_SECONDS * NS_PER_S ||
-		    bytes > LIMIT_WINDOW_BYTES) {
+		if (sqlite3_column_int64(rows, 3) < now - LIMIT_HISTORY_SECONDS * NS_PER_S || bytes > LIMIT_WINDOW_BYTES) {
 			store->window.floor = column_u64(rows, 0);
 			break;
 		}
@@ -433,9 +415,7 @@ static struct error *load_window(struct sqlite *engine, struct store *store)
 	struct error *err = prepare(engine, "SELECT " COLUMNS " FROM log ORDER BY revision DESC", &rows);
 
 	if (err == NULL)
-		err = prepare(engine,
-			      "SELECT " COLUMNS
-			      " FROM log WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT 1",
+		err = prepare(engine, "SELECT " COLUMNS " FROM log WHERE key = ? AND revision < ? ORDER BY revision DESC LIMIT 1",
 			      &before);
 	if (err == NULL)
 		err = load_window_rows(engine, store, rows, before);
@@ -625,12 +605,15 @@ static void read_rows(struct query *query, sqlite3_stmt *rows)
 
 	while (sqlite3_step(rows) == SQLITE_ROW)
 		vec_push(&found, (struct store_record){
-			.revision = column_u64(rows, 0), .key = str_dup(query->arena, column_str(rows, 1)),
-			.created = column_u64(rows, 2), .time = sqlite3_column_int64(rows, 3),
-			.actor = str_dup(query->arena, column_str(rows, 4)), .cause = column_u64(rows, 5),
-			.data = query->ask.data ? str_dup(query->arena, column_str(rows, 6)) : STR(""),
-			.deleted = sqlite3_column_int(rows, 7),
-		});
+					 .revision = column_u64(rows, 0),
+					 .key = str_dup(query->arena, column_str(rows, 1)),
+					 .created = column_u64(rows, 2),
+					 .time = sqlite3_column_int64(rows, 3),
+					 .actor = str_dup(query->arena, column_str(rows, 4)),
+					 .cause = column_u64(rows, 5),
+					 .data = query->ask.data ? str_dup(query->arena, column_str(rows, 6)) : STR(""),
+					 .deleted = sqlite3_column_int(rows, 7),
+				 });
 	query->n = found.len;
 	query->records = ARENA_ARRAY(query->arena, struct store_record, found.len);
 	for (size_t i = 0; i < found.len; i++)
@@ -675,8 +658,7 @@ static void answer_query(struct sqlite *engine, struct query *query)
 
 static struct error *copy_failure(const struct sqlite *engine, int status)
 {
-	return error_make(__FILE__, __LINE__, kind_of(engine->copy, status), status, "write snapshot %s: %s",
-			  engine->copying->path,
+	return error_make(__FILE__, __LINE__, kind_of(engine->copy, status), status, "write snapshot %s: %s", engine->copying->path,
 			  engine->copy != NULL ? sqlite3_errmsg(engine->copy) : sqlite3_errstr(status));
 }
 
@@ -766,8 +748,7 @@ static void write_renewals(struct sqlite *engine)
 		status = run(engine, COMMIT);
 	if (status == SQLITE_OK)
 		return;
-	log_consume(LOG_WARN, failure(engine, status, "write renewals"),
-		    "store: some leases are as of their last change");
+	log_consume(LOG_WARN, failure(engine, status, "write renewals"), "store: some leases are as of their last change");
 	if (!sqlite3_get_autocommit(engine->db))
 		run(engine, ROLLBACK);
 }
@@ -897,8 +878,7 @@ static void sqlite_stats(const struct engine *base, struct store_stats *stats)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-static const struct engine_ops sqlite_ops = { sqlite_write, sqlite_query, sqlite_snapshot, sqlite_close_engine,
-					      sqlite_stats };
+static const struct engine_ops sqlite_ops = { sqlite_write, sqlite_query, sqlite_snapshot, sqlite_close_engine, sqlite_stats };
 
 static struct error *start_thread(struct sqlite *engine)
 {

@@ -32,13 +32,13 @@ struct commit {
 };
 
 struct batch {
-	struct list link;    /* in store.in_flight */
-	struct list queued;  /* the engine's */
+	struct list link;   /* in store.in_flight */
+	struct list queued; /* the engine's */
 	struct store *store;
 	struct list commits;
 	uint64_t epoch;
-	uint64_t reserve;    /* not 0: new end of the block of volatile revisions */
-	int64_t now;         /* now clock when it was handed over */
+	uint64_t reserve; /* not 0: new end of the block of volatile revisions */
+	int64_t now;      /* now clock when it was handed over */
 	bool written;
 	struct error *err;
 };
@@ -55,7 +55,7 @@ struct snapshot {
 struct query {
 	struct list queued;
 	struct store *store;
-	struct store_query ask;     /* key and prefix lie in arena */
+	struct store_query ask; /* key and prefix lie in arena */
 	struct arena *arena;
 	struct store_record *records;
 	size_t n;
@@ -81,8 +81,7 @@ struct engine {
 };
 
 /* Fills the store (index, window, revision, reserved) through the loaded_ functions. */
-struct error *engine_sqlite_open(struct store *store, const struct store_options *options,
-				 struct engine **out) MUST_CHECK;
+struct error *engine_sqlite_open(struct store *store, const struct store_options *options, struct engine **out) MUST_CHECK;
 struct engine *engine_memory_open(struct store *store, const struct store_options *options);
 
 void store_batch_written(void *batch);
@@ -100,16 +99,16 @@ struct window_event {
 
 struct window {
 	VEC(struct window_event) events;
-	size_t head;        /* events before it are gone */
-	uint64_t base;      /* running number of events[head] */
-	uint64_t floor;     /* every change with a larger revision is here */
+	size_t head;    /* events before it are gone */
+	uint64_t base;  /* running number of events[head] */
+	uint64_t floor; /* every change with a larger revision is here */
 	size_t bytes;
 };
 
 void window_push(struct window *window, const struct change *change, int64_t mono);
 void window_trim(struct window *window, int64_t mono); /* what is older than LIMIT_HISTORY_SECONDS or too much */
 void window_fini(struct window *window);
-uint64_t window_end(const struct window *window);      /* running number after the last */
+uint64_t window_end(const struct window *window); /* running number after the last */
 const struct window_event *window_at(const struct window *window, uint64_t number);
 uint64_t window_after(const struct window *window, uint64_t revision); /* number of the first event beyond revision */
 
@@ -123,20 +122,20 @@ struct store {
 	struct engine *engine;
 	struct tree index;
 	struct window window;
-	uint64_t revision;            /* published */
-	uint64_t last;                /* given */
-	uint64_t reserved;            /* volatile revisions may be given up to here */
+	uint64_t revision; /* published */
+	uint64_t last;     /* given */
+	uint64_t reserved; /* volatile revisions may be given up to here */
 	uint64_t reserved_durable;
 	uint64_t epoch;
-	struct map pending;           /* key → the latest struct change that is not published */
-	struct map renewed;           /* keys whose published state is volatile */
+	struct map pending; /* key → the latest struct change that is not published */
+	struct map renewed; /* keys whose published state is volatile */
 	size_t pending_bytes;
-	struct list gathering;        /* struct commit */
-	struct list in_flight;        /* struct batch */
+	struct list gathering; /* struct commit */
+	struct list in_flight; /* struct batch */
 	struct loop_call hand_over;
 	struct store_version *current; /* weak: a version of the published state, if somebody holds one */
 	struct list watches;
-	size_t n_busy;                /* queries and snapshots under way */
+	size_t n_busy; /* queries and snapshots under way */
 	void (*closed)(void *arg);
 	void *closed_arg;
 	struct store_stats stats;

@@ -87,8 +87,7 @@ static struct error *judge(struct store *store, const struct store_commit *commi
 		return error_new(ERR_NOT_FOUND, "%.*s is not there", STR_ARG(op->key));
 	if (op->expect != STORE_ANY && op->expect != (latest != NULL ? latest->revision : 0))
 		return error_new(ERR_CONFLICT, "%.*s is at revision %llu, not %llu", STR_ARG(op->key),
-				 (unsigned long long)(latest != NULL ? latest->revision : 0),
-				 (unsigned long long)op->expect);
+				 (unsigned long long)(latest != NULL ? latest->revision : 0), (unsigned long long)op->expect);
 	return NULL;
 }
 
@@ -101,13 +100,11 @@ static size_t commit_bytes(const struct store_commit *commit)
 	return bytes;
 }
 
-static void accept_op(struct store *store, const struct store_commit *commit, const struct store_op *op,
-		      struct change *change)
+static void accept_op(struct store *store, const struct store_commit *commit, const struct store_op *op, struct change *change)
 {
 	struct store_value *latest = store_latest(store, op->key), *record;
 
-	record = value_new(op->key, op->kind == STORE_PUT ? op->data : STR(""),
-			   op->actor.len > 0 ? op->actor : commit->actor);
+	record = value_new(op->key, op->kind == STORE_PUT ? op->data : STR(""), op->actor.len > 0 ? op->actor : commit->actor);
 	record->revision = ++store->last;
 	record->created = latest != NULL ? latest->created : record->revision;
 	record->time = clock_now();
@@ -355,8 +352,8 @@ static void maybe_close(struct store *store)
 {
 	VEC(struct store_value *) renewals = { 0 };
 
-	if (store->closed == NULL || store->engine == NULL || !list_empty(&store->gathering) ||
-	    !list_empty(&store->in_flight) || store->n_busy > 0)
+	if (store->closed == NULL || store->engine == NULL || !list_empty(&store->gathering) || !list_empty(&store->in_flight) ||
+	    store->n_busy > 0)
 		return;
 	MAP_EACH (&store->renewed, it) {
 		struct store_value *value = tree_find(&store->index, it->key);

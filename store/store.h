@@ -26,14 +26,14 @@ struct store;
 /* One state of one key. Immutable but for the attachment. */
 struct store_value {
 	unsigned refs;
-	uint64_t revision;  /* of the write that made this state */
-	uint64_t created;   /* revision at which the key came to be */
-	int64_t time;       /* now clock, ns */
-	uint64_t cause;     /* the revision that woke the writer; 0: none */
-	struct str key;     /* NUL-terminated */
-	struct str data;    /* NUL-terminated */
-	struct str actor;   /* who wrote it */
-	void *attachment;   /* the owner's decoded form; NULL at first */
+	uint64_t revision; /* of the write that made this state */
+	uint64_t created;  /* revision at which the key came to be */
+	int64_t time;      /* now clock, ns */
+	uint64_t cause;    /* the revision that woke the writer; 0: none */
+	struct str key;    /* NUL-terminated */
+	struct str data;   /* NUL-terminated */
+	struct str actor;  /* who wrote it */
+	void *attachment;  /* the owner's decoded form; NULL at first */
 	void (*attachment_free)(void *attachment);
 };
 
@@ -47,10 +47,10 @@ void store_value_release(void *value);
 /* --- open and close -------------------------------------------------------------------------------------- */
 
 struct store_options {
-	const char *path;            /* NULL: in memory */
-	const char *vfs;             /* SQLite VFS by name; NULL: the system's */
-	int64_t history_age;         /* ns that superseded revisions are kept; 0: 24 h; at least the window */
-	uint64_t history_bytes;      /* …and how much of them; 0: 64 MiB */
+	const char *path;       /* NULL: in memory */
+	const char *vfs;        /* SQLite VFS by name; NULL: the system's */
+	int64_t history_age;    /* ns that superseded revisions are kept; 0: 24 h; at least the window */
+	uint64_t history_bytes; /* …and how much of them; 0: 64 MiB */
 	/* In memory only: how long a commit takes and whether it fails. For simulations; NULL: at once, never. */
 	struct error *(*memory_plan)(void *arg, int64_t *delay_ns);
 	void *memory_arg;
@@ -70,11 +70,11 @@ enum store_op_kind { STORE_PUT, STORE_DELETE };
 struct store_op {
 	enum store_op_kind kind;
 	struct str key;
-	struct str data;             /* STORE_PUT */
-	uint64_t expect;             /* revision of the state this replaces; 0: there must be none; or STORE_ANY */
-	struct str actor;            /* empty: the commit's */
-	uint64_t cause;              /* 0: the commit's */
-	void *attachment;            /* STORE_PUT: for the new value; taken when the commit was accepted */
+	struct str data;  /* STORE_PUT */
+	uint64_t expect;  /* revision of the state this replaces; 0: there must be none; or STORE_ANY */
+	struct str actor; /* empty: the commit's */
+	uint64_t cause;   /* 0: the commit's */
+	void *attachment; /* STORE_PUT: for the new value; taken when the commit was accepted */
 	void (*attachment_free)(void *attachment);
 };
 
@@ -85,11 +85,11 @@ struct store_result {
 };
 
 struct store_commit {
-	const struct store_op *ops;  /* all or none; no key twice; borrowed for the call */
-	size_t n_ops;                /* at least 1 */
+	const struct store_op *ops; /* all or none; no key twice; borrowed for the call */
+	size_t n_ops;               /* at least 1 */
 	struct str actor;
 	uint64_t cause;
-	bool renewal;                /* puts of existing keys only; no disk write, so a crash may lose it */
+	bool renewal; /* puts of existing keys only; no disk write, so a crash may lose it */
 	/* Later, once. Takes err; ERR_NO_SPACE and the like: nothing of it happened. May be NULL. */
 	void (*done)(void *arg, struct error *err, const struct store_result *result);
 	void *arg;
@@ -135,7 +135,7 @@ size_t store_count(const struct store_version *version, struct str prefix, struc
 
 struct store_event {
 	uint64_t revision;
-	int64_t time;              /* now clock, ns */
+	int64_t time; /* now clock, ns */
 	struct str key;
 	struct store_value *value; /* the new state; NULL: deleted */
 	struct store_value *old;   /* the state before; NULL: created */
@@ -148,9 +148,9 @@ struct store_event {
 struct store_watch;
 
 struct store_watch_options {
-	struct str prefix;           /* of keys; copied */
-	uint64_t after;              /* first event is the first one with a larger revision; may lie in the future */
-	void (*ready)(void *arg);    /* pull now: comes once at first, and once after each STORE_WATCH_IDLE */
+	struct str prefix;        /* of keys; copied */
+	uint64_t after;           /* first event is the first one with a larger revision; may lie in the future */
+	void (*ready)(void *arg); /* pull now: comes once at first, and once after each STORE_WATCH_IDLE */
 	void *arg;
 };
 
@@ -179,12 +179,12 @@ struct store_record {
 
 /* What was written, oldest first, as far back as history goes. Renewals are not in it. */
 struct store_query {
-	struct str key;       /* exactly this one… */
-	struct str prefix;    /* …or these; both empty: all */
-	uint64_t from;        /* revisions, inclusive */
-	uint64_t to;          /* 0: no end */
-	size_t limit;         /* 0: 1000 */
-	bool newest;          /* when there are more than limit, the newest ones */
+	struct str key;    /* exactly this one… */
+	struct str prefix; /* …or these; both empty: all */
+	uint64_t from;     /* revisions, inclusive */
+	uint64_t to;       /* 0: no end */
+	size_t limit;      /* 0: 1000 */
+	bool newest;       /* when there are more than limit, the newest ones */
 	bool data;
 	/* Takes err; the records are borrowed. */
 	void (*done)(void *arg, struct error *err, const struct store_record *records, size_t n);

@@ -34,8 +34,8 @@ struct error *store_hold_at(struct store *store, uint64_t revision, struct store
 
 	ASSERT_ON_LOOP();
 	if (revision > store->revision)
-		return error_new(ERR_TIMEOUT, "Too large resource version: %llu, current: %llu",
-				 (unsigned long long)revision, (unsigned long long)store->revision);
+		return error_new(ERR_TIMEOUT, "Too large resource version: %llu, current: %llu", (unsigned long long)revision,
+				 (unsigned long long)store->revision);
 	if (revision < window->floor)
 		return error_new(ERR_EXPIRED, "The resourceVersion for the provided list is too old.");
 	if (revision == store->revision) {

@@ -3,14 +3,14 @@
 #include "store/private.h"
 
 struct store_watch {
-	struct list link;      /* in store.watches */
+	struct list link; /* in store.watches */
 	struct store *store;
 	char *prefix_text;
 	struct str prefix;
-	uint64_t after;        /* revisions up to here are not wanted */
-	uint64_t number;       /* running number of the next event to look at */
-	uint64_t revision;     /* of the last event that was looked at */
-	bool idle;             /* everything was looked at; tell when there is more */
+	uint64_t after;    /* revisions up to here are not wanted */
+	uint64_t number;   /* running number of the next event to look at */
+	uint64_t revision; /* of the last event that was looked at */
+	bool idle;         /* everything was looked at; tell when there is more */
 	void (*ready)(void *arg);
 	void *arg;
 	struct loop_call call;
@@ -18,8 +18,7 @@ struct store_watch {
 
 static bool wanted(const struct store_watch *watch, const struct window_event *event)
 {
-	return event->change.record->revision > watch->after &&
-	       str_has_prefix(event->change.record->key, watch->prefix);
+	return event->change.record->revision > watch->after && str_has_prefix(event->change.record->key, watch->prefix);
 }
 
 static void tell(void *arg)
@@ -35,8 +34,8 @@ struct error *store_watch(struct store *store, const struct store_watch_options 
 
 	ASSERT_ON_LOOP();
 	if (options->after < store->window.floor)
-		return error_new(ERR_EXPIRED, "too old resource version: %llu (%llu)",
-				 (unsigned long long)options->after, (unsigned long long)store->window.floor);
+		return error_new(ERR_EXPIRED, "too old resource version: %llu (%llu)", (unsigned long long)options->after,
+				 (unsigned long long)store->window.floor);
 	watch = xcalloc(1, sizeof(*watch));
 	watch->store = store;
 	watch->prefix_text = xmemdup(options->prefix.ptr, options->prefix.len);
@@ -66,9 +65,12 @@ enum store_watch_state store_watch_pull(struct store_watch *watch, struct store_
 		watch->revision = record->revision;
 		if (!wanted(watch, next))
 			continue;
-		*event = (struct store_event){ .revision = record->revision, .time = record->time, .key = record->key,
+		*event = (struct store_event){ .revision = record->revision,
+					       .time = record->time,
+					       .key = record->key,
 					       .value = next->change.deleted ? NULL : next->change.record,
-					       .old = next->change.old, .actor = record->actor,
+					       .old = next->change.old,
+					       .actor = record->actor,
 					       .cause = record->cause };
 		return STORE_WATCH_EVENT;
 	}

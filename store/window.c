@@ -25,8 +25,7 @@ void window_push(struct window *window, const struct change *change, int64_t mon
 		store_value_ref(event.change.old);
 	if (window->head > 1024 && window->head > window->events.len / 2) {
 		window->events.len -= window->head;
-		memmove(window->events.ptr, window->events.ptr + window->head,
-			sizeof(struct window_event) * window->events.len);
+		memmove(window->events.ptr, window->events.ptr + window->head, sizeof(struct window_event) * window->events.len);
 		window->head = 0;
 	}
 	vec_push(&window->events, event);

@@ -25,8 +25,7 @@ static bool applies(const struct plugin *plugin, const struct request *req)
 {
 	if (req->route.subresource.len != 0)
 		return false;
-	return plugin->resource == NULL ||
-	       (kind_group(req->route.kind).len == 0 && str_is(req->route.resource, plugin->resource));
+	return plugin->resource == NULL || (kind_group(req->route.kind).len == 0 && str_is(req->route.resource, plugin->resource));
 }
 
 struct error *admit_mutate(struct request *req, enum verb verb)
@@ -71,9 +70,10 @@ static struct error *namespace_lifecycle(struct request *req, enum verb verb)
 	if (json_path(ns, "metadata.deletionTimestamp") == NULL)
 		return NULL;
 	resource = resource_text(req->arena, req->route.kind);
-	err = error_new(ERR_FORBIDDEN, "%.*s \"%.*s\" is forbidden: unable to create new content in namespace %.*s because it "
-			"is being terminated", STR_ARG(resource), STR_ARG(meta_str(req->tree, "name")),
-			STR_ARG(req->route.ns));
+	err = error_new(ERR_FORBIDDEN,
+			"%.*s \"%.*s\" is forbidden: unable to create new content in namespace %.*s because it "
+			"is being terminated",
+			STR_ARG(resource), STR_ARG(meta_str(req->tree, "name")), STR_ARG(req->route.ns));
 	error_add_cause(err, "NamespaceTerminating", "metadata.namespace",
 			arena_printf(req->arena, "namespace %.*s is being terminated", STR_ARG(req->route.ns)));
 	return err;
@@ -94,11 +94,11 @@ static struct error *service_account(struct request *req, enum verb verb)
 	}
 	account = lookup(req, kind_must("v1", "ServiceAccount"), req->route.ns, name);
 	if (account == NULL)
-		return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: error looking up service account %.*s/%.*s: "
-				 "serviceaccount \"%.*s\" not found", STR_ARG(meta_str(req->tree, "name")),
-				 STR_ARG(req->route.ns), STR_ARG(name), STR_ARG(name));
-	if (json_len(json_path(req->tree, "spec.imagePullSecrets")) == 0 &&
-	    json_len(json_get(account, "imagePullSecrets")) != 0)
+		return error_new(ERR_FORBIDDEN,
+				 "pods \"%.*s\" is forbidden: error looking up service account %.*s/%.*s: "
+				 "serviceaccount \"%.*s\" not found",
+				 STR_ARG(meta_str(req->tree, "name")), STR_ARG(req->route.ns), STR_ARG(name), STR_ARG(name));
+	if (json_len(json_path(req->tree, "spec.imagePullSecrets")) == 0 && json_len(json_get(account, "imagePullSecrets")) != 0)
 		req->tree = with(req, req->tree, "spec.imagePullSecrets", json_get(account, "imagePullSecrets"));
 	return NULL;
 }

@@ -30,8 +30,10 @@ static struct error *impersonate(struct arena *arena, struct http_request *http,
 	if (name.len == 0)
 		return NULL;
 	if (!user_may_all(user))
-		return error_new(ERR_FORBIDDEN, "users \"%.*s\" is forbidden: User \"%.*s\" cannot impersonate resource "
-				 "\"users\" in API group \"\" at the cluster scope", STR_ARG(name), STR_ARG(user->name));
+		return error_new(ERR_FORBIDDEN,
+				 "users \"%.*s\" is forbidden: User \"%.*s\" cannot impersonate resource "
+				 "\"users\" in API group \"\" at the cluster scope",
+				 STR_ARG(name), STR_ARG(user->name));
 	for (size_t i = 0; i < http->headers.n && n < 32; i++)
 		if (str_is(http->headers.ptr[i].name, "impersonate-group"))
 			groups[n++] = http->headers.ptr[i].value;
@@ -51,8 +53,7 @@ static struct error *impersonate(struct arena *arena, struct http_request *http,
 	return NULL;
 }
 
-struct error *authenticate_http(const struct apiserver *server, struct arena *arena, struct http_request *http,
-				struct user *user)
+struct error *authenticate_http(const struct apiserver *server, struct arena *arena, struct http_request *http, struct user *user)
 {
 	struct str token = http_header(&http->headers, "authorization");
 	struct error *err = NULL;
@@ -98,11 +99,10 @@ struct error *authorize(const struct request *req)
 	    (str_is(route->resource, "selfsubjectaccessreviews") || str_is(route->resource, "selfsubjectrulesreviews") ||
 	     str_is(route->resource, "selfsubjectreviews")))
 		return NULL;
-	what = route->subresource.len != 0 ?
-		       str_format(arena, "%.*s/%.*s", STR_ARG(route->resource), STR_ARG(route->subresource)) :
-		       route->resource;
-	where = route->ns.len != 0 ? str_format(arena, "in the namespace \"%.*s\"", STR_ARG(route->ns)) :
-				     STR("at the cluster scope");
+	what = route->subresource.len != 0 ? str_format(arena, "%.*s/%.*s", STR_ARG(route->resource), STR_ARG(route->subresource))
+					   : route->resource;
+	where = route->ns.len != 0 ? str_format(arena, "in the namespace \"%.*s\"", STR_ARG(route->ns))
+				   : STR("at the cluster scope");
 	if (route->name.len != 0)
 		object = str_format(arena, " \"%.*s\"", STR_ARG(route->name));
 	err = error_new(ERR_FORBIDDEN,
@@ -130,6 +130,6 @@ struct error *authorize_path(const struct user *user, struct str method, struct 
 			return NULL;
 	for (size_t i = 0; i < method.len; i++)
 		buf_putc(&verb, (char)(method.ptr[i] | 0x20));
-	return error_new(ERR_FORBIDDEN, "forbidden: User \"%.*s\" cannot %s path \"%.*s\"", STR_ARG(user->name),
-			 buf_cstr(&verb), STR_ARG(path));
+	return error_new(ERR_FORBIDDEN, "forbidden: User \"%.*s\" cannot %s path \"%.*s\"", STR_ARG(user->name), buf_cstr(&verb),
+			 STR_ARG(path));
 }

@@ -20,7 +20,7 @@ struct token_request {
 	struct str ns, name, uid;
 	const struct json *audiences; /* empty: the issuer */
 	int64_t seconds;
-	const struct json *bound;     /* boundObjectRef, or NULL */
+	const struct json *bound; /* boundObjectRef, or NULL */
 };
 void token_issue(const struct apiserver *server, struct arena *arena, const struct token_request *request, struct buf *out,
 		 int64_t *expires);

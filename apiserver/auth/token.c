@@ -1,8 +1,8 @@
 /* Service account tokens. Claims as upstream's pkg/serviceaccount writes them. */
 #include "apiserver/auth/auth.h"
 
-void token_issue(const struct apiserver *server, struct arena *arena, const struct token_request *request,
-		 struct buf *out, int64_t *expires)
+void token_issue(const struct apiserver *server, struct arena *arena, const struct token_request *request, struct buf *out,
+		 int64_t *expires)
 {
 	int64_t now = clock_now() / NS_PER_S;
 	const struct json *audiences = request->audiences, *private, *claims;
@@ -14,18 +14,18 @@ void token_issue(const struct apiserver *server, struct arena *arena, const stru
 		audiences = JSON_ARRAY_OF(arena, json_text(arena, issuer));
 	*expires = (now + request->seconds) * NS_PER_S;
 	private = JSON_OBJECT_OF(arena, { "namespace", json_string(arena, request->ns) },
-				 { "pod", json_get(request->bound, "kind") != NULL &&
-						  str_is(json_get_str(request->bound, "kind"), "Pod") ?
-					  JSON_OBJECT_OF(arena, { "name", json_get(request->bound, "name") },
-							 { "uid", json_get(request->bound, "uid") }) : NULL },
+				 { "pod",
+				   json_get(request->bound, "kind") != NULL && str_is(json_get_str(request->bound, "kind"), "Pod")
+					   ? JSON_OBJECT_OF(arena, { "name", json_get(request->bound, "name") },
+							    { "uid", json_get(request->bound, "uid") })
+					   : NULL },
 				 { "serviceaccount", JSON_OBJECT_OF(arena, { "name", json_string(arena, request->name) },
 								    { "uid", json_string(arena, request->uid) }) });
-	claims = JSON_OBJECT_OF(arena, { "aud", audiences }, { "exp", json_number(arena, now + request->seconds) },
-				{ "iat", json_number(arena, now) }, { "iss", json_text(arena, issuer) },
-				{ "jti", json_text(arena, uuid) }, { "kubernetes.io", private },
-				{ "nbf", json_number(arena, now) },
-				{ "sub", json_printf(arena, "system:serviceaccount:%.*s:%.*s", STR_ARG(request->ns),
-						     STR_ARG(request->name)) });
+	claims = JSON_OBJECT_OF(
+		arena, { "aud", audiences }, { "exp", json_number(arena, now + request->seconds) },
+		{ "iat", json_number(arena, now) }, { "iss", json_text(arena, issuer) }, { "jti", json_text(arena, uuid) },
+		{ "kubernetes.io", private }, { "nbf", json_number(arena, now) },
+		{ "sub", json_printf(arena, "system:serviceaccount:%.*s:%.*s", STR_ARG(request->ns), STR_ARG(request->name)) });
 	pki_jwt_sign(server->options.token_key, json_format(arena, claims), out);
 }
 
@@ -75,8 +75,7 @@ struct error *token_verify(const struct apiserver *server, struct arena *arena, 
 	ns = json_get_str(kubernetes, "namespace");
 	name = json_path_str(kubernetes, "serviceaccount.name");
 	if (!str_is(json_get_str(claims, "iss"), server->options.issuer) || json_int(json_get(claims, "exp"), 0) < now ||
-	    json_int(json_get(claims, "nbf"), 0) > now + 60 ||
-	    !audience_is(json_get(claims, "aud"), server->options.issuer) ||
+	    json_int(json_get(claims, "nbf"), 0) > now + 60 || !audience_is(json_get(claims, "aud"), server->options.issuer) ||
 	    !account_is(server, arena, ns, name, json_path_str(kubernetes, "serviceaccount.uid")) ||
 	    !bound_pod_is(server, arena, ns, json_get(kubernetes, "pod")))
 		return error_new(ERR_UNAUTHORIZED, "Unauthorized");
@@ -86,6 +85,7 @@ struct error *token_verify(const struct apiserver *server, struct arena *arena, 
 	groups[2] = STR("system:authenticated");
 	*user = (struct user){ .name = json_get_str(claims, "sub"),
 			       .uid = json_path_str(kubernetes, "serviceaccount.uid"),
-			       .groups = groups, .n_groups = 3 };
+			       .groups = groups,
+			       .n_groups = 3 };
 	return NULL;
 }

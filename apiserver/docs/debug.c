@@ -23,14 +23,15 @@ static void answer(void *arg, struct error *err, const struct store_record *reco
 	for (size_t i = 0; i < n; i++) {
 		char time[TIME_TEXT];
 
-		json_builder_item(&items, JSON_OBJECT_OF(arena,
-			{ "revision", json_number(arena, (int64_t)records[i].revision) },
-			{ "time", json_string_copy(arena, time_format_micro(time, records[i].time)) },
-			{ "key", json_string_copy(arena, records[i].key) },
-			{ "actor", json_string_copy(arena, records[i].actor) },
-			{ "cause", records[i].cause != 0 ? json_number(arena, (int64_t)records[i].cause) : NULL },
-			{ "created", records[i].created == records[i].revision ? &json_true : NULL },
-			{ "deleted", records[i].deleted ? &json_true : NULL }));
+		json_builder_item(
+			&items,
+			JSON_OBJECT_OF(arena, { "revision", json_number(arena, (int64_t)records[i].revision) },
+				       { "time", json_string_copy(arena, time_format_micro(time, records[i].time)) },
+				       { "key", json_string_copy(arena, records[i].key) },
+				       { "actor", json_string_copy(arena, records[i].actor) },
+				       { "cause", records[i].cause != 0 ? json_number(arena, (int64_t)records[i].cause) : NULL },
+				       { "created", records[i].created == records[i].revision ? &json_true : NULL },
+				       { "deleted", records[i].deleted ? &json_true : NULL }));
 	}
 	json_write(&out, JSON_OBJECT_OF(arena, { "revisions", json_builder_array(&items) }));
 	buf_putc(&out, '\n');
@@ -51,10 +52,10 @@ void debug_revisions(struct apiserver *server, struct http_request *http)
 	if (str_to_u64(http_param(http, "limit", NULL), &limit))
 		query.limit = limit;
 	if (resource.len != 0 && name.len != 0)
-		query.key = ns.len != 0 ? str_format(http->arena, "%.*s/%.*s/%.*s", STR_ARG(resource), STR_ARG(ns), STR_ARG(name)) :
-					  str_format(http->arena, "%.*s/%.*s", STR_ARG(resource), STR_ARG(name));
+		query.key = ns.len != 0 ? str_format(http->arena, "%.*s/%.*s/%.*s", STR_ARG(resource), STR_ARG(ns), STR_ARG(name))
+					: str_format(http->arena, "%.*s/%.*s", STR_ARG(resource), STR_ARG(name));
 	else if (resource.len != 0)
-		query.prefix = ns.len != 0 ? str_format(http->arena, "%.*s/%.*s/", STR_ARG(resource), STR_ARG(ns)) :
-					     str_format(http->arena, "%.*s/", STR_ARG(resource));
+		query.prefix = ns.len != 0 ? str_format(http->arena, "%.*s/%.*s/", STR_ARG(resource), STR_ARG(ns))
+					   : str_format(http->arena, "%.*s/", STR_ARG(resource));
 	store_history(server->options.store, &query);
 }

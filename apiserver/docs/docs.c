@@ -88,8 +88,8 @@ static void serve_openapi_v2(struct apiserver *server, struct http_request *http
 	struct str accept = http_header(&http->headers, "accept");
 
 	if (str_contains(accept, STR("com.github.proto-openapi.spec.v2")))
-		reply_kept(server, http, DOC_OPENAPI_V2_PROTO,
-			   "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", api_write_openapi_v2_proto);
+		reply_kept(server, http, DOC_OPENAPI_V2_PROTO, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+			   api_write_openapi_v2_proto);
 	else
 		reply_kept(server, http, DOC_OPENAPI_V2, "application/json", api_write_openapi_v2);
 }
@@ -122,8 +122,9 @@ static void serve_health(struct apiserver *server, struct http_request *http)
 		http_reply_text(http, 200, STR("ok"));
 		return;
 	}
-	http_reply_text(http, 200, str_format(http->arena, "[+]ping ok\n[+]log ok\n[+]store ok\n%.*s check passed\n",
-					      STR_ARG(str_skip(http->path, 1))));
+	http_reply_text(http, 200,
+			str_format(http->arena, "[+]ping ok\n[+]log ok\n[+]store ok\n%.*s check passed\n",
+				   STR_ARG(str_skip(http->path, 1))));
 }
 
 static void serve_metrics(struct apiserver *server, struct http_request *http)
@@ -156,11 +157,12 @@ static void serve_issuer(struct apiserver *server, struct http_request *http)
 	const char *issuer = server->options.issuer;
 	AUTO_BUF struct buf out = { 0 };
 
-	json_write(&out, JSON_OBJECT_OF(arena, { "issuer", json_text(arena, issuer) },
-		{ "jwks_uri", json_printf(arena, "%s/openid/v1/jwks", issuer) },
-		{ "response_types_supported", JSON_ARRAY_OF(arena, json_text(arena, "id_token")) },
-		{ "subject_types_supported", JSON_ARRAY_OF(arena, json_text(arena, "public")) },
-		{ "id_token_signing_alg_values_supported", JSON_ARRAY_OF(arena, json_text(arena, "ES256")) }));
+	json_write(&out,
+		   JSON_OBJECT_OF(arena, { "issuer", json_text(arena, issuer) },
+				  { "jwks_uri", json_printf(arena, "%s/openid/v1/jwks", issuer) },
+				  { "response_types_supported", JSON_ARRAY_OF(arena, json_text(arena, "id_token")) },
+				  { "subject_types_supported", JSON_ARRAY_OF(arena, json_text(arena, "public")) },
+				  { "id_token_signing_alg_values_supported", JSON_ARRAY_OF(arena, json_text(arena, "ES256")) }));
 	reply_buf(http, "application/json", &out);
 }
 
@@ -177,11 +179,15 @@ static void serve_keys(struct apiserver *server, struct http_request *http)
 	pki_key_id(server->options.token_key, &id);
 	base64url_encode(&xs, str_of((char *)x, 32));
 	base64url_encode(&ys, str_of((char *)y, 32));
-	json_write(&out, JSON_OBJECT_OF(arena, { "keys", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena,
-		{ "use", json_text(arena, "sig") }, { "kty", json_text(arena, "EC") },
-		{ "kid", json_string(arena, buf_str(&id)) }, { "crv", json_text(arena, "P-256") },
-		{ "alg", json_text(arena, "ES256") }, { "x", json_string(arena, buf_str(&xs)) },
-		{ "y", json_string(arena, buf_str(&ys)) })) }));
+	json_write(&out,
+		   JSON_OBJECT_OF(arena,
+				  { "keys", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "use", json_text(arena, "sig") },
+										{ "kty", json_text(arena, "EC") },
+										{ "kid", json_string(arena, buf_str(&id)) },
+										{ "crv", json_text(arena, "P-256") },
+										{ "alg", json_text(arena, "ES256") },
+										{ "x", json_string(arena, buf_str(&xs)) },
+										{ "y", json_string(arena, buf_str(&ys)) })) }));
 	reply_buf(http, "application/jwk-set+json", &out);
 }
 

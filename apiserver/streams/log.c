@@ -9,9 +9,9 @@ struct relay {
 
 static const struct row {
 	const char *subresource;
-	const char *path;     /* of the kubelet's server */
-	bool container;       /* one is meant; port-forward speaks to the pod */
-	bool upgrade;         /* only by an upgrade */
+	const char *path; /* of the kubelet's server */
+	bool container;   /* one is meant; port-forward speaks to the pod */
+	bool upgrade;     /* only by an upgrade */
 } rows[] = {
 	{ "log", "containerLogs", true, false },
 	{ "exec", "exec", true, true },
@@ -162,8 +162,7 @@ void streams_start(struct request *req)
 		request_end(req);
 		return;
 	}
-	client = req->server->options.kubelet != NULL ?
-			 req->server->options.kubelet(req->server->options.kubelet_arg, node) : NULL;
+	client = req->server->options.kubelet != NULL ? req->server->options.kubelet(req->server->options.kubelet_arg, node) : NULL;
 	if (client == NULL) {
 		respond_error(req, error_new(ERR_INTERNAL, "node %.*s is not reachable", STR_ARG(node)));
 		return;
@@ -179,10 +178,10 @@ void streams_start(struct request *req)
 	relay->req = req;
 	http_request_listen(req->http, &events, relay);
 	relay->call = http_call(client, &(struct http_call_options){
-		.target = target,
-		.responded = responded,
-		.data = data,
-		.done = done,
-		.arg = relay,
-	});
+						.target = target,
+						.responded = responded,
+						.data = data,
+						.done = done,
+						.arg = relay,
+					});
 }

@@ -9,12 +9,17 @@
 struct upgrade {
 	struct request *req;
 	struct http_call *call;
-	bool refused;       /* the kubelet answered something else than 101: that answer is passed on */
+	bool refused; /* the kubelet answered something else than 101: that answer is passed on */
 	bool client_gone;
 };
 
-static const char *const passed[] = { "upgrade", "connection", "sec-websocket-key", "sec-websocket-version",
-				      "sec-websocket-protocol", "sec-websocket-extensions", "x-stream-protocol-version",
+static const char *const passed[] = { "upgrade",
+				      "connection",
+				      "sec-websocket-key",
+				      "sec-websocket-version",
+				      "sec-websocket-protocol",
+				      "sec-websocket-extensions",
+				      "x-stream-protocol-version",
 				      "sec-websocket-accept" };
 
 static struct http_headers pick_headers(struct arena *arena, const struct http_headers *from)
@@ -101,13 +106,13 @@ void upgrade_start(struct request *req, struct http_client *client, struct str t
 	upgrade->req = req;
 	http_request_listen(req->http, &events, upgrade);
 	upgrade->call = http_call(client, &(struct http_call_options){
-		.method = str_cstr(req->arena, req->http->method),
-		.target = target,
-		.headers = pick_headers(req->arena, &req->http->headers),
-		.responded = responded,
-		.data = data,
-		.upgraded = upgraded,
-		.done = done,
-		.arg = upgrade,
-	});
+						  .method = str_cstr(req->arena, req->http->method),
+						  .target = target,
+						  .headers = pick_headers(req->arena, &req->http->headers),
+						  .responded = responded,
+						  .data = data,
+						  .upgraded = upgraded,
+						  .done = done,
+						  .arg = upgrade,
+					  });
 }

@@ -6,8 +6,8 @@
 #include "apiserver/verbs/verbs.h"
 
 #define PORT_FIRST 30000
-#define PORT_LAST 32767
-#define TRIES 64
+#define PORT_LAST  32767
+#define TRIES      64
 
 static const struct kind *address_kind(void)
 {
@@ -28,8 +28,8 @@ static bool taken(struct request *req, struct ip ip)
 {
 	char text[IP_TEXT];
 
-	return store_latest(req->server->options.store,
-			    object_key(req->arena, address_kind(), STR(""), ip_format(text, ip))) != NULL;
+	return store_latest(req->server->options.store, object_key(req->arena, address_kind(), STR(""), ip_format(text, ip))) !=
+	       NULL;
 }
 
 /* Any address but the first and, in v4, the last. The lower part of a range is left to those who ask for one (KEP-3070). */
@@ -60,15 +60,21 @@ static struct error *write_address(struct request *req, struct ip ip)
 	struct arena *arena = req->arena;
 	char text[IP_TEXT];
 	struct str name = str_dup(arena, ip_format(text, ip));
-	const struct json *tree, *raw = JSON_OBJECT_OF(arena,
-		{ "metadata", JSON_OBJECT_OF(arena, { "name", json_string(arena, name) },
-			{ "labels", JSON_OBJECT_OF(arena,
-				{ "ipaddress.kubernetes.io/ip-family", json_text(arena, ip.family == 6 ? "IPv6" : "IPv4") },
-				{ "ipaddress.kubernetes.io/managed-by", json_text(arena, "ipallocator.k8s.io") }) }) },
-		{ "spec", JSON_OBJECT_OF(arena, { "parentRef", JSON_OBJECT_OF(arena,
-			{ "resource", json_text(arena, "services") },
-			{ "namespace", json_string(arena, req->route.ns) },
-			{ "name", json_string(arena, meta_str(req->tree, "name")) }) }) });
+	const struct json *tree,
+		*raw = JSON_OBJECT_OF(
+			arena,
+			{ "metadata",
+			  JSON_OBJECT_OF(arena, { "name", json_string(arena, name) },
+					 { "labels", JSON_OBJECT_OF(arena,
+								    { "ipaddress.kubernetes.io/ip-family",
+								      json_text(arena, ip.family == 6 ? "IPv6" : "IPv4") },
+								    { "ipaddress.kubernetes.io/managed-by",
+								      json_text(arena, "ipallocator.k8s.io") }) }) },
+			{ "spec",
+			  JSON_OBJECT_OF(arena, { "parentRef",
+						  JSON_OBJECT_OF(arena, { "resource", json_text(arena, "services") },
+								 { "namespace", json_string(arena, req->route.ns) },
+								 { "name", json_string(arena, meta_str(req->tree, "name")) }) }) });
 	struct error *err = make_object(req, address_kind(), raw, &tree);
 
 	if (err == NULL)
@@ -155,8 +161,7 @@ static void note_ports(const struct json *service, struct str protocol, uint8_t 
 	JSON_EACH (json_path(service, "spec.ports"), it) {
 		int64_t port = json_int(json_get(it.value, "nodePort"), 0);
 
-		if (port >= PORT_FIRST && port <= PORT_LAST &&
-		    str_eq(json_get_str(it.value, "protocol"), protocol))
+		if (port >= PORT_FIRST && port <= PORT_LAST && str_eq(json_get_str(it.value, "protocol"), protocol))
 			used[port - PORT_FIRST] = 1;
 	}
 	if (check >= PORT_FIRST && check <= PORT_LAST)
@@ -332,8 +337,7 @@ struct error *allocate_service(struct request *req)
 		req->tree = with(req, req->tree, "status", JSON_OBJECT_OF(req->arena, { "loadBalancer", &json_empty_object }));
 	keep_allocations(req);
 	err = families(req);
-	if (err == NULL && wants_address(req->tree) &&
-	    (req->old_tree == NULL || !wants_address(req->old_tree)))
+	if (err == NULL && wants_address(req->tree) && (req->old_tree == NULL || !wants_address(req->old_tree)))
 		err = allocate_address(req);
 	if (err == NULL && !wants_address(req->tree) && req->old_tree != NULL && wants_address(req->old_tree)) {
 		err = release_service(req);

@@ -23,8 +23,7 @@ static bool is_renewal(const struct request *req)
 	const struct kind *kind = req->route.kind;
 	const struct json *a = req->tree, *b = req->old_tree;
 
-	if (req->old == NULL || !str_is(kind_resource(kind), "leases") ||
-	    !str_is(kind_group(kind), "coordination.k8s.io"))
+	if (req->old == NULL || !str_is(kind_resource(kind), "leases") || !str_is(kind_group(kind), "coordination.k8s.io"))
 		return false;
 	return json_equal(json_path(a, "spec.holderIdentity"), json_path(b, "spec.holderIdentity")) &&
 	       json_equal(json_path(a, "spec.leaseTransitions"), json_path(b, "spec.leaseTransitions")) &&
@@ -75,8 +74,10 @@ static struct error *say(struct request *req, struct error *err, struct str name
 		return exists_error(req, name);
 	if (kind == ERR_NOT_FOUND)
 		return error_not_found(req->route.kind, name);
-	return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on %.*s \"%.*s\": the object has been modified; "
-			 "please apply your changes to the latest version and try again", STR_ARG(resource), STR_ARG(name));
+	return error_new(ERR_CONFLICT,
+			 "Operation cannot be fulfilled on %.*s \"%.*s\": the object has been modified; "
+			 "please apply your changes to the latest version and try again",
+			 STR_ARG(resource), STR_ARG(name));
 }
 
 /* Dry run: everything but the commit. The object shows no revision of its own. */
@@ -124,14 +125,14 @@ static enum task_result submit(struct task *task, struct request *req, struct st
 		ops[i + 1] = req->also.ptr[i];
 	task_hold(task);
 	err = store_commit(req->server->options.store, &(struct store_commit){
-		.ops = ops,
-		.n_ops = 1 + req->also.len,
-		.actor = req->user.name,
-		.cause = req->cause,
-		.renewal = op->kind == STORE_PUT && is_renewal(req),
-		.done = committed,
-		.arg = wait,
-	});
+							       .ops = ops,
+							       .n_ops = 1 + req->also.len,
+							       .actor = req->user.name,
+							       .cause = req->cause,
+							       .renewal = op->kind == STORE_PUT && is_renewal(req),
+							       .done = committed,
+							       .arg = wait,
+						       });
 	if (err == NULL)
 		return TASK_WAIT;
 	if (wait->object != NULL)

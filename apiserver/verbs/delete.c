@@ -14,12 +14,8 @@ const struct task_step delete_steps[] = {
 };
 
 const struct task_step delete_collection_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "options", step_options, NULL },
-	{ "select", step_select, NULL },
-	{ "delete each", step_delete_each, NULL },
-	{ "answer", step_list_deleted, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL },     { "options", step_options, NULL },     { "select", step_select, NULL },
+	{ "delete each", step_delete_each, NULL }, { "answer", step_list_deleted, NULL }, { NULL, NULL, NULL },
 };
 
 /* Options come from the body; without one from the query. req->input holds them. */
@@ -31,10 +27,9 @@ static const struct json *options_of_query(struct request *req)
 	struct str orphan = http_param(req->http, "orphanDependents", NULL);
 	int64_t seconds;
 
-	return JSON_OBJECT_OF(arena,
-		{ "gracePeriodSeconds", str_to_i64(grace, &seconds) ? json_number(arena, seconds) : NULL },
-		{ "propagationPolicy", propagation.len != 0 ? json_string_copy(arena, propagation) : NULL },
-		{ "orphanDependents", orphan.len != 0 ? json_boolean(str_is(orphan, "true")) : NULL });
+	return JSON_OBJECT_OF(arena, { "gracePeriodSeconds", str_to_i64(grace, &seconds) ? json_number(arena, seconds) : NULL },
+			      { "propagationPolicy", propagation.len != 0 ? json_string_copy(arena, propagation) : NULL },
+			      { "orphanDependents", orphan.len != 0 ? json_boolean(str_is(orphan, "true")) : NULL });
 }
 
 static enum task_result step_options(struct task *task, void *arg)
@@ -52,9 +47,9 @@ static enum task_result step_options(struct task *task, void *arg)
 	} else {
 		struct str media = content_type(http_header(&req->http->headers, "content-type"));
 
-		body.media = str_is(media, "application/vnd.kubernetes.protobuf") ? API_PROTOBUF :
-			     str_is(media, "application/yaml")			 ? API_YAML :
-										   API_JSON;
+		body.media = str_is(media, "application/vnd.kubernetes.protobuf") ? API_PROTOBUF
+			     : str_is(media, "application/yaml")                  ? API_YAML
+										  : API_JSON;
 		err = api_decode(req->arena, &body, NULL, &req->input);
 		/* With a body the query's dryRun has no say (docs/traps.md). */
 		req->query.dry_run = false;
@@ -63,7 +58,8 @@ static enum task_result step_options(struct task *task, void *arg)
 		return task_fail(task, err);
 	JSON_EACH (json_get(req->input, "dryRun"), it) {
 		if (!str_is(json_str(it.value), "All"))
-			return task_fail(task, error_new(ERR_INVALID, "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: "
+			return task_fail(task, error_new(ERR_INVALID,
+							 "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: "
 							 "Unsupported value: \"%.*s\": supported values: \"All\"",
 							 STR_ARG(json_str(it.value))));
 		req->query.dry_run = true;
@@ -80,11 +76,13 @@ static struct error *check_preconditions(struct request *req)
 	struct str is = str_format(req->arena, "%llu", (unsigned long long)req->old->revision);
 
 	if (uid.len != 0 && !str_eq(uid, has))
-		return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on %.*s \"%.*s\": Precondition failed: UID in "
-				 "precondition: %.*s, UID in object meta: %.*s", STR_ARG(resource), STR_ARG(name),
-				 STR_ARG(uid), STR_ARG(has));
+		return error_new(ERR_CONFLICT,
+				 "Operation cannot be fulfilled on %.*s \"%.*s\": Precondition failed: UID in "
+				 "precondition: %.*s, UID in object meta: %.*s",
+				 STR_ARG(resource), STR_ARG(name), STR_ARG(uid), STR_ARG(has));
 	if (version.len != 0 && !str_eq(version, is))
-		return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on %.*s \"%.*s\": Precondition failed: "
+		return error_new(ERR_CONFLICT,
+				 "Operation cannot be fulfilled on %.*s \"%.*s\": Precondition failed: "
 				 "ResourceVersion in precondition: %.*s, ResourceVersion in object meta: %.*s",
 				 STR_ARG(resource), STR_ARG(name), STR_ARG(version), STR_ARG(is));
 	return NULL;
@@ -125,8 +123,10 @@ static struct error *check_policy(const struct request *req)
 
 	if (policy.len == 0 || str_is(policy, "Orphan") || str_is(policy, "Foreground") || str_is(policy, "Background"))
 		return NULL;
-	return error_new(ERR_INVALID, "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: "
-			 "\"%.*s\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"", STR_ARG(policy));
+	return error_new(ERR_INVALID,
+			 "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: "
+			 "\"%.*s\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+			 STR_ARG(policy));
 }
 
 static int64_t grace_of(struct request *req)
@@ -200,8 +200,10 @@ static enum task_result step_remove(struct task *task, void *arg)
  * k8s.io/kubernetes/pkg/registry: ReturnDeletedObject. */
 static bool answers_object(const struct kind *kind)
 {
-	static const char *const kinds[] = { "pods", "podtemplates", "services", "serviceaccounts", "persistentvolumes",
-					     "persistentvolumeclaims", "resourcequotas", "clusterroles" };
+	static const char *const kinds[] = {
+		"pods",           "podtemplates", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
+		"resourcequotas", "clusterroles"
+	};
 
 	for (size_t i = 0; i < 7; i++)
 		if (kind_group(kind).len == 0 && str_is(kind_resource(kind), kinds[i]))
@@ -217,13 +219,15 @@ static enum task_result step_answer(struct task *task, void *arg)
 	(void)task;
 	if (req->tree != NULL || answers_object(req->route.kind))
 		return TASK_DONE;
-	req->answer = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },
-		{ "metadata", &json_empty_object }, { "status", json_text(arena, "Success") },
-		{ "details", JSON_OBJECT_OF(arena, { "name", json_string(arena, meta_str(req->old_tree, "name")) },
-			{ "group", kind_group(req->route.kind).len != 0 ?
-					   json_string(arena, kind_group(req->route.kind)) : NULL },
-			{ "kind", json_string(arena, kind_resource(req->route.kind)) },
-			{ "uid", json_string(arena, meta_str(req->old_tree, "uid")) }) });
+	req->answer =
+		JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },
+			       { "metadata", &json_empty_object }, { "status", json_text(arena, "Success") },
+			       { "details", JSON_OBJECT_OF(arena, { "name", json_string(arena, meta_str(req->old_tree, "name")) },
+							   { "group", kind_group(req->route.kind).len != 0
+									      ? json_string(arena, kind_group(req->route.kind))
+									      : NULL },
+							   { "kind", json_string(arena, kind_resource(req->route.kind)) },
+							   { "uid", json_string(arena, meta_str(req->old_tree, "uid")) }) });
 	return TASK_DONE;
 }
 
@@ -240,8 +244,8 @@ static enum task_result step_select(struct task *task, void *arg)
 	if (err != NULL)
 		return task_fail(task, err);
 	req->version = store_hold(req->server->options.store);
-	for (bool ok = store_seek(&it, req->version, list_prefix(req->arena, req->route.kind, req->route.ns), STR(""));
-	     ok; ok = store_next(&it))
+	for (bool ok = store_seek(&it, req->version, list_prefix(req->arena, req->route.kind, req->route.ns), STR("")); ok;
+	     ok = store_next(&it))
 		if (match_value(match, it.value))
 			vec_push(&found, it.value);
 	req->items = ARENA_ARRAY(req->arena, struct store_value *, found.len + 1);
@@ -276,16 +280,16 @@ static enum task_result step_delete_each(struct task *task, void *arg)
 
 		task_hold(task);
 		transport->call(transport->arg, &(struct api_call){
-			.verb = VERB_DELETE,
-			.kind = req->route.kind,
-			.ns = object_namespace(object),
-			.name = object_name(object),
-			.body = req->input,
-			.actor = req->user.name,
-			.cause = req->cause,
-			.done = one_deleted,
-			.arg = task,
-		});
+							.verb = VERB_DELETE,
+							.kind = req->route.kind,
+							.ns = object_namespace(object),
+							.name = object_name(object),
+							.body = req->input,
+							.actor = req->user.name,
+							.cause = req->cause,
+							.done = one_deleted,
+							.arg = task,
+						});
 	}
 	return TASK_WAIT;
 }

@@ -40,8 +40,7 @@ static void judge_container(const struct json *container, bool *any, bool *all)
 
 	for (int i = 0; i < 2; i++) {
 		*any = *any || has_resource(requests, names[i]) || has_resource(limits, names[i]);
-		if (!has_resource(limits, names[i]) ||
-		    !json_equal(json_get(requests, names[i]), json_get(limits, names[i])))
+		if (!has_resource(limits, names[i]) || !json_equal(json_get(requests, names[i]), json_get(limits, names[i])))
 			*all = false;
 	}
 }
@@ -82,8 +81,7 @@ static int64_t pod_grace(struct request *req, int64_t asked)
 {
 	struct str phase = json_path_str(req->old_tree, "status.phase");
 
-	if (json_path_str(req->old_tree, "spec.nodeName").len == 0 || str_is(phase, "Succeeded") ||
-	    str_is(phase, "Failed"))
+	if (json_path_str(req->old_tree, "spec.nodeName").len == 0 || str_is(phase, "Succeeded") || str_is(phase, "Failed"))
 		return 0;
 	return asked >= 0 ? asked : json_int(json_path(req->old_tree, "spec.terminationGracePeriodSeconds"), 30);
 }
@@ -110,8 +108,7 @@ static struct error *namespace_label(struct request *req)
 {
 	const struct json *labels = json_path(req->tree, "metadata.labels");
 
-	labels = json_with(req->arena, labels, "kubernetes.io/metadata.name",
-			   json_string(req->arena, meta_str(req->tree, "name")));
+	labels = json_with(req->arena, labels, "kubernetes.io/metadata.name", json_string(req->arena, meta_str(req->tree, "name")));
 	req->tree = with(req, req->tree, "metadata.labels", sorted(req->arena, labels));
 	return NULL;
 }
@@ -164,8 +161,12 @@ static struct error *phase_pending(struct request *req)
 static const struct prepare rows[] = {
 	{ .group = "", .resource = "pods", .create = pod_create, .update = pod_update, .grace = pod_grace, .generation = true },
 	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update },
-	{ .group = "", .resource = "services", .create = allocate_service, .update = allocate_service,
-	  .removed = release_service, .rv_optional = true },
+	{ .group = "",
+	  .resource = "services",
+	  .create = allocate_service,
+	  .update = allocate_service,
+	  .removed = release_service,
+	  .rv_optional = true },
 	{ .group = "", .resource = "secrets", .create = secret_fold, .update = secret_fold },
 	{ .group = "", .resource = "persistentvolumeclaims", .create = phase_pending },
 	{ .group = "", .resource = "persistentvolumes", .create = phase_pending },
@@ -198,16 +199,19 @@ static const struct prepare rows[] = {
 	{ .group = "resource.k8s.io", .resource = "resourceslices", .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "validatingwebhookconfigurations", .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "mutatingwebhookconfigurations", .generation = true },
-	{ .group = "admissionregistration.k8s.io", .resource = "validatingadmissionpolicies", .create = clear_status,
+	{ .group = "admissionregistration.k8s.io",
+	  .resource = "validatingadmissionpolicies",
+	  .create = clear_status,
 	  .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "validatingadmissionpolicybindings", .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicies", .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicybindings", .generation = true },
-	{ .group = "apiextensions.k8s.io", .resource = "customresourcedefinitions", .create = clear_status,
-	  .generation = true },
+	{ .group = "apiextensions.k8s.io", .resource = "customresourcedefinitions", .create = clear_status, .generation = true },
 	{ .group = "apiregistration.k8s.io", .resource = "apiservices", .create = clear_status },
 	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "flowschemas", .create = clear_status, .generation = true },
-	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "prioritylevelconfigurations", .create = clear_status,
+	{ .group = "flowcontrol.apiserver.k8s.io",
+	  .resource = "prioritylevelconfigurations",
+	  .create = clear_status,
 	  .generation = true },
 };
 

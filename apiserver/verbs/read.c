@@ -22,14 +22,16 @@ static struct error *read_version(const struct request *req, bool list, uint64_t
 	*out = 0;
 	if (text.len == 0 || str_to_u64(text, out))
 		return NULL;
-	return error_new(list ? ERR_BAD_REQUEST : ERR_INTERNAL, "Invalid value: \"%.*s\": strconv.ParseUint: parsing "
-			 "\"%.*s\": invalid syntax", STR_ARG(text), STR_ARG(text));
+	return error_new(list ? ERR_BAD_REQUEST : ERR_INTERNAL,
+			 "Invalid value: \"%.*s\": strconv.ParseUint: parsing "
+			 "\"%.*s\": invalid syntax",
+			 STR_ARG(text), STR_ARG(text));
 }
 
 static struct error *too_large(uint64_t asked, uint64_t current)
 {
-	struct error *err = error_new(ERR_TIMEOUT, "Too large resource version: %llu, current: %llu",
-				      (unsigned long long)asked, (unsigned long long)current);
+	struct error *err = error_new(ERR_TIMEOUT, "Too large resource version: %llu, current: %llu", (unsigned long long)asked,
+				      (unsigned long long)current);
 
 	error_add_cause(err, "ResourceVersionTooLarge", "", "Too large resource version");
 	err->retry_after = 1;
@@ -60,8 +62,8 @@ static struct str make_token(struct request *req, uint64_t revision, struct str 
 {
 	struct str prefix = list_prefix(req->arena, req->route.kind, STR(""));
 	const struct json *token = JSON_OBJECT_OF(req->arena, { "v", json_text(req->arena, "meta.k8s.io/v1") },
-		{ "rv", json_number(req->arena, (int64_t)revision) },
-		{ "start", json_string(req->arena, str_skip(next_key, prefix.len)) });
+						  { "rv", json_number(req->arena, (int64_t)revision) },
+						  { "start", json_string(req->arena, str_skip(next_key, prefix.len)) });
 	AUTO_BUF struct buf text = { 0 };
 
 	base64url_encode(&text, json_format(req->arena, token));
@@ -91,7 +93,7 @@ static struct error *expired_token(struct request *req, struct error *err)
 	error_free(err);
 	req->continue_token = STR("");
 	return error_new(ERR_EXPIRED, "The provided continue parameter is too old to display a consistent list result. "
-			 "You must start a new list without the continue parameter.");
+				      "You must start a new list without the continue parameter.");
 }
 
 static struct error *check_match(const struct request *req)
@@ -102,13 +104,15 @@ static struct error *check_match(const struct request *req)
 		return NULL;
 	if (version.len == 0)
 		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-				 "resourceVersionMatch is forbidden unless resourceVersion is provided");
+					      "resourceVersionMatch is forbidden unless resourceVersion is provided");
 	if (!str_is(match, "Exact") && !str_is(match, "NotOlderThan"))
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported "
-				 "value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"", STR_ARG(match));
+		return error_new(ERR_INVALID,
+				 "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported "
+				 "value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
+				 STR_ARG(match));
 	if (str_is(match, "Exact") && str_is(version, "0"))
 		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-				 "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+					      "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
 	return NULL;
 }
 
@@ -139,8 +143,8 @@ static struct error *choose_version(struct request *req, struct str *start)
 		return err;
 	if (version > store_revision(store))
 		return too_large(version, store_revision(store));
-	if (str_is(req->query.version_match, "Exact") || (version != 0 && req->query.limit > 0 &&
-							   req->query.version_match.len == 0)) {
+	if (str_is(req->query.version_match, "Exact") ||
+	    (version != 0 && req->query.limit > 0 && req->query.version_match.len == 0)) {
 		err = store_hold_at(store, version, &req->version);
 		if (err != NULL) {
 			error_free(err);
@@ -197,15 +201,23 @@ const struct task_step *steps_of(const struct request *req)
 	if (req->route.verb == VERB_CREATE && (kind_verbs(req->route.kind) & VERB(GET)) == 0)
 		return review_steps;
 	switch (req->route.verb) {
-	case VERB_GET: return get_steps;
-	case VERB_LIST: return list_steps;
-	case VERB_CREATE: return create_steps;
-	case VERB_UPDATE: return update_steps;
-	case VERB_PATCH: return patch_steps;
-	case VERB_DELETE: return delete_steps;
-	case VERB_DELETECOLLECTION: return delete_collection_steps;
+	case VERB_GET:
+		return get_steps;
+	case VERB_LIST:
+		return list_steps;
+	case VERB_CREATE:
+		return create_steps;
+	case VERB_UPDATE:
+		return update_steps;
+	case VERB_PATCH:
+		return patch_steps;
+	case VERB_DELETE:
+		return delete_steps;
+	case VERB_DELETECOLLECTION:
+		return delete_collection_steps;
 	case VERB_WATCH:
-	case VERB_COUNT: break;
+	case VERB_COUNT:
+		break;
 	}
 	return NULL;
 }

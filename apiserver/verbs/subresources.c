@@ -7,12 +7,8 @@
 static task_fn step_dispatch, step_finish;
 
 const struct task_step subresource_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "make", step_dispatch, NULL },
-	{ "commit", step_commit, NULL },
-	{ "answer", step_finish, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL }, { "make", step_dispatch, NULL },
+	{ "commit", step_commit, NULL },       { "answer", step_finish, NULL },     { NULL, NULL, NULL },
 };
 
 /* The body as that type, in normal form. */
@@ -24,9 +20,9 @@ static struct error *read_as(struct request *req, const struct type *type, const
 	if (req->http == NULL)
 		return api_normalize(req->arena, type, req->call.body, NULL, out);
 	media = content_type(http_header(&req->http->headers, "content-type"));
-	body.media = str_is(media, "application/vnd.kubernetes.protobuf") ? API_PROTOBUF :
-		     str_is(media, "application/yaml")			 ? API_YAML :
-									   API_JSON;
+	body.media = str_is(media, "application/vnd.kubernetes.protobuf") ? API_PROTOBUF
+		     : str_is(media, "application/yaml")                  ? API_YAML
+									  : API_JSON;
 	return api_decode(req->arena, &body, NULL, out);
 }
 
@@ -63,12 +59,13 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		json_builder_member(&meta, str_from(kept[i]), json_get(json_get(tree, "metadata"), kept[i]));
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Scale") }, { "apiVersion", json_text(arena, "autoscaling/v1") },
-		{ "metadata", json_builder_object(&meta) },
-		{ "spec", replicas != 0 ? JSON_OBJECT_OF(arena, { "replicas", json_number(arena, replicas) }) :
-					  &json_empty_object },
-		{ "status", JSON_OBJECT_OF(arena,
-			{ "replicas", json_number(arena, json_int(json_path(tree, "status.replicas"), 0)) },
-			{ "selector", scale_selector(req, tree) }) });
+			      { "metadata", json_builder_object(&meta) },
+			      { "spec", replicas != 0 ? JSON_OBJECT_OF(arena, { "replicas", json_number(arena, replicas) })
+						      : &json_empty_object },
+			      { "status",
+				JSON_OBJECT_OF(arena,
+					       { "replicas", json_number(arena, json_int(json_path(tree, "status.replicas"), 0)) },
+					       { "selector", scale_selector(req, tree) }) });
 }
 
 static struct error *patched_scale(struct request *req, const struct json **out)
@@ -107,9 +104,9 @@ static struct error *scale(struct request *req)
 				"must be greater than or equal to 0");
 		return api_invalid(&findings, STR("Scale.autoscaling"), req->route.name);
 	}
-	return make_next(req, with(req, with(req, req->old_tree, "metadata.resourceVersion",
-					     json_path(wanted, "metadata.resourceVersion")),
-				   "spec.replicas", json_number(req->arena, replicas)));
+	return make_next(
+		req, with(req, with(req, req->old_tree, "metadata.resourceVersion", json_path(wanted, "metadata.resourceVersion")),
+			  "spec.replicas", json_number(req->arena, replicas)));
 }
 
 static void answer_scale(struct request *req)
@@ -127,9 +124,9 @@ static const struct json *with_condition(struct request *req, const struct json 
 	struct json_builder conditions = { .arena = arena };
 	char time[TIME_TEXT];
 	const struct json *mine = JSON_OBJECT_OF(arena, { "type", json_text(arena, type) },
-		{ "observedGeneration", json_path(tree, "metadata.generation") },
-		{ "status", json_text(arena, "True") }, { "lastProbeTime", &json_null },
-		{ "lastTransitionTime", json_string_copy(arena, time_format(time, clock_now())) });
+						 { "observedGeneration", json_path(tree, "metadata.generation") },
+						 { "status", json_text(arena, "True") }, { "lastProbeTime", &json_null },
+						 { "lastTransitionTime", json_string_copy(arena, time_format(time, clock_now())) });
 
 	JSON_EACH (json_path(tree, "status.conditions"), it)
 		if (!str_is(json_get_str(it.value, "type"), type))
@@ -154,15 +151,20 @@ static struct error *bind_pod(struct request *req)
 		return error_new(ERR_BAD_REQUEST, "Binding \"%.*s\" is invalid: target.name: Required value",
 				 STR_ARG(req->route.name));
 	if (uid.len != 0 && !str_eq(uid, meta_str(req->old_tree, "uid")))
-		return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on pods/binding \"%.*s\": Precondition failed: "
-				 "UID in precondition: %.*s, UID in object meta: %.*s", STR_ARG(req->route.name), STR_ARG(uid),
-				 STR_ARG(meta_str(req->old_tree, "uid")));
+		return error_new(ERR_CONFLICT,
+				 "Operation cannot be fulfilled on pods/binding \"%.*s\": Precondition failed: "
+				 "UID in precondition: %.*s, UID in object meta: %.*s",
+				 STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(meta_str(req->old_tree, "uid")));
 	if (json_path(req->old_tree, "metadata.deletionTimestamp") != NULL)
-		return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on pods/binding \"%.*s\": pod %.*s is being "
-				 "deleted, cannot be assigned to a host", STR_ARG(req->route.name), STR_ARG(req->route.name));
+		return error_new(ERR_CONFLICT,
+				 "Operation cannot be fulfilled on pods/binding \"%.*s\": pod %.*s is being "
+				 "deleted, cannot be assigned to a host",
+				 STR_ARG(req->route.name), STR_ARG(req->route.name));
 	if (json_path_str(req->old_tree, "spec.nodeName").len != 0)
-		return error_new(ERR_CONFLICT, "Operation cannot be fulfilled on pods/binding \"%.*s\": pod %.*s is already "
-				 "assigned to node \"%.*s\"", STR_ARG(req->route.name), STR_ARG(req->route.name),
+		return error_new(ERR_CONFLICT,
+				 "Operation cannot be fulfilled on pods/binding \"%.*s\": pod %.*s is already "
+				 "assigned to node \"%.*s\"",
+				 STR_ARG(req->route.name), STR_ARG(req->route.name),
 				 STR_ARG(json_path_str(req->old_tree, "spec.nodeName")));
 	req->tree = with(req, req->old_tree, "spec.nodeName", json_string(req->arena, node));
 	req->tree = with_condition(req, req->tree, "PodScheduled");
@@ -237,9 +239,9 @@ static struct error *request_token(struct request *req)
 	token_issue(req->server, req->arena, &token, &text, &expires);
 	wanted = api_with(req->arena, type, wanted, "spec.audiences", token.audiences);
 	wanted = api_with(req->arena, type, wanted, "spec.expirationSeconds", json_number(req->arena, token.seconds));
-	wanted = api_with(req->arena, type, wanted, "status", JSON_OBJECT_OF(req->arena,
-		{ "token", json_string_copy(req->arena, buf_str(&text)) },
-		{ "expirationTimestamp", json_string_copy(req->arena, time_format(time, expires)) }));
+	wanted = api_with(req->arena, type, wanted, "status",
+			  JSON_OBJECT_OF(req->arena, { "token", json_string_copy(req->arena, buf_str(&text)) },
+					 { "expirationTimestamp", json_string_copy(req->arena, time_format(time, expires)) }));
 	wanted = api_with(req->arena, type, wanted, "metadata.name", json_string(req->arena, req->route.name));
 	wanted = api_with(req->arena, type, wanted, "metadata.namespace", json_string(req->arena, req->route.ns));
 	req->answer = api_with_type(req->arena, wanted, STR("authentication.k8s.io/v1"), STR("TokenRequest"));
@@ -289,9 +291,16 @@ static enum task_result step_dispatch(struct task *task, void *arg)
 		return TASK_NEXT;
 	task_hold(task);
 	transport->call(transport->arg, &(struct api_call){
-		.verb = VERB_DELETE, .kind = req->route.kind, .ns = req->route.ns, .name = req->route.name,
-		.body = req->input, .actor = req->user.name, .cause = req->cause, .done = evicted, .arg = task,
-	});
+						.verb = VERB_DELETE,
+						.kind = req->route.kind,
+						.ns = req->route.ns,
+						.name = req->route.name,
+						.body = req->input,
+						.actor = req->user.name,
+						.cause = req->cause,
+						.done = evicted,
+						.arg = task,
+					});
 	return TASK_WAIT;
 }
 
@@ -336,8 +345,8 @@ static const struct json *rules(struct arena *arena, const struct user *user)
 	const struct json *all = JSON_ARRAY_OF(arena, json_text(arena, "*"));
 	const struct json *create = JSON_ARRAY_OF(arena, json_text(arena, "create"));
 	const struct json *group = JSON_ARRAY_OF(arena, json_text(arena, "authorization.k8s.io"));
-	const struct json *own = JSON_ARRAY_OF(arena, json_text(arena, "selfsubjectaccessreviews"),
-					       json_text(arena, "selfsubjectrulesreviews"));
+	const struct json *own =
+		JSON_ARRAY_OF(arena, json_text(arena, "selfsubjectaccessreviews"), json_text(arena, "selfsubjectrulesreviews"));
 	struct json_builder resources = { .arena = arena }, paths = { .arena = arena };
 
 	if (user_may_all(user)) {

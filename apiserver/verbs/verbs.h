@@ -25,10 +25,10 @@ struct prepare {
 	struct error *(*update)(struct request *req);
 	/* Grace for a deletion in seconds; 0 at once. NULL: at once. asked: -1 when the client said nothing. */
 	int64_t (*grace)(struct request *req, int64_t asked);
-	bool generation;      /* metadata.generation is kept */
+	bool generation;                               /* metadata.generation is kept */
 	struct error *(*removed)(struct request *req); /* what goes with the object */
-	bool create_on_update; /* PUT of what is absent creates it */
-	bool rv_optional;     /* PUT without resourceVersion is unconditional */
+	bool create_on_update;                         /* PUT of what is absent creates it */
+	bool rv_optional;                              /* PUT without resourceVersion is unconditional */
 };
 
 const struct prepare *prepare_of(const struct kind *kind);
@@ -58,7 +58,6 @@ struct error *allocate_service(struct request *req) MUST_CHECK;
 struct error *release_service(struct request *req) MUST_CHECK;
 
 /* A small tree of that kind as the store keeps it: normal form, defaults, system fields. */
-struct error *make_object(struct request *req, const struct kind *kind, const struct json *raw,
-			  const struct json **out) MUST_CHECK;
+struct error *make_object(struct request *req, const struct kind *kind, const struct json *raw, const struct json **out) MUST_CHECK;
 
 #endif

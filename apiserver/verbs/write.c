@@ -4,7 +4,11 @@
 
 static task_fn step_create, step_update, step_patch, step_validate, step_keep_result;
 
-#define DECODE_STEPS { "read body", step_read_body, NULL }, { "decode", step_decode, NULL }
+#define DECODE_STEPS                                                                                                               \
+	{ "read body", step_read_body, NULL },                                                                                     \
+	{                                                                                                                          \
+		"decode", step_decode, NULL                                                                                        \
+	}
 
 const struct task_step create_steps[] = {
 	DECODE_STEPS,
@@ -76,7 +80,8 @@ static struct error *media_of_body(struct request *req)
 	else if (str_is(type, "application/vnd.kubernetes.protobuf"))
 		req->body_media = API_PROTOBUF;
 	else
-		return error_new(ERR_MEDIA_TYPE, "the body of the request was in an unknown format - accepted media types "
+		return error_new(ERR_MEDIA_TYPE,
+				 "the body of the request was in an unknown format - accepted media types "
 				 "include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
 	return NULL;
 }
@@ -143,7 +148,9 @@ static struct api_manager manager_of(struct request *req)
 {
 	char time[TIME_TEXT];
 
-	return (struct api_manager){ .kind = req->route.kind, .name = manager_name(req), .subresource = req->route.subresource,
+	return (struct api_manager){ .kind = req->route.kind,
+				     .name = manager_name(req),
+				     .subresource = req->route.subresource,
 				     .now = str_dup(req->arena, time_format(time, clock_now())) };
 }
 
@@ -169,7 +176,7 @@ static struct error *check_namespace(struct request *req)
 	}
 	if (ns.len != 0 && !str_eq(ns, req->route.ns))
 		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent "
-				 "on the request");
+						  "on the request");
 	req->input = with(req, req->input, "metadata.namespace", json_string(req->arena, req->route.ns));
 	return NULL;
 }
@@ -196,8 +203,7 @@ struct error *make_new(struct request *req)
 		tree = with(req, tree, "metadata.name", generated_name(req, meta_str(tree, "generateName")));
 	rand_uuid(uid);
 	tree = with(req, tree, "metadata.uid", json_string_copy(req->arena, str_from(uid)));
-	tree = with(req, tree, "metadata.creationTimestamp",
-		    json_string_copy(req->arena, time_format(time, clock_now())));
+	tree = with(req, tree, "metadata.creationTimestamp", json_string_copy(req->arena, time_format(time, clock_now())));
 	tree = with(req, tree, "metadata.deletionTimestamp", NULL);
 	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", NULL);
 	tree = with(req, tree, "metadata.selfLink", NULL);
@@ -245,8 +251,8 @@ enum task_result step_read_old(struct task *task, void *arg)
 {
 	struct request *req = arg;
 
-	req->old = store_latest(req->server->options.store,
-				object_key(req->arena, req->route.kind, req->route.ns, req->route.name));
+	req->old =
+		store_latest(req->server->options.store, object_key(req->arena, req->route.kind, req->route.ns, req->route.name));
 	req->old_tree = NULL;
 	vec_clear(&req->also);
 	if (req->old == NULL) {
@@ -300,8 +306,8 @@ static struct error *check_identity(struct request *req, const struct json *want
 
 	if (uid.len == 0 || str_eq(uid, old))
 		return NULL;
-	text = arena_printf(req->arena, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s",
-			    STR_ARG(uid), STR_ARG(old));
+	text = arena_printf(req->arena, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s", STR_ARG(uid),
+			    STR_ARG(old));
 	err = conflict(req, text);
 	return err;
 }
@@ -314,9 +320,13 @@ static const struct json *keep_field(struct request *req, const struct json *tre
 /* What a client cannot change by writing the object. */
 static const struct json *keep_system_fields(struct request *req, const struct json *tree)
 {
-	static const char *const kept[] = { "metadata.name", "metadata.namespace", "metadata.uid",
-					    "metadata.creationTimestamp", "metadata.deletionTimestamp",
-					    "metadata.deletionGracePeriodSeconds", "metadata.generation" };
+	static const char *const kept[] = { "metadata.name",
+					    "metadata.namespace",
+					    "metadata.uid",
+					    "metadata.creationTimestamp",
+					    "metadata.deletionTimestamp",
+					    "metadata.deletionGracePeriodSeconds",
+					    "metadata.generation" };
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		tree = keep_field(req, tree, kept[i]);
@@ -354,8 +364,7 @@ static const struct json *split_status(struct request *req, const struct json *t
 static bool spec_changed(const struct json *tree, const struct json *old)
 {
 	JSON_EACH (tree, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") &&
-		    !json_equal(it.value, json_find(old, it.key)))
+		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && !json_equal(it.value, json_find(old, it.key)))
 			return true;
 	JSON_EACH (old, it)
 		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && json_find(tree, it.key) == NULL)
@@ -394,14 +403,18 @@ static struct error *check_name(struct request *req)
 	struct str name = meta_str(req->input, "name"), ns = meta_str(req->input, "namespace");
 
 	if (name.len == 0)
-		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s based on URL) was undeterminable: name "
-				 "must be provided", STR_ARG(req->route.name));
+		return error_new(ERR_BAD_REQUEST,
+				 "the name of the object (%.*s based on URL) was undeterminable: name "
+				 "must be provided",
+				 STR_ARG(req->route.name));
 	if (!str_eq(name, req->route.name))
 		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				 STR_ARG(name), STR_ARG(req->route.name));
 	if (ns.len != 0 && !str_eq(ns, req->route.ns))
-		return error_new(ERR_BAD_REQUEST, "the namespace of the object (%.*s) does not match the namespace on the "
-				 "URL (%.*s)", STR_ARG(ns), STR_ARG(req->route.ns));
+		return error_new(ERR_BAD_REQUEST,
+				 "the namespace of the object (%.*s) does not match the namespace on the "
+				 "URL (%.*s)",
+				 STR_ARG(ns), STR_ARG(req->route.ns));
 	return NULL;
 }
 
@@ -443,8 +456,7 @@ static struct error *patch_media(struct request *req, enum api_patch *patch)
 	return NULL;
 }
 
-static struct error *apply_patch(struct request *req, const struct json *patch, enum api_patch how,
-				 const struct json **out)
+static struct error *apply_patch(struct request *req, const struct json *patch, enum api_patch how, const struct json **out)
 {
 	struct error *err = NULL;
 
@@ -457,14 +469,18 @@ static struct error *apply_patch(struct request *req, const struct json *patch, 
 		return err;
 	case API_PATCH_MERGE:
 		if (!json_is(patch, JSON_OBJECT))
-			return error_new(ERR_BAD_REQUEST, "error decoding patch: json: cannot unmarshal %s into Go value of "
-					 "type map[string]interface {}", json_type_name(patch));
+			return error_new(ERR_BAD_REQUEST,
+					 "error decoding patch: json: cannot unmarshal %s into Go value of "
+					 "type map[string]interface {}",
+					 json_type_name(patch));
 		*out = json_merge_patch(req->arena, req->old_tree, patch);
 		return NULL;
 	case API_PATCH_STRATEGIC:
 		if (!json_is(patch, JSON_OBJECT))
-			return error_new(ERR_BAD_REQUEST, "error decoding patch: json: cannot unmarshal %s into Go value of "
-					 "type map[string]interface {}", json_type_name(patch));
+			return error_new(ERR_BAD_REQUEST,
+					 "error decoding patch: json: cannot unmarshal %s into Go value of "
+					 "type map[string]interface {}",
+					 json_type_name(patch));
 		return api_strategic_merge(req->arena, kind_type(req->route.kind), req->old_tree, patch, out);
 	case API_PATCH_APPLY:
 		break; /* apply_config() */
@@ -493,8 +509,10 @@ static struct error *check_config(struct request *req, const struct json *config
 		return error_new(ERR_BAD_REQUEST, "error decoding YAML: the body is no object");
 	if (!str_eq(json_get_str(config, "kind"), kind_name(req->route.kind)) ||
 	    !str_eq(json_get_str(config, "apiVersion"), kind_api_version(req->route.kind)))
-		return error_new(ERR_BAD_REQUEST, "the kind of the provided object (%.*s, %.*s) does not match the expected one "
-				 "(%.*s, %.*s)", STR_ARG(json_get_str(config, "apiVersion")), STR_ARG(json_get_str(config, "kind")),
+		return error_new(ERR_BAD_REQUEST,
+				 "the kind of the provided object (%.*s, %.*s) does not match the expected one "
+				 "(%.*s, %.*s)",
+				 STR_ARG(json_get_str(config, "apiVersion")), STR_ARG(json_get_str(config, "kind")),
 				 STR_ARG(kind_api_version(req->route.kind)), STR_ARG(kind_name(req->route.kind)));
 	if (json_len(json_path(config, "metadata.managedFields")) != 0)
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
@@ -569,8 +587,7 @@ static enum task_result step_patch(struct task *task, void *arg)
 	if (req->http != NULL)
 		err = judge_notes(req, &body);
 	if (err == NULL)
-		err = make_next(req, api_default(req->arena, req->route.kind,
-						 api_with_kind(req->arena, next, req->route.kind)));
+		err = make_next(req, api_default(req->arena, req->route.kind, api_with_kind(req->arena, next, req->route.kind)));
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -598,8 +615,7 @@ bool is_finished(const struct json *tree)
 	const struct json *meta = json_get(tree, "metadata");
 
 	return json_get(meta, "deletionTimestamp") != NULL && json_len(json_get(meta, "finalizers")) == 0 &&
-	       json_int(json_get(meta, "deletionGracePeriodSeconds"), 0) == 0 &&
-	       json_len(json_path(tree, "spec.finalizers")) == 0;
+	       json_int(json_get(meta, "deletionGracePeriodSeconds"), 0) == 0 && json_len(json_path(tree, "spec.finalizers")) == 0;
 }
 
 static bool unchanged(const struct request *req)

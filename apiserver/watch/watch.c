@@ -8,26 +8,26 @@
 #include "apiserver/server.h"
 
 #define BOOKMARK_EVERY (60 * NS_PER_S)
-#define TIMEOUT_LEAST INT64_C(1800) /* seconds, when the client names none: upstream's minimum, up to twice that */
+#define TIMEOUT_LEAST  INT64_C(1800) /* seconds, when the client names none: upstream's minimum, up to twice that */
 
 struct watcher {
 	struct list link;
-	struct request *req;      /* of HTTP; NULL in process */
-	struct api_watch local;   /* in process; copied */
+	struct request *req;    /* of HTTP; NULL in process */
+	struct api_watch local; /* in process; copied */
 	struct apiserver *server;
-	struct arena *arena;      /* in process: own; else the request's */
+	struct arena *arena; /* in process: own; else the request's */
 	const struct kind *kind;
 	struct match *match;
 	struct store_watch *pull;
 	struct store_version *initial; /* what is told first; NULL when done */
 	struct store_iter it;
 	bool it_valid;
-	bool synced;              /* the end of the initial events was told */
+	bool synced; /* the end of the initial events was told */
 	bool closed;
 	bool bookmarks;
 	struct loop_call again;
 	struct loop_timer deadline, bookmark;
-	uint64_t told;            /* revision of the last event or bookmark */
+	uint64_t told; /* revision of the last event or bookmark */
 	struct str prefix;
 };
 
@@ -59,9 +59,9 @@ static void watcher_free(struct watcher *w)
 
 /* --- one event in the client's form --- */
 
-static const char *const type_names[] = { [API_ADDED] = "ADDED", [API_MODIFIED] = "MODIFIED",
-					  [API_DELETED] = "DELETED", [API_BOOKMARK] = "BOOKMARK",
-					  [API_SYNCED] = "BOOKMARK" };
+static const char *const type_names[] = {
+	[API_ADDED] = "ADDED", [API_MODIFIED] = "MODIFIED", [API_DELETED] = "DELETED", [API_BOOKMARK] = "BOOKMARK", [API_SYNCED] = "BOOKMARK"
+};
 
 static void put_varint(struct buf *out, uint64_t n)
 {
@@ -193,8 +193,8 @@ static void tell_bookmark(struct watcher *w, uint64_t revision, bool end)
 	}
 	arena = arena_new();
 	meta = JSON_OBJECT_OF(arena, { "resourceVersion", json_printf(arena, "%llu", (unsigned long long)revision) },
-			      { "annotations", end ? JSON_OBJECT_OF(arena, { "k8s.io/initial-events-end",
-									     json_text(arena, "true") }) : NULL });
+			      { "annotations",
+				end ? JSON_OBJECT_OF(arena, { "k8s.io/initial-events-end", json_text(arena, "true") }) : NULL });
 	if (w->req->accept.as == AS_TABLE) {
 		kind = STR("Table");
 		version = STR("meta.k8s.io/v1");
@@ -381,8 +381,8 @@ static struct error *open_watch(struct watcher *w, uint64_t after)
 	if (w->req != NULL && w->req->route.name.len != 0)
 		w->prefix = object_key(w->arena, w->kind, w->req->route.ns, w->req->route.name);
 	w->told = after;
-	err = store_watch(w->server->options.store, &(struct store_watch_options){
-		.prefix = w->prefix, .after = after, .ready = kick, .arg = w }, &w->pull);
+	err = store_watch(w->server->options.store,
+			  &(struct store_watch_options){ .prefix = w->prefix, .after = after, .ready = kick, .arg = w }, &w->pull);
 	if (err != NULL && err->kind == ERR_EXPIRED) {
 		error_free(err);
 		err = error_new(ERR_EXPIRED, "too old resource version: %llu (%llu)", (unsigned long long)after,
@@ -397,10 +397,10 @@ static struct error *check_options(const struct request *req)
 
 	if (query->send_initial_given && !str_is(query->version_match, "NotOlderThan"))
 		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-				 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+					      "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
 	if (!query->send_initial_given && query->version_match.len != 0)
 		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-				 "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+					      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
 	return NULL;
 }
 
@@ -408,9 +408,9 @@ static void send_head(struct request *req)
 {
 	static const struct http_header json[] = { { STR_INIT("cache-control"), STR_INIT("no-cache, private") },
 						   { STR_INIT("content-type"), STR_INIT("application/json") } };
-	static const struct http_header proto[] = {
-		{ STR_INIT("cache-control"), STR_INIT("no-cache, private") },
-		{ STR_INIT("content-type"), STR_INIT("application/vnd.kubernetes.protobuf;stream=watch") } };
+	static const struct http_header proto[] = { { STR_INIT("cache-control"), STR_INIT("no-cache, private") },
+						    { STR_INIT("content-type"),
+						      STR_INIT("application/vnd.kubernetes.protobuf;stream=watch") } };
 
 	http_reply_start(req->http, 200, (struct http_headers){ req->accept.media == API_PROTOBUF ? proto : json, 2 });
 }

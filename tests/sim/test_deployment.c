@@ -6,10 +6,10 @@
 #include "tests/sim/world.h"
 #include "tests/unit/tap.h"
 
-#define NODE(name)                                                                                                    \
-	"{metadata: {name: " name ", labels: {kubernetes.io/hostname: " name "}}, status: {allocatable: {cpu: '4', "      \
+#define NODE(name)                                                                                                                 \
+	"{metadata: {name: " name ", labels: {kubernetes.io/hostname: " name "}}, status: {allocatable: {cpu: '4', "               \
 	"memory: 8Gi, pods: '110'}, capacity: {cpu: '4', memory: 8Gi, pods: '110'}, conditions: [{type: Ready, status: 'True'}]}}"
-#define DEPLOYMENT                                                                                                    \
+#define DEPLOYMENT                                                                                                                     \
 	"{metadata: {name: web}, spec: {replicas: 3, selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}}, " \
 	"spec: {containers: [{name: c, image: v1}]}}}}"
 
@@ -53,9 +53,15 @@ static bool has_account(void *arg)
 
 static void patch(struct world *world, const char *yaml)
 {
-	CHECK_EQ(world_call(world, &(struct api_call){ .verb = VERB_PATCH, .patch = API_PATCH_STRATEGIC,
-			    .kind = kind_must("apps/v1", "Deployment"), .ns = STR("default"), .name = STR("web"),
-			    .body = world_json(world, yaml) }, 50), -1);
+	CHECK_EQ(world_call(world,
+			    &(struct api_call){ .verb = VERB_PATCH,
+						.patch = API_PATCH_STRATEGIC,
+						.kind = kind_must("apps/v1", "Deployment"),
+						.ns = STR("default"),
+						.name = STR("web"),
+						.body = world_json(world, yaml) },
+			    50),
+		 -1);
 	loop_run_for(NS_PER_S); /* until the informers have seen it */
 }
 
@@ -80,8 +86,13 @@ static void life_of_a_deployment(uint64_t seed, unsigned fail_percent)
 	if (!world_until(&world, settled, 3000 * NS_PER_S))
 		tap_fail(__FILE__, __LINE__, "seed %llu: the update never settled", (unsigned long long)seed);
 	CHECK_EQ(informer_len(world.sets), 2);
-	CHECK_EQ(world_call(&world, &(struct api_call){ .verb = VERB_DELETE, .kind = kind_must("apps/v1", "Deployment"),
-			    .ns = STR("default"), .name = STR("web") }, 50), -1);
+	CHECK_EQ(world_call(&world,
+			    &(struct api_call){ .verb = VERB_DELETE,
+						.kind = kind_must("apps/v1", "Deployment"),
+						.ns = STR("default"),
+						.name = STR("web") },
+			    50),
+		 -1);
 	if (!world_until(&world, nothing_left, 6000 * NS_PER_S))
 		tap_fail(__FILE__, __LINE__, "seed %llu: %zu pods, %zu sets left", (unsigned long long)seed,
 			 informer_len(world.pods), informer_len(world.sets));

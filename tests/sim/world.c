@@ -34,11 +34,17 @@ static struct error *play_pod(void *arg, struct work *work)
 	if (pod == NULL || json_path_str(tree, "spec.nodeName").len == 0)
 		return NULL;
 	if (is_deleting(tree)) {
-		work_call(work, &(struct api_call){ .verb = VERB_DELETE, .kind = kind_must("v1", "Pod"),
-			.ns = object_namespace(pod), .name = object_name(pod),
-			.body = JSON_OBJECT_OF(work->arena, { "gracePeriodSeconds", json_number(work->arena, 0) },
-				{ "preconditions", JSON_OBJECT_OF(work->arena, { "uid", json_string(work->arena, object_uid(pod)) }) }),
-			.done = ignore });
+		work_call(work,
+			  &(struct api_call){
+				  .verb = VERB_DELETE,
+				  .kind = kind_must("v1", "Pod"),
+				  .ns = object_namespace(pod),
+				  .name = object_name(pod),
+				  .body = JSON_OBJECT_OF(
+					  work->arena, { "gracePeriodSeconds", json_number(work->arena, 0) },
+					  { "preconditions",
+					    JSON_OBJECT_OF(work->arena, { "uid", json_string(work->arena, object_uid(pod)) }) }),
+				  .done = ignore });
 		return NULL;
 	}
 	if (pod_is_ready(tree))
@@ -46,12 +52,18 @@ static struct error *play_pod(void *arg, struct work *work)
 	status = json_get(tree, "status");
 	status = json_with(work->arena, status, "phase", json_text(work->arena, "Running"));
 	status = json_with(work->arena, status, "podIP", json_printf(work->arena, "10.244.0.%u", next_ip % 250 + 1));
-	status = json_with(work->arena, status, "podIPs", JSON_ARRAY_OF(work->arena, JSON_OBJECT_OF(work->arena,
-		{ "ip", json_printf(work->arena, "10.244.0.%u", next_ip++ % 250 + 1) })));
-	status = json_with(work->arena, status, "conditions", conditions_with(work->arena, json_get(status, "conditions"),
-		&(struct condition){ "Ready", "True", NULL, NULL, false }));
-	work_call(work, &(struct api_call){ .verb = VERB_UPDATE, .kind = kind_must("v1", "Pod"), .subresource = STR("status"),
-		.ns = object_namespace(pod), .name = object_name(pod), .body = json_with(work->arena, tree, "status", status) });
+	status = json_with(work->arena, status, "podIPs",
+			   JSON_ARRAY_OF(work->arena, JSON_OBJECT_OF(work->arena, { "ip", json_printf(work->arena, "10.244.0.%u",
+												      next_ip++ % 250 + 1) })));
+	status = json_with(work->arena, status, "conditions",
+			   conditions_with(work->arena, json_get(status, "conditions"),
+					   &(struct condition){ "Ready", "True", NULL, NULL, false }));
+	work_call(work, &(struct api_call){ .verb = VERB_UPDATE,
+					    .kind = kind_must("v1", "Pod"),
+					    .subresource = STR("status"),
+					    .ns = object_namespace(pod),
+					    .name = object_name(pod),
+					    .body = json_with(work->arena, tree, "status", status) });
 	return NULL;
 }
 
@@ -93,9 +105,14 @@ void world_open(struct world *world, uint64_t seed)
 	CHECK_OK(store_open(&(struct store_options){ .memory_plan = plan_commit, .memory_arg = world }, &world->store));
 	CHECK_OK(pki_key_new(&world->key));
 	CHECK(cidr_parse(STR("10.96.0.0/12"), &services) && cidr_parse(STR("10.244.0.0/16"), &pods));
-	CHECK_OK(apiserver_new(&(struct apiserver_options){ .store = world->store, .token_key = world->key,
-		.issuer = "https://kubernetes.default.svc.cluster.local", .service_cidrs = { services }, .n_service_cidrs = 1,
-		.endpoint = ip_v4(192, 168, 49, 1), .endpoint_port = 6443 }, &world->apiserver));
+	CHECK_OK(apiserver_new(&(struct apiserver_options){ .store = world->store,
+							    .token_key = world->key,
+							    .issuer = "https://kubernetes.default.svc.cluster.local",
+							    .service_cidrs = { services },
+							    .n_service_cidrs = 1,
+							    .endpoint = ip_v4(192, 168, 49, 1),
+							    .endpoint_port = 6443 },
+			       &world->apiserver));
 	do {
 		world->ended = 0;
 		apiserver_bootstrap(world->apiserver, note_ready, world);
@@ -106,11 +123,11 @@ void world_open(struct world *world, uint64_t seed)
 	world->pods = client_informer(world->client, kind_must("v1", "Pod"));
 	world->deployments = client_informer(world->client, kind_must("apps/v1", "Deployment"));
 	world->sets = client_informer(world->client, kind_must("apps/v1", "ReplicaSet"));
-	world->controllers = controllers_start(&(struct controllers_options){ .client = world->client, .ca = STR("CA"),
-									      .pod_cidr = pods });
+	world->controllers =
+		controllers_start(&(struct controllers_options){ .client = world->client, .ca = STR("CA"), .pod_cidr = pods });
 	world->scheduler = scheduler_start(&(struct scheduler_options){ .client = world->client });
-	kubelet = workqueue_new(&(struct workqueue_options){ .client = client_as(world->client, "system:node:n1"),
-							     .name = "kubelet", .reconcile = play_pod, .arg = world });
+	kubelet = workqueue_new(&(struct workqueue_options){
+		.client = client_as(world->client, "system:node:n1"), .name = "kubelet", .reconcile = play_pod, .arg = world });
 	informer_listen(world->pods, &events, world);
 }
 
@@ -187,6 +204,10 @@ const struct json *world_json(struct world *world, const char *yaml)
 
 int world_create(struct world *world, const char *api_version, const char *kind, const char *ns, const char *yaml)
 {
-	return world_call(world, &(struct api_call){ .verb = VERB_CREATE, .kind = kind_must(api_version, kind),
-						     .ns = str_from(ns), .body = world_json(world, yaml) }, 50);
+	return world_call(world,
+			  &(struct api_call){ .verb = VERB_CREATE,
+					      .kind = kind_must(api_version, kind),
+					      .ns = str_from(ns),
+					      .body = world_json(world, yaml) },
+			  50);
 }

@@ -26,8 +26,8 @@ struct world {
 	struct scheduler *scheduler;
 	struct informer *pods, *deployments, *sets;
 	struct pki_key *key;
-	unsigned fail_percent;  /* of commits */
-	int64_t slowest;        /* ns a commit may take */
+	unsigned fail_percent; /* of commits */
+	int64_t slowest;       /* ns a commit may take */
 	int ended;
 };
 

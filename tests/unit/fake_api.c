@@ -112,7 +112,8 @@ void fake_api_put(struct fake_api *api, const char *text)
 		if (*c == '\'')
 			*c = '"';
 	CHECK_OK(json_read(arena, str_from(copy), NULL, &tree));
-	object = object_new(kind_must(str_cstr(arena, json_get_str(tree, "apiVersion")), str_cstr(arena, json_get_str(tree, "kind"))),
+	object = object_new(kind_must(str_cstr(arena, json_get_str(tree, "apiVersion")),
+				      str_cstr(arena, json_get_str(tree, "kind"))),
 			    arena, tree, ++api->revision);
 	snprintf(key, sizeof(key), "%.*s %.*s/%.*s", STR_ARG(json_get_str(tree, "kind")), STR_ARG(object_namespace(object)),
 		 STR_ARG(object_name(object)));

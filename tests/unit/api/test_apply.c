@@ -41,14 +41,15 @@ static struct str who(struct arena *arena, const struct json *tree)
 	return str_dup(arena, buf_str(&out));
 }
 
-#define DEPLOYMENT(image, replicas)                                                                                            \
+#define DEPLOYMENT(image, replicas)                                                                                                         \
 	"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"a\",\"namespace\":\"d\",\"labels\":{\"app\":\"a\"}}," \
-	"\"spec\":{" replicas "\"selector\":{\"matchLabels\":{\"app\":\"a\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"a\"}}," \
+	"\"spec\":{" replicas                                                                                                               \
+	"\"selector\":{\"matchLabels\":{\"app\":\"a\"}},\"template\":{\"metadata\":{\"labels\":{\"app\":\"a\"}},"                           \
 	"\"spec\":{\"containers\":[{\"name\":\"web\",\"image\":\"" image "\",\"ports\":[{\"containerPort\":80}]}]}}}}"
 
 #define TEMPLATE "\"f:template\":{\"f:metadata\":{\"f:labels\":{"
-#define WEB "\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"web\\\"}\":{\".\":{},"
-#define PORT "\"f:ports\":{\"k:{\\\"containerPort\\\":80,\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},\"f:containerPort\":{}"
+#define WEB      "\"f:spec\":{\"f:containers\":{\"k:{\\\"name\\\":\\\"web\\\"}\":{\".\":{},"
+#define PORT     "\"f:ports\":{\"k:{\\\"containerPort\\\":80,\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},\"f:containerPort\":{}"
 
 TEST(track_what_a_create_sets)
 {
@@ -57,13 +58,15 @@ TEST(track_what_a_create_sets)
 	struct api_manager me = manager(kind, "kubectl-create", "2026-01-01T00:00:00Z");
 	const struct json *tree = api_track(arena, &me, NULL, read_as(arena, kind, DEPLOYMENT("nginx", "\"replicas\":2,")));
 
-	CHECK_STR(fields(arena, tree, 0), "{\"f:metadata\":{\"f:labels\":{\".\":{},\"f:app\":{}}},\"f:spec\":{\"f:replicas\":{},\"f:selector\":{},"
-					  TEMPLATE "\".\":{},\"f:app\":{}}}," WEB "\"f:image\":{},\"f:name\":{},\"f:ports\":{\".\":{},"
-					  "\"k:{\\\"containerPort\\\":80,\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},\"f:containerPort\":{}}},"
-					  "\"f:resources\":{}}}}}}}");
-	CHECK_STR(json_format(arena, json_with(arena, json_at(json_path(tree, "metadata.managedFields"), 0), "fieldsV1", NULL)),
-		  "{\"manager\":\"kubectl-create\",\"operation\":\"Update\",\"apiVersion\":\"apps/v1\",\"time\":\"2026-01-01T00:00:00Z\","
-		  "\"fieldsType\":\"FieldsV1\"}");
+	CHECK_STR(fields(arena, tree, 0),
+		  "{\"f:metadata\":{\"f:labels\":{\".\":{},\"f:app\":{}}},\"f:spec\":{\"f:replicas\":{},\"f:selector\":{}," TEMPLATE
+		  "\".\":{},\"f:app\":{}}}," WEB "\"f:image\":{},\"f:name\":{},\"f:ports\":{\".\":{},"
+		  "\"k:{\\\"containerPort\\\":80,\\\"protocol\\\":\\\"TCP\\\"}\":{\".\":{},\"f:containerPort\":{}}},"
+		  "\"f:resources\":{}}}}}}}");
+	CHECK_STR(
+		json_format(arena, json_with(arena, json_at(json_path(tree, "metadata.managedFields"), 0), "fieldsV1", NULL)),
+		"{\"manager\":\"kubectl-create\",\"operation\":\"Update\",\"apiVersion\":\"apps/v1\",\"time\":\"2026-01-01T00:00:00Z\","
+		"\"fieldsType\":\"FieldsV1\"}");
 	arena_free(arena);
 }
 
@@ -72,9 +75,11 @@ TEST(track_what_an_update_changes)
 	struct arena *arena = arena_new();
 	const struct kind *kind = kind_find(STR(""), STR("v1"), STR("configmaps"));
 	struct api_manager a = manager(kind, "a", "2026-01-01T00:00:00Z"), b = manager(kind, "b", "2026-01-02T00:00:00Z");
-	const struct json *live = api_track(arena, &a, NULL, read_as(arena, kind, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"1\",\"l\":\"2\"}}"));
+	const struct json *live = api_track(
+		arena, &a, NULL, read_as(arena, kind, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"1\",\"l\":\"2\"}}"));
 
-	const struct json *tree = api_track(arena, &b, live, read_as(arena, kind, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"3\",\"m\":\"4\"}}"));
+	const struct json *tree = api_track(
+		arena, &b, live, read_as(arena, kind, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"3\",\"m\":\"4\"}}"));
 	CHECK_STR(who(arena, tree), "a/Update b/Update");
 	CHECK_STR(fields(arena, tree, 0), "{\"f:data\":{}}");
 	CHECK_STR(fields(arena, tree, 1), "{\"f:data\":{\"f:k\":{},\"f:m\":{}}}");
@@ -90,13 +95,15 @@ TEST(track_no_more_than_ten)
 	const struct json *tree = NULL;
 
 	for (int i = 0; i < 13; i++) {
-		struct api_manager me = manager(kind, arena_printf(arena, "m%02d", i), arena_printf(arena, "2026-01-%02dT00:00:00Z", i + 1));
+		struct api_manager me =
+			manager(kind, arena_printf(arena, "m%02d", i), arena_printf(arena, "2026-01-%02dT00:00:00Z", i + 1));
 		const struct json *next = tree != NULL ? tree : read_as(arena, kind, "{\"metadata\":{\"name\":\"x\"}}");
 		next = json_with_path(arena, next, arena_printf(arena, "data.k%d", i), json_text(arena, "1"));
 		tree = api_track(arena, &me, tree, next);
 	}
-	CHECK_STR(who(arena, tree), "ancient-changes/Update m04/Update m05/Update m06/Update m07/Update m08/Update m09/Update m10/Update "
-				    "m11/Update m12/Update");
+	CHECK_STR(who(arena, tree),
+		  "ancient-changes/Update m04/Update m05/Update m06/Update m07/Update m08/Update m09/Update m10/Update "
+		  "m11/Update m12/Update");
 	CHECK_STR(fields(arena, tree, 0), "{\"f:data\":{\".\":{},\"f:k0\":{},\"f:k1\":{},\"f:k2\":{},\"f:k3\":{}}}");
 	arena_free(arena);
 }
@@ -106,10 +113,14 @@ TEST(apply_keeps_what_kubectl_left)
 	struct arena *arena = arena_new();
 	const struct kind *kind = kind_find(STR(""), STR("v1"), STR("configmaps"));
 	struct api_manager me = manager(kind, "kubectl", "2026-01-01T00:00:00Z");
-	const struct json *live = read_as(arena, kind, "{\"metadata\":{\"name\":\"x\",\"annotations\":{"
-						       "\"kubectl.kubernetes.io/last-applied-configuration\":\"{}\"}}}"), *tree;
+	const struct json *live = read_as(arena, kind,
+					  "{\"metadata\":{\"name\":\"x\",\"annotations\":{"
+					  "\"kubectl.kubernetes.io/last-applied-configuration\":\"{}\"}}}"),
+			  *tree;
 
-	CHECK_OK(api_apply(arena, &me, live, raw(arena, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"1\"},\"apiVersion\":\"v1\"}"), false, &tree));
+	CHECK_OK(api_apply(arena, &me, live,
+			   raw(arena, "{\"metadata\":{\"name\":\"x\"},\"data\":{\"k\":\"1\"},\"apiVersion\":\"v1\"}"), false,
+			   &tree));
 	CHECK_STR(json_get_str(json_path(tree, "metadata.annotations"), "kubectl.kubernetes.io/last-applied-configuration"),
 		  "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"1\"},\"metadata\":{\"name\":\"x\"}}\n");
 	arena_free(arena);
@@ -123,8 +134,9 @@ TEST(apply_owns_what_it_says)
 	const struct json *tree, *second;
 
 	CHECK_OK(api_apply(arena, &me, NULL, raw(arena, DEPLOYMENT("nginx", "\"replicas\":2,")), false, &tree));
-	CHECK_STR(fields(arena, tree, 0), "{\"f:metadata\":{\"f:labels\":{\"f:app\":{}}},\"f:spec\":{\"f:replicas\":{},\"f:selector\":{},"
-					  TEMPLATE "\"f:app\":{}}}," WEB "\"f:image\":{},\"f:name\":{}," PORT "}}}}}}}}");
+	CHECK_STR(fields(arena, tree, 0),
+		  "{\"f:metadata\":{\"f:labels\":{\"f:app\":{}}},\"f:spec\":{\"f:replicas\":{},\"f:selector\":{}," TEMPLATE
+		  "\"f:app\":{}}}," WEB "\"f:image\":{},\"f:name\":{}," PORT "}}}}}}}}");
 	/* What it leaves out later goes; what the server has set stays. */
 	tree = api_default(arena, kind, tree);
 	CHECK_OK(api_apply(arena, &me, tree, raw(arena, DEPLOYMENT("nginx:2", "")), false, &second));
@@ -149,7 +161,8 @@ TEST(apply_conflicts)
 	const struct json *tree, *ignored;
 
 	CHECK_OK(api_apply(arena, &a, NULL, raw(arena, DEPLOYMENT("nginx", "\"replicas\":2,")), false, &tree));
-	const struct json *scaled = api_track(arena, &c, tree, api_with(arena, kind_type(kind), tree, "spec.replicas", json_number(arena, 3)));
+	const struct json *scaled =
+		api_track(arena, &c, tree, api_with(arena, kind_type(kind), tree, "spec.replicas", json_number(arena, 3)));
 	CHECK_STR(who(arena, scaled), "a/Apply c/Update");
 	AUTO_ERROR err = api_apply(arena, &a, scaled, raw(arena, DEPLOYMENT("nginx", "\"replicas\":2,")), false, &ignored);
 	CHECK_STR(err->text, "Apply failed with 1 conflict: conflict with \"c\" using apps/v1: .spec.replicas");
@@ -157,8 +170,9 @@ TEST(apply_conflicts)
 	CHECK_STR(err->causes[0].reason, "FieldManagerConflict");
 	CHECK_STR(err->causes[0].message, "conflict with \"c\" using apps/v1");
 	AUTO_ERROR two = api_apply(arena, &b, scaled, raw(arena, DEPLOYMENT("httpd", "\"replicas\":5,")), false, &ignored);
-	CHECK_STR(two->text, "Apply failed with 2 conflicts: conflicts with \"a\":\n- .spec.template.spec.containers[name=\"web\"].image\n"
-			     "conflicts with \"c\" using apps/v1:\n- .spec.replicas");
+	CHECK_STR(two->text,
+		  "Apply failed with 2 conflicts: conflicts with \"a\":\n- .spec.template.spec.containers[name=\"web\"].image\n"
+		  "conflicts with \"c\" using apps/v1:\n- .spec.replicas");
 	CHECK_OK(api_apply(arena, &b, scaled, raw(arena, DEPLOYMENT("httpd", "\"replicas\":5,")), true, &tree));
 	CHECK_STR(who(arena, tree), "a/Apply b/Apply");
 	/* The same value is shared, not fought for. */
@@ -190,7 +204,8 @@ TEST(apply_merges_lists)
 		CHECK_OK(api_normalize(arena, kind_type(kind), pod, NULL, &pod));
 		pod = api_track(arena, &a, NULL, api_with_kind(arena, pod, kind));
 		CHECK_OK(api_apply(arena, &b, pod,
-				   JSON_OBJECT_OF(arena, { "spec", JSON_OBJECT_OF(arena, { "imagePullSecrets", json_builder_array(&config) }) }),
+				   JSON_OBJECT_OF(arena, { "spec", JSON_OBJECT_OF(arena, { "imagePullSecrets",
+											   json_builder_array(&config) }) }),
 				   false, &out));
 		JSON_EACH (json_path(out, "spec.imagePullSecrets"), it)
 			buf_add(&got, json_get_str(it.value, "name"));
@@ -209,9 +224,11 @@ TEST(apply_wrong_configurations)
 	AUTO_ERROR managed = api_apply(arena, &a, NULL, raw(arena, "{\"metadata\":{\"managedFields\":[]}}"), false, &out);
 	CHECK_STR(managed->text, "metadata.managedFields must be nil");
 	AUTO_ERROR keyless = api_apply(arena, &a, NULL, raw(arena, "{\"spec\":{\"containers\":[{\"image\":\"x\"}]}}"), false, &out);
-	CHECK(str_contains(str_from(keyless->text), STR(".spec.containers: element 0: associative list with keys has an element that omits key "
-						       "field \"name\" (and doesn't have default value)")));
-	AUTO_ERROR twice = api_apply(arena, &a, NULL, raw(arena, "{\"spec\":{\"containers\":[{\"name\":\"x\"},{\"name\":\"x\"}]}}"), false, &out);
+	CHECK(str_contains(str_from(keyless->text),
+			   STR(".spec.containers: element 0: associative list with keys has an element that omits key "
+			       "field \"name\" (and doesn't have default value)")));
+	AUTO_ERROR twice = api_apply(arena, &a, NULL, raw(arena, "{\"spec\":{\"containers\":[{\"name\":\"x\"},{\"name\":\"x\"}]}}"),
+				     false, &out);
 	CHECK(str_contains(str_from(twice->text), STR(".spec.containers: duplicate entries for key [name=\"x\"]")));
 	arena_free(arena);
 }

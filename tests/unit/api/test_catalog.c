@@ -62,9 +62,10 @@ static struct str proto_type(struct arena *arena, const struct type *owner, cons
 
 static struct str json_type(struct arena *arena, const struct field *field)
 {
-	static const char *const names[FORM_COUNT] = { [FORM_STRING] = "string", [FORM_BOOL] = "boolean",
-						       [FORM_INT32] = "integer:int32", [FORM_INT64] = "integer:int64",
-						       [FORM_DOUBLE] = "number:double", [FORM_BYTES] = "string:byte" };
+	static const char *const names[FORM_COUNT] = {
+		[FORM_STRING] = "string",       [FORM_BOOL] = "boolean",         [FORM_INT32] = "integer:int32",
+		[FORM_INT64] = "integer:int64", [FORM_DOUBLE] = "number:double", [FORM_BYTES] = "string:byte"
+	};
 	const struct type *type = field_type(field);
 	struct str name = names[type->form] != NULL ? str_from(names[type->form]) : full_name(arena, type);
 
@@ -124,9 +125,9 @@ static struct str row(struct arena *arena, const struct type *type, size_t i)
 	/* The facts' last cells come from OpenAPI, which does not know these. */
 	if ((f->flags & FIELD_UNPUBLISHED) != 0)
 		return str_format(arena, "%.*s\t\t\t\t\t\t\t", STR_ARG(facts));
-	return str_format(arena, "%.*s\t%.*s\t%s\t%.*s\t%.*s\t%s\t%.*s\t%.*s", STR_ARG(facts), STR_ARG(json_type(arena, f)), (f->flags & FIELD_REQUIRED) != 0 ? "required" : "",
-			  STR_ARG(list_type(f)), STR_ARG(list_keys(arena, f)), patch_strategy(f), STR_ARG(field_patch_key(f)),
-			  STR_ARG(field_declared(f)));
+	return str_format(arena, "%.*s\t%.*s\t%s\t%.*s\t%.*s\t%s\t%.*s\t%.*s", STR_ARG(facts), STR_ARG(json_type(arena, f)),
+			  (f->flags & FIELD_REQUIRED) != 0 ? "required" : "", STR_ARG(list_type(f)), STR_ARG(list_keys(arena, f)),
+			  patch_strategy(f), STR_ARG(field_patch_key(f)), STR_ARG(field_declared(f)));
 }
 
 TEST(catalog_equals_fields_tsv)

@@ -31,11 +31,13 @@ TEST(convert_autoscaler_there_and_back)
 	struct object *first = make(old, old_text), *second = object_convert(first, new), *third = object_convert(second, old);
 	const struct json *tree = object_tree(second);
 
-	CHECK_STR(json_format(arena, json_path(tree, "spec.metrics")),
-		  "[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"hits\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"10\"}}},"
-		  "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\",\"averageUtilization\":50}}}]");
-	CHECK_STR(json_format(arena, json_path(tree, "spec.behavior")),
-		  "{\"scaleUp\":{\"stabilizationWindowSeconds\":5,\"policies\":[{\"type\":\"Pods\",\"value\":4,\"periodSeconds\":15}]}}");
+	CHECK_STR(
+		json_format(arena, json_path(tree, "spec.metrics")),
+		"[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"hits\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"10\"}}},"
+		"{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\",\"averageUtilization\":50}}}]");
+	CHECK_STR(
+		json_format(arena, json_path(tree, "spec.behavior")),
+		"{\"scaleUp\":{\"stabilizationWindowSeconds\":5,\"policies\":[{\"type\":\"Pods\",\"value\":4,\"periodSeconds\":15}]}}");
 	CHECK_STR(json_format(arena, json_path(tree, "metadata.annotations")), "{\"mine\":\"1\"}");
 	CHECK_STR(json_format(arena, object_tree(third)), json_format(arena, object_tree(first)));
 	object_unref(first);
@@ -48,10 +50,11 @@ TEST(convert_autoscaler_of_nonsense)
 {
 	const struct kind *old = kind_find(STR("autoscaling"), STR("v1"), STR("horizontalpodautoscalers"));
 	const struct kind *new = kind_find(STR("autoscaling"), STR("v2"), STR("horizontalpodautoscalers"));
-	struct object *first = make(old, "{\"metadata\":{\"annotations\":{\"autoscaling.alpha.kubernetes.io/behavior\":\"[1]\","
-					 "\"autoscaling.alpha.kubernetes.io/metrics\":\"[1,{\\\"type\\\":2}]\","
-					 "\"autoscaling.alpha.kubernetes.io/conditions\":\"[{\\\"type\\\":[]}]\","
-					 "\"autoscaling.alpha.kubernetes.io/current-metrics\":\"{\"}},\"spec\":{\"maxReplicas\":1}}");
+	struct object *first = make(old,
+				    "{\"metadata\":{\"annotations\":{\"autoscaling.alpha.kubernetes.io/behavior\":\"[1]\","
+				    "\"autoscaling.alpha.kubernetes.io/metrics\":\"[1,{\\\"type\\\":2}]\","
+				    "\"autoscaling.alpha.kubernetes.io/conditions\":\"[{\\\"type\\\":[]}]\","
+				    "\"autoscaling.alpha.kubernetes.io/current-metrics\":\"{\"}},\"spec\":{\"maxReplicas\":1}}");
 	struct object *second = object_convert(first, new);
 
 	CHECK_EQ(json_len(json_path(object_tree(second), "spec.metrics")), 1);

@@ -36,16 +36,19 @@ static void run(const struct trial *trials, size_t n, enum api_media media)
 TEST(decode_gives_the_form_go_writes)
 {
 	static const struct trial trials[] = {
-		{ "v1 ConfigMap", "{\"data\":{\"b\":\"2\",\"a\":null},\"metadata\":{\"name\":\"x\",\"labels\":{},\"creationTimestamp\":null}}",
+		{ "v1 ConfigMap",
+		  "{\"data\":{\"b\":\"2\",\"a\":null},\"metadata\":{\"name\":\"x\",\"labels\":{},\"creationTimestamp\":null}}",
 		  "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"x\"},\"data\":{\"a\":\"\",\"b\":\"2\"}}" },
 		{ "v1 ConfigMap", "null", "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{}}" },
 		{ "v1 Secret", "{\"data\":{\"a\":\"YQ==\",\"n\":null}}",
 		  "{\"kind\":\"Secret\",\"apiVersion\":\"v1\",\"metadata\":{},\"data\":{\"a\":\"YQ==\",\"n\":null}}" },
-		{ "v1 Pod", "{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"memory\":\"1024Mi\",\"cpu\":0.5}}}],"
-			    "\"terminationGracePeriodSeconds\":0,\"hostNetwork\":false}}",
+		{ "v1 Pod",
+		  "{\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{\"memory\":\"1024Mi\",\"cpu\":0.5}}}],"
+		  "\"terminationGracePeriodSeconds\":0,\"hostNetwork\":false}}",
 		  "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":"
 		  "{\"cpu\":\"500m\",\"memory\":\"1Gi\"}}}],\"terminationGracePeriodSeconds\":0},\"status\":{}}" },
-		{ "v1 Pod", "{\"spec\":{}}", "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{},\"spec\":{\"containers\":null},\"status\":{}}" },
+		{ "v1 Pod", "{\"spec\":{}}",
+		  "{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"metadata\":{},\"spec\":{\"containers\":null},\"status\":{}}" },
 		{ "v1 Service", "{\"spec\":{\"ports\":[{\"port\":80},{\"port\":1,\"targetPort\":\"x\"}]}}",
 		  "{\"kind\":\"Service\",\"apiVersion\":\"v1\",\"metadata\":{},\"spec\":{\"ports\":[{\"port\":80,\"targetPort\":0},"
 		  "{\"port\":1,\"targetPort\":\"x\"}]},\"status\":{\"loadBalancer\":{}}}" },
@@ -64,11 +67,13 @@ TEST(decode_gives_the_form_go_writes)
 TEST(decode_errors_are_upstreams)
 {
 	static const struct trial trials[] = {
-		{ "v1 ConfigMap", "", "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse "
-				      "error: unexpected end of JSON input (<empty>)" },
-		{ "v1 ConfigMap", "hello: [world", "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; "
-						   "json parse error: invalid character 'h' looking for beginning of value "
-						   "(68656c6c6f3a205b776f726c64)" },
+		{ "v1 ConfigMap", "",
+		  "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse "
+		  "error: unexpected end of JSON input (<empty>)" },
+		{ "v1 ConfigMap", "hello: [world",
+		  "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; "
+		  "json parse error: invalid character 'h' looking for beginning of value "
+		  "(68656c6c6f3a205b776f726c64)" },
 		{ "v1 ConfigMap", "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"}} x",
 		  "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid "
 		  "character 'x' after top-level value ({\"apiVersion\":\"v1\",\"kind\":\"Con ...)" },
@@ -77,12 +82,15 @@ TEST(decode_errors_are_upstreams)
 		{ "v1 ConfigMap", "{\"apiVersion\":\"x/v1\",\"kind\":\"ConfigMap\"}",
 		  "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: no kind \"ConfigMap\" is registered for version \"x/v1\" in "
 		  "scheme \"pkg/runtime/scheme.go:111\"" },
-		{ "v1 ConfigMap", "{\"data\":{\"a\":1}}", "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal "
-							  "number into Go struct field ConfigMap.data of type string" },
-		{ "v1 ConfigMap", "{\"data\":[\"a\"]}", "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal "
-							"array into Go struct field ConfigMap.data of type map[string]string" },
-		{ "v1 ConfigMap", "{\"metadata\":\"x\"}", "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal "
-							  "string into Go struct field ConfigMap.metadata of type v1.ObjectMeta" },
+		{ "v1 ConfigMap", "{\"data\":{\"a\":1}}",
+		  "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal "
+		  "number into Go struct field ConfigMap.data of type string" },
+		{ "v1 ConfigMap", "{\"data\":[\"a\"]}",
+		  "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal "
+		  "array into Go struct field ConfigMap.data of type map[string]string" },
+		{ "v1 ConfigMap", "{\"metadata\":\"x\"}",
+		  "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal "
+		  "string into Go struct field ConfigMap.metadata of type v1.ObjectMeta" },
 		{ "v1 Pod", "{\"spec\":{\"containers\":{\"name\":\"c\"}}}",
 		  "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal object into Go struct field PodSpec.spec.containers "
 		  "of type []v1.Container" },
@@ -95,9 +103,11 @@ TEST(decode_errors_are_upstreams)
 		{ "coordination.k8s.io/v1 Lease", "{\"spec\":{\"renewTime\":\"yesterday\"}}",
 		  "Lease in version \"v1\" cannot be handled as a Lease: parsing time \"yesterday\" as "
 		  "\"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"yesterday\" as \"2006\"" },
-		{ "v1 Secret", "{\"data\":{\"a\":\"%%\"}}", "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at "
-							    "input byte 0" },
-		{ "v1 Pod", "{\"nonsense\":1,\"metadata\":{\"a\":{\"b\":1}},\"spec\":{\"containers\":[{\"x\":1}]},\"spec\":{\"containers\":[{\"x\":1}]}}",
+		{ "v1 Secret", "{\"data\":{\"a\":\"%%\"}}",
+		  "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data at "
+		  "input byte 0" },
+		{ "v1 Pod",
+		  "{\"nonsense\":1,\"metadata\":{\"a\":{\"b\":1}},\"spec\":{\"containers\":[{\"x\":1}]},\"spec\":{\"containers\":[{\"x\":1}]}}",
 		  "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"nonsense\", "
 		  "unknown field \"metadata.a\", unknown field \"spec.containers[0].x\", duplicate field \"spec\"" },
 	};
@@ -123,7 +133,8 @@ TEST(decode_times_of_all_years)
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
 		struct arena *arena = arena_new();
 		const struct kind *kind = kind_find(STR("coordination.k8s.io"), STR("v1"), STR("leases"));
-		struct api_body body = { .kind = kind, .media = API_JSON,
+		struct api_body body = { .kind = kind,
+					 .media = API_JSON,
 					 .text = str_format(arena, "{\"spec\":{\"renewTime\":\"%s\"}}", times[i].text) };
 		AUTO_BUF struct buf wire = { 0 };
 		const struct json *tree;
@@ -166,16 +177,18 @@ TEST(with_keeps_the_order_of_the_schema)
 {
 	struct arena *arena = arena_new();
 	const struct type *pod = kind_type(kind_must("v1", "Pod"));
-	const struct json *tree = from(arena, "{\"metadata\":{\"name\":\"x\",\"uid\":\"u\",\"creationTimestamp\":\"t\"},\"status\":{}}");
+	const struct json *tree =
+		from(arena, "{\"metadata\":{\"name\":\"x\",\"uid\":\"u\",\"creationTimestamp\":\"t\"},\"status\":{}}");
 
 	tree = api_with(arena, pod, tree, "metadata.resourceVersion", json_text(arena, "7"));
 	tree = api_with(arena, pod, tree, "metadata.labels.b", json_text(arena, "2"));
 	tree = api_with(arena, pod, tree, "metadata.labels.a", json_text(arena, "1"));
 	tree = api_with(arena, pod, tree, "spec.nodeName", json_text(arena, "n"));
 	tree = api_with(arena, pod, tree, "status.phase", json_text(arena, "Running"));
-	CHECK_STR(json_format(arena, tree),
-		  "{\"metadata\":{\"name\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"creationTimestamp\":\"t\",\"labels\":{\"a\":\"1\","
-		  "\"b\":\"2\"}},\"spec\":{\"containers\":null,\"nodeName\":\"n\"},\"status\":{\"phase\":\"Running\"}}");
+	CHECK_STR(
+		json_format(arena, tree),
+		"{\"metadata\":{\"name\":\"x\",\"uid\":\"u\",\"resourceVersion\":\"7\",\"creationTimestamp\":\"t\",\"labels\":{\"a\":\"1\","
+		"\"b\":\"2\"}},\"spec\":{\"containers\":null,\"nodeName\":\"n\"},\"status\":{\"phase\":\"Running\"}}");
 	tree = api_with(arena, pod, tree, "status.phase", NULL);
 	tree = api_with(arena, pod, tree, "metadata.name", &json_empty_string);
 	CHECK(json_path(tree, "status.phase") == NULL);

@@ -43,13 +43,25 @@ static const struct json *without_token(struct arena *arena, const struct json *
 
 static const struct json *bare(struct arena *arena, const struct json *tree, struct str kind)
 {
-	static const char *const always[] = { "metadata.uid", "metadata.resourceVersion", "metadata.generation",
-					      "metadata.creationTimestamp", "metadata.managedFields", "metadata.namespace",
-					      "metadata.name", "metadata.generateName", "status", NULL };
-	static const char *const pod[] = { "spec.serviceAccountName", "spec.serviceAccount", "spec.tolerations", "spec.priority",
-					   "spec.preemptionPolicy", "spec.overhead", NULL };
-	static const char *const service[] = { "spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy",
-					       "spec.healthCheckNodePort", NULL };
+	static const char *const always[] = { "metadata.uid",
+					      "metadata.resourceVersion",
+					      "metadata.generation",
+					      "metadata.creationTimestamp",
+					      "metadata.managedFields",
+					      "metadata.namespace",
+					      "metadata.name",
+					      "metadata.generateName",
+					      "status",
+					      NULL };
+	static const char *const pod[] = { "spec.serviceAccountName",
+					   "spec.serviceAccount",
+					   "spec.tolerations",
+					   "spec.priority",
+					   "spec.preemptionPolicy",
+					   "spec.overhead",
+					   NULL };
+	static const char *const service[] = { "spec.clusterIP",      "spec.clusterIPs",          "spec.ipFamilies",
+					       "spec.ipFamilyPolicy", "spec.healthCheckNodePort", NULL };
 
 	tree = without(arena, tree, always);
 	if (str_is(kind, "Pod")) {
@@ -127,7 +139,8 @@ TEST(defaults_are_upstreams)
 			struct str want = json_format(one, bare(one, answer, kind_name(kind)));
 			compared++;
 			if (!str_eq(got, want)) {
-				printf("# %.*s\n#   %.*s\n#   %.*s\n", STR_ARG(json_get_str(it.value, "name")), STR_ARG(got), STR_ARG(want));
+				printf("# %.*s\n#   %.*s\n#   %.*s\n", STR_ARG(json_get_str(it.value, "name")), STR_ARG(got),
+				       STR_ARG(want));
 				differ++;
 			}
 		}

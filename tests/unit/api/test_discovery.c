@@ -35,7 +35,8 @@ TEST(discovery_documents)
 	CHECK(!api_write_group(&out, STR("nonsense")));
 	CHECK(!api_write_resource_list(&out, STR("apps"), STR("v9")));
 	api_write_api_versions(&out, STR("10.0.0.1:6443"));
-	CHECK_STR(buf_str(&out), "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[{\"clientCIDR\":\"0.0.0.0/0\","
-				 "\"serverAddress\":\"10.0.0.1:6443\"}]}");
+	CHECK_STR(buf_str(&out),
+		  "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[{\"clientCIDR\":\"0.0.0.0/0\","
+		  "\"serverAddress\":\"10.0.0.1:6443\"}]}");
 	arena_free(arena);
 }

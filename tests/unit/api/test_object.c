@@ -50,13 +50,17 @@ TEST(object_splices_the_version)
 
 TEST(object_gets_its_revision_after_the_commit)
 {
-	struct object *object = make("{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u\",\"resourceVersion\":\"3\"}}", 0);
+	struct object *object =
+		make("{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u\",\"resourceVersion\":\"3\"}}", 0);
 	struct object *later = object_with_revision(object, 12);
 	struct arena *arena = arena_new();
 
-	check_sent(object, "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u\"}}");
-	check_sent(later, "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u\","
-			  "\"resourceVersion\":\"12\"}}");
+	check_sent(
+		object,
+		"{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u\"}}");
+	check_sent(later,
+		   "{\"kind\":\"ConfigMap\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"u\","
+		   "\"resourceVersion\":\"12\"}}");
 	CHECK(object_stored(object) == object_stored(later));
 	object_unref(object);
 	CHECK(object_keep(arena, later) == later);

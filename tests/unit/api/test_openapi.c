@@ -47,7 +47,8 @@ static size_t compare(struct arena *arena, const char *what, const struct json *
 		if (json_equal(ours, theirs))
 			continue;
 		if (differ++ < 6)
-			printf("# %s %.*s\n#   %.*s\n#   %.*s\n", what, STR_ARG(it.key), STR_ARG(str_head(json_format(arena, ours), 3000)),
+			printf("# %s %.*s\n#   %.*s\n#   %.*s\n", what, STR_ARG(it.key),
+			       STR_ARG(str_head(json_format(arena, ours), 3000)),
 			       STR_ARG(str_head(json_format(arena, theirs), 3000)));
 	}
 	JSON_EACH (got, it)
@@ -82,8 +83,9 @@ TEST(openapi_v3_is_upstreams)
 		for (int k = 0; k < groups_at(i)->n_versions; k++) {
 			struct arena *one = arena_new();
 			const char *group = groups_at(i)->name, *version = groups_at(i)->versions[k];
-			const struct json *want = vector_json(one, group[0] == 0 ? arena_printf(one, "live/openapi/v3/api_%s.json", version)
-									 : arena_printf(one, "live/openapi/v3/apis_%s_%s.json", group, version));
+			const struct json *want = vector_json(
+				one, group[0] == 0 ? arena_printf(one, "live/openapi/v3/api_%s.json", version)
+						   : arena_printf(one, "live/openapi/v3/apis_%s_%s.json", group, version));
 			const struct json *got;
 			AUTO_BUF struct buf out = { 0 };
 			CHECK(api_write_openapi_v3(&out, str_from(group), str_from(version)));
@@ -91,7 +93,9 @@ TEST(openapi_v3_is_upstreams)
 			got = stripped(one, got);
 			want = stripped(one, want);
 			CHECK_EQ(compare(one, "path", json_get(got, "paths"), json_get(want, "paths")), 0);
-			CHECK_EQ(compare(one, "schema", json_path(got, "components.schemas"), json_path(want, "components.schemas")), 0);
+			CHECK_EQ(compare(one, "schema", json_path(got, "components.schemas"),
+					 json_path(want, "components.schemas")),
+				 0);
 			arena_free(one);
 		}
 	}

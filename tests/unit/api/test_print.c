@@ -47,8 +47,8 @@ TEST(print_rows_are_upstreams)
 				same = same && same_cell(json_at(got, cell.index), cell.value, kind_name(kind));
 			/* A dry run allocates for the row only. */
 			if (!same && !str_is(kind_name(kind), "Service")) {
-				printf("# %.*s\n#   %.*s\n#   %.*s\n", STR_ARG(json_get_str(it.value, "name")), STR_ARG(json_format(one, got)),
-				       STR_ARG(json_format(one, row)));
+				printf("# %.*s\n#   %.*s\n#   %.*s\n", STR_ARG(json_get_str(it.value, "name")),
+				       STR_ARG(json_format(one, got)), STR_ARG(json_format(one, row)));
 				differ++;
 			}
 			compared++;
@@ -82,7 +82,8 @@ TEST(print_columns_are_upstreams)
 		CHECK(i < kind->columns.n);
 		const struct column *c = kind_column_at(kind, i);
 		CHECK_STR(str_format(arena, "%.*s\t%.*s\t%.*s\t%u", STR_ARG(column_name(c)), STR_ARG(column_type(c)),
-				     STR_ARG(column_format(c)), c->priority), cells);
+				     STR_ARG(column_format(c)), c->priority),
+			  cells);
 		n++;
 	}
 	CHECK_EQ(n, 313);
@@ -90,7 +91,8 @@ TEST(print_columns_are_upstreams)
 	arena_free(arena);
 }
 
-#define POD(spec, status) "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]" spec "},\"status\":{" status "}}"
+#define POD(spec, status)                                                                                                          \
+	"{\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]" spec "},\"status\":{" status "}}"
 #define WAITING(why) "{\"name\":\"c\",\"restartCount\":0,\"state\":{\"waiting\":{\"reason\":\"" why "\"}}}"
 
 TEST(print_pod_states)
@@ -99,30 +101,42 @@ TEST(print_pod_states)
 		const char *pod, *ready, *status, *restarts;
 	} trials[] = {
 		{ POD("", "\"phase\":\"Pending\""), "0/1", "Pending", "0" },
-		{ POD("", "\"phase\":\"Pending\",\"containerStatuses\":[" WAITING("ContainerCreating") "]"), "0/1", "ContainerCreating", "0" },
-		{ POD("", "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"c\",\"ready\":true,\"restartCount\":3,\"state\":{\"running\":{}},"
-			  "\"lastState\":{\"terminated\":{\"finishedAt\":\"1970-01-01T00:00:10Z\"}}}]"), "1/1", "Running", "3 (50s ago)" },
-		{ POD("", "\"phase\":\"Running\",\"containerStatuses\":[{\"restartCount\":2,\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
+		{ POD("", "\"phase\":\"Pending\",\"containerStatuses\":[" WAITING("ContainerCreating") "]"), "0/1",
+		  "ContainerCreating", "0" },
+		{ POD("",
+		      "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"c\",\"ready\":true,\"restartCount\":3,\"state\":{\"running\":{}},"
+		      "\"lastState\":{\"terminated\":{\"finishedAt\":\"1970-01-01T00:00:10Z\"}}}]"),
+		  "1/1", "Running", "3 (50s ago)" },
+		{ POD("",
+		      "\"phase\":\"Running\",\"containerStatuses\":[{\"restartCount\":2,\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
 		  "0/1", "CrashLoopBackOff", "2" },
-		{ POD("", "\"phase\":\"Succeeded\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0,\"reason\":\"Completed\"}}}]"),
+		{ POD("",
+		      "\"phase\":\"Succeeded\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":0,\"reason\":\"Completed\"}}}]"),
 		  "0/1", "Completed", "0" },
-		{ POD("", "\"phase\":\"Failed\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":3}}}]"), "0/1", "ExitCode:3", "0" },
-		{ POD("", "\"phase\":\"Failed\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":137,\"signal\":9}}}]"), "0/1",
-		  "Signal:9", "0" },
+		{ POD("", "\"phase\":\"Failed\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":3}}}]"), "0/1",
+		  "ExitCode:3", "0" },
+		{ POD("",
+		      "\"phase\":\"Failed\",\"containerStatuses\":[{\"state\":{\"terminated\":{\"exitCode\":137,\"signal\":9}}}]"),
+		  "0/1", "Signal:9", "0" },
 		{ POD("", "\"phase\":\"Failed\",\"reason\":\"Evicted\""), "0/1", "Evicted", "0" },
 		{ POD(",\"initContainers\":[{\"name\":\"i\"},{\"name\":\"j\"}]",
 		      "\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i\",\"state\":{\"terminated\":{\"exitCode\":0}}},"
-		      "{\"name\":\"j\",\"state\":{\"running\":{}}}]"), "0/1", "Init:1/2", "0" },
+		      "{\"name\":\"j\",\"state\":{\"running\":{}}}]"),
+		  "0/1", "Init:1/2", "0" },
 		{ POD(",\"initContainers\":[{\"name\":\"i\"}]",
 		      "\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i\",\"restartCount\":4,\"state\":{\"terminated\":{\"exitCode\":1,"
-		      "\"reason\":\"Error\"}}}]"), "0/1", "Init:Error", "4" },
+		      "\"reason\":\"Error\"}}}]"),
+		  "0/1", "Init:Error", "4" },
 		{ POD(",\"initContainers\":[{\"name\":\"s\",\"restartPolicy\":\"Always\"}]",
 		      "\"phase\":\"Running\",\"initContainerStatuses\":[{\"name\":\"s\",\"started\":true,\"ready\":true,\"state\":{\"running\":{}}}],"
-		      "\"containerStatuses\":[{\"ready\":true,\"state\":{\"running\":{}}}]"), "2/2", "Running", "0" },
+		      "\"containerStatuses\":[{\"ready\":true,\"state\":{\"running\":{}}}]"),
+		  "2/2", "Running", "0" },
 		{ "{\"metadata\":{\"name\":\"p\",\"deletionTimestamp\":\"2020-01-01T00:00:00Z\"},\"spec\":{\"containers\":[{}]},"
-		  "\"status\":{\"phase\":\"Running\"}}", "0/1", "Terminating", "0" },
+		  "\"status\":{\"phase\":\"Running\"}}",
+		  "0/1", "Terminating", "0" },
 		{ "{\"metadata\":{\"name\":\"p\",\"deletionTimestamp\":\"2020-01-01T00:00:00Z\"},\"spec\":{\"containers\":[{}]},"
-		  "\"status\":{\"phase\":\"Running\",\"reason\":\"NodeLost\"}}", "0/1", "Unknown", "0" },
+		  "\"status\":{\"phase\":\"Running\",\"reason\":\"NodeLost\"}}",
+		  "0/1", "Unknown", "0" },
 	};
 
 	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {

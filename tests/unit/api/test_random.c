@@ -14,9 +14,25 @@
 
 static const struct json *anything(struct arena *arena)
 {
-	static const char *const values[] = { "null", "1", "-1", "\"\"", "\"x\"", "{}", "[null]", "{\"a\":1}", "true", "\"25%\"", "[1,2]", "[{}]",
-					      "99999999999999999999", "[\"a\",\"a\"]", "{\"name\":\"a\"}", "\"0001-01-01T00:00:00Z\"",
-					      "\"-1Gi\"", "\"../..\"", "\"kubernetes.io/tls\"" };
+	static const char *const values[] = { "null",
+					      "1",
+					      "-1",
+					      "\"\"",
+					      "\"x\"",
+					      "{}",
+					      "[null]",
+					      "{\"a\":1}",
+					      "true",
+					      "\"25%\"",
+					      "[1,2]",
+					      "[{}]",
+					      "99999999999999999999",
+					      "[\"a\",\"a\"]",
+					      "{\"name\":\"a\"}",
+					      "\"0001-01-01T00:00:00Z\"",
+					      "\"-1Gi\"",
+					      "\"../..\"",
+					      "\"kubernetes.io/tls\"" };
 
 	return from(arena, values[rand_below(sizeof(values) / sizeof(values[0]))]);
 }
@@ -59,7 +75,8 @@ static void check_laws(struct arena *arena, const struct kind *kind, const struc
 
 	/* Protobuf gives back what it was given. (It cannot tell an empty list from none: so the bytes are compared.) */
 	api_write_proto(&first, kind_type(kind), tree);
-	CHECK_OK(api_decode(arena, &(struct api_body){ .kind = kind, .media = API_PROTOBUF, .text = buf_str(&first) }, NULL, &again));
+	CHECK_OK(api_decode(arena, &(struct api_body){ .kind = kind, .media = API_PROTOBUF, .text = buf_str(&first) }, NULL,
+			    &again));
 	api_write_proto(&second, kind_type(kind), again);
 	CHECK(str_eq(buf_str(&first), buf_str(&second)));
 	/* Defaults are in normal form, and there is nothing to add to them. */
@@ -72,7 +89,8 @@ static void check_laws(struct arena *arena, const struct kind *kind, const struc
 	/* The rest must only come to an end. */
 	AUTO_ERROR invalid = api_validate(arena, kind, tree);
 	AUTO_ERROR forbidden = api_validate_update(arena, kind, tree, live);
-	AUTO_ERROR conflict = api_apply(arena, &me, live, json_with_path(arena, tree, "metadata.managedFields", NULL), rand_below(2) == 0, &applied);
+	AUTO_ERROR conflict = api_apply(arena, &me, live, json_with_path(arena, tree, "metadata.managedFields", NULL),
+					rand_below(2) == 0, &applied);
 	AUTO_ERROR patch = api_strategic_merge(arena, kind_type(kind), live, tree, &applied);
 	api_cells(arena, kind, tree, 0);
 	(void)invalid;

@@ -55,9 +55,10 @@ TEST(selectors_say_what_is_wrong)
 		{ "a in (b", "unable to parse requirement: found '', expected: ',' or ')'" },
 		{ "a,", "found '', expected: identifier after ','" },
 		{ ")", "found ')', expected: !, identifier, or 'end of string'" },
-		{ "-a", "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' "
-			"or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used "
-			"for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')" },
+		{ "-a",
+		  "unable to parse requirement: <nil>: Invalid value: \"-a\": name part must consist of alphanumeric characters, '-', '_' "
+		  "or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used "
+		  "for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')" },
 	};
 	struct arena *arena = arena_new();
 
@@ -80,13 +81,18 @@ TEST(selectors_from_objects)
 	CHECK(!selector_matches(&s, labels));
 	CHECK_OK(selector_from_object(arena, &json_empty_object, &s));
 	CHECK(selector_matches(&s, NULL) && selector_everything(&s));
-	CHECK_OK(selector_from_object(arena, from(arena, "{\"matchLabels\":{\"app\":\"a\"},\"matchExpressions\":[{\"key\":\"tier\","
-							 "\"operator\":\"In\",\"values\":[\"y\",\"x\"]},{\"key\":\"old\",\"operator\":\"DoesNotExist\"}]}"), &s));
+	CHECK_OK(selector_from_object(
+		arena,
+		from(arena, "{\"matchLabels\":{\"app\":\"a\"},\"matchExpressions\":[{\"key\":\"tier\","
+			    "\"operator\":\"In\",\"values\":[\"y\",\"x\"]},{\"key\":\"old\",\"operator\":\"DoesNotExist\"}]}"),
+		&s));
 	CHECK(selector_matches(&s, labels));
 	CHECK_STR(selector_text(arena, &s), "app=a,!old,tier in (x,y)");
 	CHECK(!selector_matches(&s, from(arena, "{\"app\":\"a\",\"tier\":\"x\",\"old\":\"\"}")));
-	CHECK_ERR(selector_from_object(arena, from(arena, "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Is\"}]}"), &s), ERR_BAD_REQUEST);
-	CHECK_ERR(selector_from_object(arena, from(arena, "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}"), &s), ERR_BAD_REQUEST);
+	CHECK_ERR(selector_from_object(arena, from(arena, "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Is\"}]}"), &s),
+		  ERR_BAD_REQUEST);
+	CHECK_ERR(selector_from_object(arena, from(arena, "{\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"In\"}]}"), &s),
+		  ERR_BAD_REQUEST);
 	selector_from_map(arena, labels, &s);
 	CHECK(selector_matches(&s, labels));
 	arena_free(arena);
@@ -105,13 +111,16 @@ TEST(field_selectors)
 		{ "Pod", "spec.hostNetwork=false", true, NULL },
 		{ "Pod", "metadata.name=a\\,b", false, NULL },
 		{ "Pod", "spec.containers=a", false, "field label not supported: spec.containers" },
-		{ "ConfigMap", "spec.foo=a", false, "\"spec.foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"" },
+		{ "ConfigMap", "spec.foo=a", false,
+		  "\"spec.foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"" },
 		{ "ConfigMap", "metadata.name", false, "invalid selector: 'metadata.name'; can't understand 'metadata.name'" },
-		{ "ConfigMap", "metadata.name>a", false, "invalid selector: 'metadata.name>a'; can't understand 'metadata.name>a'" },
+		{ "ConfigMap", "metadata.name>a", false,
+		  "invalid selector: 'metadata.name>a'; can't understand 'metadata.name>a'" },
 		{ "ConfigMap", "metadata.name=a\\x", false, "invalid field selector: invalid escape sequence: \\x" },
 	};
 	struct arena *arena = arena_new();
-	const struct json *tree = from(arena, "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n1\"},\"status\":{\"phase\":\"Running\"}}");
+	const struct json *tree =
+		from(arena, "{\"metadata\":{\"name\":\"p\"},\"spec\":{\"nodeName\":\"n1\"},\"status\":{\"phase\":\"Running\"}}");
 
 	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
 		const struct kind *kind = kind_must("v1", trials[i].kind);
@@ -141,18 +150,41 @@ TEST(names_follow_upstreams_rules)
 		const char *name;
 		int complaints;
 	} trials[] = {
-		{ name_dns_label, "a-1", 0 },        { name_dns_label, "a.b", 1 },       { name_dns_label, "A", 1 },
-		{ name_dns_label, "", 1 },           { name_dns_label, "-a", 1 },        { name_dns_subdomain, "a.b-c.d", 0 },
-		{ name_dns_subdomain, "a..b", 1 },   { name_dns_subdomain, "a.", 1 },    { name_dns1035_label, "1a", 1 },
-		{ name_label_key, "a/b", 0 },        { name_label_key, "a/b/c", 1 },     { name_label_key, "/b", 1 },
-		{ name_label_key, "a/", 2 },         { name_label_key, "A.com/b", 1 },   { name_annotation_key, "A.com/b", 0 },
-		{ name_label_value, "", 0 },         { name_label_value, "a_", 1 },      { name_path_segment, "..", 1 },
-		{ name_path_segment, "a/b%", 2 },    { name_port, "http", 0 },           { name_port, "a--b", 1 },
-		{ name_port, "80", 1 },              { name_port, "-toolong-toolong", 2 }, { name_config_key, "..a", 1 },
-		{ name_config_key, "a b", 1 },       { name_env_var, "A=B", 1 },         { name_env_var, "a b", 0 },
-		{ name_c_identifier, "_a1", 0 },     { name_c_identifier, "1a", 1 },     { name_percent, "5%", 0 },
-		{ name_percent, "%", 1 },            { name_http_header, "X-A", 0 },     { name_http_header, "X A", 1 },
-		{ name_wildcard_subdomain, "*.a.b", 0 }, { name_wildcard_subdomain, "a.b", 1 },
+		{ name_dns_label, "a-1", 0 },
+		{ name_dns_label, "a.b", 1 },
+		{ name_dns_label, "A", 1 },
+		{ name_dns_label, "", 1 },
+		{ name_dns_label, "-a", 1 },
+		{ name_dns_subdomain, "a.b-c.d", 0 },
+		{ name_dns_subdomain, "a..b", 1 },
+		{ name_dns_subdomain, "a.", 1 },
+		{ name_dns1035_label, "1a", 1 },
+		{ name_label_key, "a/b", 0 },
+		{ name_label_key, "a/b/c", 1 },
+		{ name_label_key, "/b", 1 },
+		{ name_label_key, "a/", 2 },
+		{ name_label_key, "A.com/b", 1 },
+		{ name_annotation_key, "A.com/b", 0 },
+		{ name_label_value, "", 0 },
+		{ name_label_value, "a_", 1 },
+		{ name_path_segment, "..", 1 },
+		{ name_path_segment, "a/b%", 2 },
+		{ name_port, "http", 0 },
+		{ name_port, "a--b", 1 },
+		{ name_port, "80", 1 },
+		{ name_port, "-toolong-toolong", 2 },
+		{ name_config_key, "..a", 1 },
+		{ name_config_key, "a b", 1 },
+		{ name_env_var, "A=B", 1 },
+		{ name_env_var, "a b", 0 },
+		{ name_c_identifier, "_a1", 0 },
+		{ name_c_identifier, "1a", 1 },
+		{ name_percent, "5%", 0 },
+		{ name_percent, "%", 1 },
+		{ name_http_header, "X-A", 0 },
+		{ name_http_header, "X A", 1 },
+		{ name_wildcard_subdomain, "*.a.b", 0 },
+		{ name_wildcard_subdomain, "a.b", 1 },
 	};
 	int64_t n;
 	struct arena *arena = arena_new();

@@ -8,7 +8,8 @@ TEST(strategic_merge)
 		const char *tree, *patch, *want; /* want starting with "!": the error */
 	} trials[] = {
 		/* objects, nulls, what is new */
-		{ "{\"a\":1}", "{\"metadata\":{\"labels\":{\"x\":\"1\",\"y\":null}}}", "{\"a\":1,\"metadata\":{\"labels\":{\"x\":\"1\"}}}" },
+		{ "{\"a\":1}", "{\"metadata\":{\"labels\":{\"x\":\"1\",\"y\":null}}}",
+		  "{\"a\":1,\"metadata\":{\"labels\":{\"x\":\"1\"}}}" },
 		{ "{\"metadata\":{\"labels\":{\"x\":\"1\",\"y\":\"2\"}}}", "{\"metadata\":{\"labels\":{\"y\":null,\"z\":\"3\"}}}",
 		  "{\"metadata\":{\"labels\":{\"x\":\"1\",\"z\":\"3\"}}}" },
 		/* lists by merge key; new items come first, the server's keep their place */
@@ -19,9 +20,11 @@ TEST(strategic_merge)
 		  "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"b\"},{\"name\":\"a\"}],\"containers\":[{\"name\":\"a\",\"image\":\"2\"}]}}",
 		  "{\"spec\":{\"containers\":[{\"name\":\"b\"},{\"name\":\"a\",\"image\":\"2\"}]}}" },
 		{ "{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
-		  "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}", "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}" },
+		  "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}",
+		  "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}" },
 		{ "{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
-		  "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"$patch\":\"replace\"}]}}", "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}" },
+		  "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"$patch\":\"replace\"}]}}",
+		  "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}" },
 		/* lists without a strategy are replaced */
 		{ "{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"x\",\"y\"]}]}}",
 		  "{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"z\"]}]}}",
@@ -29,10 +32,10 @@ TEST(strategic_merge)
 		/* primitive lists merge by value */
 		{ "{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "{\"metadata\":{\"finalizers\":[\"c\",\"b\"]}}",
 		  "{\"metadata\":{\"finalizers\":[\"c\",\"a\",\"b\"]}}" },
-		{ "{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"]}}",
-		  "{\"metadata\":{\"finalizers\":[\"b\"]}}" },
 		{ "{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
-		  "{\"metadata\":{\"$setElementOrder/finalizers\":[\"b\",\"a\"]}}", "{\"metadata\":{\"finalizers\":[\"b\",\"a\"]}}" },
+		  "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"]}}", "{\"metadata\":{\"finalizers\":[\"b\"]}}" },
+		{ "{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "{\"metadata\":{\"$setElementOrder/finalizers\":[\"b\",\"a\"]}}",
+		  "{\"metadata\":{\"finalizers\":[\"b\",\"a\"]}}" },
 		/* unions */
 		{ "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}]}}",
 		  "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"$retainKeys\":[\"name\",\"hostPath\"],\"hostPath\":{\"path\":\"/\"}}]}}",
@@ -41,12 +44,14 @@ TEST(strategic_merge)
 		  "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"$retainKeys\":[\"name\"],\"hostPath\":{\"path\":\"/\"}}]}}",
 		  "!invalid patch format of retainKeys" },
 		/* whole objects */
-		{ "{\"spec\":{\"nodeSelector\":{\"a\":\"1\"}}}", "{\"spec\":{\"nodeSelector\":{\"$patch\":\"replace\",\"b\":\"2\"}}}",
+		{ "{\"spec\":{\"nodeSelector\":{\"a\":\"1\"}}}",
+		  "{\"spec\":{\"nodeSelector\":{\"$patch\":\"replace\",\"b\":\"2\"}}}",
 		  "{\"spec\":{\"nodeSelector\":{\"b\":\"2\"}}}" },
 		{ "{\"spec\":{\"nodeSelector\":{\"a\":\"1\"}}}", "{\"spec\":{\"nodeSelector\":{\"$patch\":\"delete\"}}}",
 		  "{\"spec\":{\"nodeSelector\":{}}}" },
 		/* errors */
-		{ "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}", "{\"spec\":{\"containers\":[{\"$patch\":\"explode\",\"name\":\"c\"}]}}",
+		{ "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}",
+		  "{\"spec\":{\"containers\":[{\"$patch\":\"explode\",\"name\":\"c\"}]}}",
 		  "!unknown patch type: explode in map: map[$patch:explode name:c]" },
 		{ "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}", "{\"spec\":{\"containers\":[{\"image\":\"a\"}]}}",
 		  "!map: map[image:a] does not contain declared merge key: name" },

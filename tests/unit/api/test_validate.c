@@ -11,8 +11,9 @@
 #include "tests/unit/api/vectors.h"
 #include "tests/unit/tap.h"
 
-static const char *const path_kinds[] = { "Namespace", "Pod", "Node", "ConfigMap", "Secret", "Service", "EndpointSlice", "Endpoints",
-					  "ServiceAccount", "Event", "Lease", "Deployment", "ReplicaSet" };
+static const char *const path_kinds[] = { "Namespace", "Pod",           "Node",      "ConfigMap",      "Secret",
+					  "Service",   "EndpointSlice", "Endpoints", "ServiceAccount", "Event",
+					  "Lease",     "Deployment",    "ReplicaSet" };
 
 /* /api/v1/namespaces/facts/pods?… or /apis/apps/v1/namespaces/facts/deployments?… */
 static const struct kind *kind_of_path(struct str path)
@@ -132,8 +133,16 @@ static struct str our_answer(struct arena *arena, const struct kind *kind, const
 static bool elsewhere(const struct json *one)
 {
 	static const char *const words[] = {
-		"is forbidden", "failed to allocate", "provided port is", "not configured on this cluster", "not configured for dual-stack",
-		"already exists", "does not match the namespace", "A_<suffix>", "<time>07:00", "pod-security.kubernetes.io",
+		"is forbidden",
+		"failed to allocate",
+		"provided port is",
+		"not configured on this cluster",
+		"not configured for dual-stack",
+		"already exists",
+		"does not match the namespace",
+		"A_<suffix>",
+		"<time>07:00",
+		"pod-security.kubernetes.io",
 	};
 	struct str about = json_get_str(one, "about"), message = json_path_str(one, "response.body.message");
 	const struct json *content_type = json_get(json_path(one, "request.headers"), "Content-Type");
@@ -168,8 +177,8 @@ TEST(validate_wrong_requests_as_upstream)
 			compared++;
 			same += str_eq(got, want);
 			if (!str_eq(got, want))
-				printf("# %.*s%.*s\n# not%.*s\n", STR_ARG(json_get_str(trial, "about")), STR_ARG(str_head(got, 900)),
-				       STR_ARG(str_head(want, 900)));
+				printf("# %.*s%.*s\n# not%.*s\n", STR_ARG(json_get_str(trial, "about")),
+				       STR_ARG(str_head(got, 900)), STR_ARG(str_head(want, 900)));
 		}
 		arena_free(one);
 	}
@@ -209,21 +218,27 @@ TEST(validate_updates)
 	static const struct {
 		const char *kind, *old, *new, *want; /* want NULL: fine */
 	} trials[] = {
-		{ "ConfigMap", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"1\"},\"immutable\":true,\"data\":{\"k\":\"v\"}}",
+		{ "ConfigMap",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"1\"},\"immutable\":true,\"data\":{\"k\":\"v\"}}",
 		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"1\"},\"immutable\":true,\"data\":{\"k\":\"w\"}}",
 		  "ConfigMap \"a\" is invalid: data: Forbidden: field is immutable when `immutable` is set" },
 		{ "ConfigMap", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"1\"}}",
 		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"2\"}}",
 		  "ConfigMap \"a\" is invalid: metadata.uid: Invalid value: \"2\": field is immutable" },
-		{ "Secret", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"type\":\"x\"}", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"type\":\"other\"}",
+		{ "Secret", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"type\":\"x\"}",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"type\":\"other\"}",
 		  "Secret \"a\" is invalid: type: Invalid value: \"other\": field is immutable" },
-		{ "Service", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"clusterIP\":\"10.96.9.9\",\"clusterIPs\":[\"10.96.9.9\"],\"ports\":[{\"port\":80}]}}",
+		{ "Service",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"clusterIP\":\"10.96.9.9\",\"clusterIPs\":[\"10.96.9.9\"],\"ports\":[{\"port\":80}]}}",
 		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"clusterIP\":\"10.96.9.8\",\"clusterIPs\":[\"10.96.9.8\"],\"ports\":[{\"port\":80}]}}",
 		  "Service \"a\" is invalid: spec.clusterIPs[0]: Invalid value: [\"10.96.9.8\"]: may not change once set" },
-		{ "Pod", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}",
+		{ "Pod",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}",
 		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"j:1\",\"imagePullPolicy\":\"Always\"}],"
-		  "\"tolerations\":[{\"key\":\"k\",\"operator\":\"Exists\"}],\"activeDeadlineSeconds\":5}}", NULL },
-		{ "Pod", "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}",
+		  "\"tolerations\":[{\"key\":\"k\",\"operator\":\"Exists\"}],\"activeDeadlineSeconds\":5}}",
+		  NULL },
+		{ "Pod",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}]}}",
 		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"restartPolicy\":\"Never\"}}",
 		  "Pod \"a\" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
 		  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"

@@ -111,9 +111,15 @@ static struct cluster cluster_open(void)
 
 static struct dns_view view_of(struct cluster *cluster)
 {
-	return (struct dns_view){ .domain = STR("cluster.local"), .dns_ip = ip_v4(10, 96, 0, 10), .serial = 7, .arg = cluster,
-				  .has_namespace = has_namespace, .service = find_service, .slices = find_slices,
-				  .services_of_ip = find_services_of_ip, .slices_of_ip = find_slices_of_ip };
+	return (struct dns_view){ .domain = STR("cluster.local"),
+				  .dns_ip = ip_v4(10, 96, 0, 10),
+				  .serial = 7,
+				  .arg = cluster,
+				  .has_namespace = has_namespace,
+				  .service = find_service,
+				  .slices = find_slices,
+				  .services_of_ip = find_services_of_ip,
+				  .slices_of_ip = find_slices_of_ip };
 }
 
 /* --- messages as text --- */
@@ -121,7 +127,7 @@ static struct dns_view view_of(struct cluster *cluster)
 static const struct {
 	const char *name;
 	uint16_t type;
-} types[] = { { "A", 1 },    { "NS", 2 },    { "CNAME", 5 }, { "SOA", 6 },  { "PTR", 12 },  { "MX", 15 },
+} types[] = { { "A", 1 },    { "NS", 2 },    { "CNAME", 5 }, { "SOA", 6 },  { "PTR", 12 }, { "MX", 15 },
 	      { "TXT", 16 }, { "AAAA", 28 }, { "SRV", 33 },  { "OPT", 41 }, { "ANY", 255 } };
 
 static uint16_t type_of(struct str name)
@@ -204,8 +210,11 @@ static void show_data(struct buf *out, struct str message, const struct dns_rr *
 		buf_putc(out, ' ');
 		show_name(out, &name);
 		break;
-	case DNS_TXT: buf_printf(out, " %.*s", (int)rr->len - 1, message.ptr + rr->data + 1); break;
-	default: break;
+	case DNS_TXT:
+		buf_printf(out, " %.*s", (int)rr->len - 1, message.ptr + rr->data + 1);
+		break;
+	default:
+		break;
 	}
 }
 
@@ -252,9 +261,15 @@ static void check_answer_of(const char *question, unsigned edns, bool tcp, const
 		CHECK_EQ(answer.len, 0);
 		buf_add(&text, STR("forward\n"));
 		break;
-	case DNS_IGNORE: buf_add(&text, STR("ignore\n")); break;
-	case DNS_CHASE: buf_add(&text, STR("chase ")); /* fall through */ __attribute__((fallthrough));
-	case DNS_ANSWERED: show_message(&text, buf_str(&answer)); break;
+	case DNS_IGNORE:
+		buf_add(&text, STR("ignore\n"));
+		break;
+	case DNS_CHASE:
+		buf_add(&text, STR("chase ")); /* fall through */
+		__attribute__((fallthrough));
+	case DNS_ANSWERED:
+		show_message(&text, buf_str(&answer));
+		break;
 	}
 	arena_free(cluster.arena);
 	CHECK_STR(buf_str(&text), want);
@@ -332,9 +347,8 @@ static const struct {
 	/* aliases */
 	{ "ext.default.svc.cluster.local CNAME", "NOERROR\next.default.svc.cluster.local. CNAME www.example.org.\n" },
 	{ "ext.default.svc.cluster.local A", "chase NOERROR\next.default.svc.cluster.local. CNAME www.example.org.\n" },
-	{ "alias.default.svc.cluster.local A",
-	  "NOERROR\nalias.default.svc.cluster.local. CNAME web.default.svc.cluster.local.\n"
-	  "web.default.svc.cluster.local. A 10.96.0.7\n" },
+	{ "alias.default.svc.cluster.local A", "NOERROR\nalias.default.svc.cluster.local. CNAME web.default.svc.cluster.local.\n"
+					       "web.default.svc.cluster.local. A 10.96.0.7\n" },
 	/* others' */
 	{ "www.example.org A", "forward\n" },
 	{ "local A", "forward\n" },
@@ -376,7 +390,9 @@ TEST(dns_cuts_what_is_too_long)
 		unsigned edns;
 		bool tcp, cut;
 		size_t most;
-	} sizes[] = { { 0, false, true, 512 }, { 4096, false, true, LIMIT_DNS_UDP }, { 800, false, true, 800 }, { 0, true, false, 65535 } };
+	} sizes[] = {
+		{ 0, false, true, 512 }, { 4096, false, true, LIMIT_DNS_UDP }, { 800, false, true, 800 }, { 0, true, false, 65535 }
+	};
 
 	buf_add(&text, STR("[{'metadata':{'namespace':'default','labels':{'kubernetes.io/service-name':'db'}},'endpoints':["));
 	for (int i = 0; i < 200; i++)
@@ -447,17 +463,19 @@ TEST(dns_malformed)
 	AUTO_BUF struct buf query = { 0 }, text = { 0 };
 
 	CHECK_EQ(answer_bytes(STR(""), &text), DNS_IGNORE);
-	CHECK_EQ(answer_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0"), &text), DNS_IGNORE);             /* 11 bytes */
+	CHECK_EQ(answer_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0"), &text), DNS_IGNORE);               /* 11 bytes */
 	CHECK_EQ(answer_bytes(STR("\0\1\x80\0\0\1\0\0\0\0\0\0\0\0\1\0\1"), &text), DNS_IGNORE); /* an answer */
 	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0"), "FORMERR\n");                              /* no question */
 	check_bytes(STR("\0\1\0\0\0\0\0\0\0\0\0\0"), "FORMERR\n");                              /* none announced */
 	check_bytes(STR("\0\1\0\0\0\2\0\0\0\0\0\0\0\0\1\0\1"), "FORMERR\n");                    /* two */
 	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1"), "FORMERR\n");              /* points to itself */
-	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\x40" "a\0\0\1\0\1"), "FORMERR\n");            /* a label type that is none */
-	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\5ab\0\0\1"), "FORMERR\n");                    /* beyond the end */
-	check_bytes(STR("\0\1\x28\0\0\1\0\0\0\0\0\0\0\0\1\0\1"), "NOTIMP\n");                   /* an update */
-	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\0\0\1\0\3"), "REFUSED\n");                    /* class CHAOS */
-	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\1\0\0\1\0\1"), "FORMERR\n");                    /* no additional record there */
+	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\x40"
+			"a\0\0\1\0\1"),
+		    "FORMERR\n");                                             /* a label type that is none */
+	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\5ab\0\0\1"), "FORMERR\n");  /* beyond the end */
+	check_bytes(STR("\0\1\x28\0\0\1\0\0\0\0\0\0\0\0\1\0\1"), "NOTIMP\n"); /* an update */
+	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\0\0\0\1\0\3"), "REFUSED\n");  /* class CHAOS */
+	check_bytes(STR("\0\1\0\0\0\1\0\0\0\0\0\1\0\0\1\0\1"), "FORMERR\n");  /* no additional record there */
 	/* EDNS of a version that is to come: BADVERS has its upper bits in the OPT record. */
 	make_query(&query, "one.default.svc.cluster.local A", 4096);
 	query.ptr[query.len - 5] = 1;
@@ -489,9 +507,13 @@ TEST(dns_any_bytes)
 		query.len -= rand_below(10) == 0 ? rand_below(query.len) : 0;
 		switch (dns_answer(&view, buf_str(&query), tcp, &answer, &chase)) {
 		case DNS_ANSWERED:
-		case DNS_CHASE: CHECK(answer.len >= DNS_HEADER && answer.len <= 65535); break;
+		case DNS_CHASE:
+			CHECK(answer.len >= DNS_HEADER && answer.len <= 65535);
+			break;
 		case DNS_FORWARD:
-		case DNS_IGNORE: CHECK_EQ(answer.len, 0); break;
+		case DNS_IGNORE:
+			CHECK_EQ(answer.len, 0);
+			break;
 		}
 		/* the same bytes as what others answer */
 		if (answer.len != 0)
@@ -532,9 +554,13 @@ TEST(resolv_conf_is_read)
 
 	CHECK_EQ(resolv_conf_read(STR(""), own, out), 0);
 	CHECK_EQ(resolv_conf_read(STR("# nameserver 1.1.1.1\nsearch x\noptions ndots:5\n"), own, out), 0);
-	CHECK_EQ(resolv_conf_read(STR("nameserver 10.96.0.10\n\tnameserver\t9.9.9.9 # x\nnameservers 1.1.1.1\nnameserver fe80::1%eth0"),
-				  own, out), 2);
+	CHECK_EQ(resolv_conf_read(
+			 STR("nameserver 10.96.0.10\n\tnameserver\t9.9.9.9 # x\nnameservers 1.1.1.1\nnameserver fe80::1%eth0"), own,
+			 out),
+		 2);
 	CHECK_STR(ip_format(text, out[0]), "9.9.9.9");
 	CHECK_STR(ip_format(text, out[1]), "fe80::1");
-	CHECK_EQ(resolv_conf_read(STR("nameserver 1.1.1.1\nnameserver 2.2.2.2\nnameserver 3.3.3.3\nnameserver 4.4.4.4\n"), own, out), 3);
+	CHECK_EQ(resolv_conf_read(STR("nameserver 1.1.1.1\nnameserver 2.2.2.2\nnameserver 3.3.3.3\nnameserver 4.4.4.4\n"), own,
+				  out),
+		 3);
 }

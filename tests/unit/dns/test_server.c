@@ -38,7 +38,12 @@ static void lo_up(void)
 {
 	struct {
 		struct nlmsghdr header;
-		struct { uint8_t family, pad; uint16_t type; int32_t index; uint32_t flags, change; } info;
+		struct {
+			uint8_t family, pad;
+			uint16_t type;
+			int32_t index;
+			uint32_t flags, change;
+		} info;
 	} message = { { sizeof(message), 16 /* RTM_NEWLINK */, 1, 1, 0 }, { 0, 0, 0, 1, 1, 1 } };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
@@ -73,8 +78,8 @@ static struct world open_world(const char *conf)
 	fake_api_put(w.api, "{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'ext'},"
 			    "'spec':{'type':'ExternalName','externalName':'x.org'}}");
 	w.client = client_new(fake_api_transport(w.api), "test");
-	w.dns = dns_start(&(struct dns_options){ .client = w.client, .domain = "cluster.local", .dns_ip = ip_v4(127, 0, 0, 1),
-						 .resolv_conf = w.conf });
+	w.dns = dns_start(&(struct dns_options){
+		.client = w.client, .domain = "cluster.local", .dns_ip = ip_v4(127, 0, 0, 1), .resolv_conf = w.conf });
 	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &w.server), bound(SOCK_STREAM, &w.server)));
 	loop_run_for(5 * NS_PER_MS);
 	return w;

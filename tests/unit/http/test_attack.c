@@ -22,7 +22,7 @@ struct row {
 	int handled;        /* requests that reached the handler */
 };
 
-#define POST "POST /echo HTTP/1.1\r\nHost: a\r\n"
+#define POST     "POST /echo HTTP/1.1\r\nHost: a\r\n"
 #define SMUGGLED "GET /hello HTTP/1.1\r\nHost: smuggled\r\n\r\n"
 
 /* What a proxy before us could read otherwise than we do. */
@@ -82,8 +82,7 @@ TEST(smuggled_requests_are_refused)
 			tap_fail(__FILE__, __LINE__, "row %zu: the connection stays open", i);
 		snprintf(want, sizeof(want), "HTTP/1.1 %s ", row->status);
 		if (!str_has_prefix(buf_str(&raw.in), str_from(want)) || world.handled != row->handled)
-			tap_fail(__FILE__, __LINE__, "row %zu: %d handled, answer %.40s", i, world.handled,
-				 buf_cstr(&raw.in));
+			tap_fail(__FILE__, __LINE__, "row %zu: %d handled, answer %.40s", i, world.handled, buf_cstr(&raw.in));
 		raw_close(&raw);
 	}
 	still_serves(&world);
@@ -124,8 +123,7 @@ TEST(header_bombs_are_refused)
 		}
 		CHECK(raw_over(&raw));
 		if (kind != 3)
-			CHECK(str_has_prefix(buf_str(&raw.in),
-					     kind == 2 ? STR("HTTP/1.1 414 ") : STR("HTTP/1.1 431 ")));
+			CHECK(str_has_prefix(buf_str(&raw.in), kind == 2 ? STR("HTTP/1.1 414 ") : STR("HTTP/1.1 431 ")));
 		raw_close(&raw);
 	}
 	CHECK_EQ(world.handled, 0);
@@ -139,8 +137,7 @@ TEST(slow_headers_run_out_of_time)
 	struct world world;
 	struct raw silent, slow, between;
 
-	world_open_with(&world, MEMORY, (struct http_server_options){ .headers_within = 200 * NS_PER_MS,
-								       .idle = 300 * NS_PER_MS });
+	world_open_with(&world, MEMORY, (struct http_server_options){ .headers_within = 200 * NS_PER_MS, .idle = 300 * NS_PER_MS });
 	raw_open(&world, &silent);
 	raw_open(&world, &slow);
 	raw_open(&world, &between);
@@ -190,8 +187,7 @@ TEST(pipelined_requests_wait_their_turn)
 	world_open(&world, MEMORY);
 	raw_open(&world, &raw);
 	for (int i = 0; i < 50; i++)
-		raw_send(&raw,
-			 i == 10 ? POST "Content-Length: 5\r\n\r\nxhole" : "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+		raw_send(&raw, i == 10 ? POST "Content-Length: 5\r\n\r\nxhole" : "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
 	raw_send(&raw, "GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" SMUGGLED);
 	CHECK(raw_over(&raw));
 	CHECK_EQ(world.handled, 51);
@@ -252,8 +248,9 @@ static void h2_get(struct raw *raw, uint32_t stream, const char *path)
 	buf_append(&block, "\x82\x86\x04", 3);
 	buf_putc(&block, (char)strlen(path));
 	buf_add(&block, str_from(path));
-	buf_append(&block, "\x01\x01"
-			   "a",
+	buf_append(&block,
+		   "\x01\x01"
+		   "a",
 		   3);
 	send_frame(raw, HEADERS, 5, stream, buf_str(&block)); /* END_HEADERS, END_STREAM */
 	buf_fini(&block);
@@ -450,9 +447,9 @@ TEST(broken_http2_is_refused)
 		struct str payload;
 	} rows[] = {
 		{ DATA, 0, 1, STR_INIT("data on an idle stream") },
-		{ HEADERS, 5, 2, STR_INIT("\x82\x86\x84") },         /* even */
+		{ HEADERS, 5, 2, STR_INIT("\x82\x86\x84") }, /* even */
 		{ HEADERS, 5, 1, STR_INIT("\xff\xff\xff\xff\xff\xff\xff") },
-		{ SETTINGS, 0, 0, STR_INIT("\0\1") },                /* size */
+		{ SETTINGS, 0, 0, STR_INIT("\0\1") }, /* size */
 		{ SETTINGS, 0, 1, STR_INIT("") },
 		{ PUSH_PROMISE, 4, 1, STR_INIT("\0\0\0\2\x82") },
 		{ WINDOW_UPDATE, 0, 0, STR_INIT("\0\0\0\0") },

@@ -74,19 +74,14 @@ static void curl(struct world *world, struct run *run, const char *arguments)
 
 	memset(run, 0, sizeof(*run));
 	snprintf(out, sizeof(out), "%s/out", dir);
-	snprintf(command, sizeof(command),
-		 "D=%s U=%s://127.0.0.1:%u; exec 2>&1; curl --noproxy '*' -sS --max-time 20 %s %s", dir,
-		 world->ca.len > 0 ? "https" : "http", world->port, world->ca.len > 0 ? "--cacert $D/ca" : "",
-		 arguments);
+	snprintf(command, sizeof(command), "D=%s U=%s://127.0.0.1:%u; exec 2>&1; curl --noproxy '*' -sS --max-time 20 %s %s", dir,
+		 world->ca.len > 0 ? "https" : "http", world->port, world->ca.len > 0 ? "--cacert $D/ca" : "", arguments);
 	fd = open(out, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	CHECK(fd >= 0);
-	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "/bin/sh",
-						  .argv = argv,
-						  .fds = (int[]){ -1, fd, fd },
-						  .n_fds = 3,
-						  .exited = on_exited,
-						  .arg = run },
-			    &process));
+	CHECK_OK(loop_spawn(
+		&(struct loop_spawn){
+			.file = "/bin/sh", .argv = argv, .fds = (int[]){ -1, fd, fd }, .n_fds = 3, .exited = on_exited, .arg = run },
+		&process));
 	CHECK(loop_run_until(run_ended, run, 30 * NS_PER_S));
 	CHECK(fstat(fd, &st) == 0);
 	buf_reserve(&run->out, (size_t)st.st_size + 1);
@@ -129,11 +124,12 @@ TEST(curl_uploads_and_downloads_over_http2)
 	open_world(&world, TCP_TLS);
 	check_curl(&world, WHAT "$U/produce?n=20000000", 0, "2 200 20000000\n");
 	CHECK(world.most_pending < LIMIT_STREAM_BUFFER + 100000);
-	check_curl(&world, "$U/hello -o /dev/null; head -c 3000000 /dev/zero | "
-			   "curl --noproxy '*' -sS --cacert $D/ca -T - -X POST $U/upload", 0, "3000000");
+	check_curl(&world,
+		   "$U/hello -o /dev/null; head -c 3000000 /dev/zero | "
+		   "curl --noproxy '*' -sS --cacert $D/ca -T - -X POST $U/upload",
+		   0, "3000000");
 	/* Twenty at once on one connection. */
-	check_curl(&world, "-Z --no-progress-meter " WHAT "$U/produce?n=[1000000-1000019] | sort | uniq -c | wc -l", 0,
-		   "20\n");
+	check_curl(&world, "-Z --no-progress-meter " WHAT "$U/produce?n=[1000000-1000019] | sort | uniq -c | wc -l", 0, "20\n");
 	CHECK(http_server_stats(world.server).connections <= 5);
 	/* One that reads slowly beside one that does not. */
 	check_curl(&world,

@@ -3,36 +3,36 @@
 
 #include "tests/unit/http/world.h"
 
-#define EVERY(name)                                    \
-	static void check_##name(struct world *world); \
-	TEST(memory_##name)                            \
-	{                                              \
-		struct world world;                    \
-		world_open(&world, MEMORY);            \
-		check_##name(&world);                  \
-		world_close(&world);                   \
-	}                                              \
-	TEST(memory_tls_##name)                        \
-	{                                              \
-		struct world world;                    \
-		world_open(&world, MEMORY_TLS);        \
-		check_##name(&world);                  \
-		world_close(&world);                   \
-	}                                              \
-	TEST(tcp_##name)                               \
-	{                                              \
-		struct world world;                    \
-		world_open(&world, TCP);               \
-		check_##name(&world);                  \
-		world_close(&world);                   \
-	}                                              \
-	TEST(tcp_tls_##name)                           \
-	{                                              \
-		struct world world;                    \
-		world_open(&world, TCP_TLS);           \
-		check_##name(&world);                  \
-		world_close(&world);                   \
-	}                                              \
+#define EVERY(name)                                                                                                                \
+	static void check_##name(struct world *world);                                                                             \
+	TEST(memory_##name)                                                                                                        \
+	{                                                                                                                          \
+		struct world world;                                                                                                \
+		world_open(&world, MEMORY);                                                                                        \
+		check_##name(&world);                                                                                              \
+		world_close(&world);                                                                                               \
+	}                                                                                                                          \
+	TEST(memory_tls_##name)                                                                                                    \
+	{                                                                                                                          \
+		struct world world;                                                                                                \
+		world_open(&world, MEMORY_TLS);                                                                                    \
+		check_##name(&world);                                                                                              \
+		world_close(&world);                                                                                               \
+	}                                                                                                                          \
+	TEST(tcp_##name)                                                                                                           \
+	{                                                                                                                          \
+		struct world world;                                                                                                \
+		world_open(&world, TCP);                                                                                           \
+		check_##name(&world);                                                                                              \
+		world_close(&world);                                                                                               \
+	}                                                                                                                          \
+	TEST(tcp_tls_##name)                                                                                                       \
+	{                                                                                                                          \
+		struct world world;                                                                                                \
+		world_open(&world, TCP_TLS);                                                                                       \
+		check_##name(&world);                                                                                              \
+		world_close(&world);                                                                                               \
+	}                                                                                                                          \
 	static void check_##name(struct world *world)
 
 EVERY(requests_share_a_connection)
@@ -59,8 +59,12 @@ EVERY(bodies_and_identity_come_through)
 	char *big = xcalloc(1, 500001);
 
 	memset(big, 'b', 500000);
-	world_fetch(world, (struct http_call_options){ .method = "POST", .target = STR("/e%63ho?q=a%20b+c&q=2"),
-						       .headers = { headers, 1 }, .body = str_from(big) }, &got);
+	world_fetch(world,
+		    (struct http_call_options){ .method = "POST",
+						.target = STR("/e%63ho?q=a%20b+c&q=2"),
+						.headers = { headers, 1 },
+						.body = str_from(big) },
+		    &got);
 	CHECK_OK(got.err);
 	CHECK_EQ(got.status, 200);
 	CHECK_STR(buf_str(&got.body), big);
@@ -74,9 +78,7 @@ EVERY(bodies_and_identity_come_through)
 		CHECK(str_contains(buf_str(&got.headers), STR("x-user: nobody\n")));
 	}
 	got_fini(&got);
-	world_fetch(world,
-		    (struct http_call_options){ .method = "PUT", .target = STR("/small"), .body = str_from(big) },
-		    &got);
+	world_fetch(world, (struct http_call_options){ .method = "PUT", .target = STR("/small"), .body = str_from(big) }, &got);
 	CHECK_EQ(got.status, 413);
 	got_fini(&got);
 	free(big);
@@ -98,20 +100,18 @@ EVERY(gzip_bodies_are_unpacked)
 	struct got got;
 
 	gzip_pack(&packed, STR("unpacked"));
-	world_fetch(
-		world,
-		(struct http_call_options){
-			.method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&packed) },
-		&got);
+	world_fetch(world,
+		    (struct http_call_options){
+			    .method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&packed) },
+		    &got);
 	CHECK_STR(buf_str(&got.body), "unpacked");
 	got_fini(&got);
 	gzip_pack(&bomb, str_of(zeros, 2000000));
 	CHECK(bomb.len < 100000);
-	world_fetch(
-		world,
-		(struct http_call_options){
-			.method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&bomb) },
-		&got);
+	world_fetch(world,
+		    (struct http_call_options){
+			    .method = "POST", .target = STR("/echo"), .headers = { headers, 1 }, .body = buf_str(&bomb) },
+		    &got);
 	CHECK_EQ(got.status, 413);
 	got_fini(&got);
 	free(zeros);
@@ -193,7 +193,8 @@ static void start_reader(struct world *world, struct reader *reader, const char 
 {
 	reader->call = http_call(world->client, &(struct http_call_options){ .target = str_from(target),
 									     .responded = reader_responded,
-									     .data = reader_data, .done = reader_done,
+									     .data = reader_data,
+									     .done = reader_done,
 									     .arg = reader });
 }
 
@@ -368,8 +369,10 @@ EVERY(upgrade_gives_the_stream_away)
 	struct upgrader upgrader = { 0 };
 	struct got got;
 
-	http_call(world->client, &(struct http_call_options){ .target = STR("/upgrade"), .headers = { headers, 2 },
-							      .upgraded = on_upgraded, .done = upgrade_done,
+	http_call(world->client, &(struct http_call_options){ .target = STR("/upgrade"),
+							      .headers = { headers, 2 },
+							      .upgraded = on_upgraded,
+							      .done = upgrade_done,
 							      .arg = &upgrader });
 	CHECK(loop_run_until(upgrade_over, &upgrader, 2 * NS_PER_S));
 	CHECK_STR(buf_str(&upgrader.in), "raw bytes");
@@ -400,8 +403,7 @@ static struct http_tls *client_with(struct world *world, const struct pki_reques
 	CHECK_OK(pki_key_new(&ca_key));
 	if (own_ca) {
 		/* Same name, other key. */
-		CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 9 },
-				   &ca));
+		CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 9 }, &ca));
 	} else {
 		pki_key_free(ca_key);
 		CHECK_OK(pki_key_parse(buf_str(&world->ca_key), &ca_key));
@@ -415,8 +417,9 @@ static struct http_tls *client_with(struct world *world, const struct pki_reques
 	CHECK_OK(pki_issue(&wanted, &cert));
 	pki_cert_format(cert, &cert_pem);
 	pki_key_format(key, &key_pem);
-	CHECK_OK(http_tls_client(&(struct http_tls_options){ .cert = buf_str(&cert_pem), .key = buf_str(&key_pem),
-							     .ca = buf_str(&world->ca) }, &tls));
+	CHECK_OK(http_tls_client(
+		&(struct http_tls_options){ .cert = buf_str(&cert_pem), .key = buf_str(&key_pem), .ca = buf_str(&world->ca) },
+		&tls));
 	pki_cert_free(cert);
 	pki_cert_free(ca);
 	pki_key_free(key);
@@ -445,8 +448,8 @@ TEST(only_valid_client_certificates_are_believed)
 		struct got got;
 
 		http_client_free(world.client);
-		world.client = http_client_new(&(struct http_client_options){
-			.address = { .host = "127.0.0.1", .port = world.port }, .tls = tls });
+		world.client = http_client_new(
+			&(struct http_client_options){ .address = { .host = "127.0.0.1", .port = world.port }, .tls = tls });
 		http_tls_unref(tls);
 		world_get(&world, "/echo", &got);
 		CHECK_OK(got.err);
@@ -466,8 +469,8 @@ TEST(only_our_server_is_believed)
 
 	world_open(&world, TCP_TLS);
 	/* The right authority, the wrong name. */
-	client = http_client_new(&(struct http_client_options){ .address = { .host = "127.0.0.1", .port = world.port },
-								 .tls = world.client_tls, .server_name = "example.com" });
+	client = http_client_new(&(struct http_client_options){
+		.address = { .host = "127.0.0.1", .port = world.port }, .tls = world.client_tls, .server_name = "example.com" });
 	http_client_free(world.client);
 	world.client = client;
 	world_get(&world, "/hello", &got);
@@ -478,8 +481,8 @@ TEST(only_our_server_is_believed)
 	for (int insecure = 0; insecure < 2; insecure++) {
 		CHECK_OK(http_tls_client(&(struct http_tls_options){ .insecure = insecure != 0 }, &tls));
 		http_client_free(world.client);
-		world.client = http_client_new(&(struct http_client_options){
-			.address = { .host = "127.0.0.1", .port = world.port }, .tls = tls });
+		world.client = http_client_new(
+			&(struct http_client_options){ .address = { .host = "127.0.0.1", .port = world.port }, .tls = tls });
 		http_tls_unref(tls);
 		world_get(&world, "/hello", &got);
 		CHECK_EQ(got.err == NULL, insecure != 0);

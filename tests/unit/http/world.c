@@ -31,8 +31,7 @@ static void echo_body(void *arg, struct error *err, struct str body)
 		{ STR("x-method"), request->method },
 		{ STR("x-path"), request->path },
 		{ STR("x-user"), request->peer->verified ? request->peer->common_name : STR("nobody") },
-		{ STR("x-group"),
-		  request->peer->n_orgs > 0 ? request->peer->orgs[request->peer->n_orgs - 1] : STR("") },
+		{ STR("x-group"), request->peer->n_orgs > 0 ? request->peer->orgs[request->peer->n_orgs - 1] : STR("") },
 		{ STR("x-query"), http_param(request, "q", NULL) },
 	};
 
@@ -187,11 +186,16 @@ static void make_pki(struct world *world)
 	CHECK_OK(pki_key_new(&ca_key));
 	CHECK_OK(pki_key_new(&server_key));
 	CHECK_OK(pki_key_new(&client_key));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 10 },
-			   &ca));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = server_key, .issuer = ca, .issuer_key = ca_key,
-						  .common_name = "server", .dns = names, .ips = ips, .server = true,
-						  .days = 10 }, &server));
+	CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 10 }, &ca));
+	CHECK_OK(pki_issue(&(struct pki_request){ .key = server_key,
+						  .issuer = ca,
+						  .issuer_key = ca_key,
+						  .common_name = "server",
+						  .dns = names,
+						  .ips = ips,
+						  .server = true,
+						  .days = 10 },
+			   &server));
 	CHECK_OK(pki_issue(&(struct pki_request){ .key = client_key,
 						  .issuer = ca,
 						  .issuer_key = ca_key,
@@ -252,18 +256,19 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 		make_pki(world);
 		CHECK_OK(http_tls_server(&(struct http_tls_options){ .cert = buf_str(&world->server_cert),
 								     .key = buf_str(&world->server_key),
-								     .ca = buf_str(&world->ca) }, &world->server_tls));
+								     .ca = buf_str(&world->ca) },
+					 &world->server_tls));
 		CHECK_OK(http_tls_client(&(struct http_tls_options){ .cert = buf_str(&world->client_cert),
 								     .key = buf_str(&world->client_key),
-								     .ca = buf_str(&world->ca) }, &world->client_tls));
+								     .ca = buf_str(&world->ca) },
+					 &world->client_tls));
 	}
 	options.tls = world->server_tls;
 	options.handle = handle;
 	options.arg = world;
 	world->server = http_server_new(&options);
 	if (tcp) {
-		CHECK_OK(http_server_listen(world->server, &(struct stream_address){ .host = "127.0.0.1" },
-					    &world->port));
+		CHECK_OK(http_server_listen(world->server, &(struct stream_address){ .host = "127.0.0.1" }, &world->port));
 		client.address = (struct stream_address){ .host = "127.0.0.1", .port = world->port };
 		client.server_name = NULL;
 	} else {
@@ -330,8 +335,8 @@ bool got_came(void *got)
 void world_fetch(struct world *world, struct http_call_options call, struct got *got)
 {
 	memset(got, 0, sizeof(*got));
-	http_fetch(world->client, &(struct http_fetch_options){ .call = call, .limit = 64 * 1024 * 1024,
-								 .fetched = on_fetched, .arg = got });
+	http_fetch(world->client,
+		   &(struct http_fetch_options){ .call = call, .limit = 64 * 1024 * 1024, .fetched = on_fetched, .arg = got });
 	CHECK(loop_run_until(got_came, got, 10 * NS_PER_S));
 }
 

@@ -16,10 +16,10 @@ struct world {
 	bool closed;
 	/* What handlers saw. */
 	int handled;
-	int gone;               /* closed() came */
-	int waiting;            /* requests to /wait that are open */
+	int gone;    /* closed() came */
+	int waiting; /* requests to /wait that are open */
 	size_t uploaded;
-	size_t produced;        /* bytes that /produce has written */
+	size_t produced; /* bytes that /produce has written */
 	size_t most_pending;
 };
 
@@ -46,12 +46,12 @@ bool got_came(void *got);
 struct raw {
 	struct stream *stream;
 	struct buf in;
-	bool over;              /* ended or failed */
+	bool over; /* ended or failed */
 };
 void raw_open(struct world *world, struct raw *raw);
 void raw_send(struct raw *raw, const char *text);
-bool raw_has(struct raw *raw, const char *text);  /* waits up to 2 s */
-bool raw_over(struct raw *raw);                   /* likewise */
+bool raw_has(struct raw *raw, const char *text); /* waits up to 2 s */
+bool raw_over(struct raw *raw);                  /* likewise */
 void raw_close(struct raw *raw);
 
 #endif

@@ -50,8 +50,9 @@ TEST(references_are_normalised)
 
 TEST(bad_references_are_refused)
 {
-	static const char *const bad[] = { "", "Busybox", "a//b", "a/", "-a", "a-", "a..b", "a___b", "a:", "a:-x", "a b", "a@sha256:12",
-					   HEX64, "a:" HEX64 HEX64 "x", "host:/x", "a@b", "a.-b" };
+	static const char *const bad[] = { "",        "Busybox", "a//b", "a/",  "-a",          "a-",  "a..b",
+					   "a___b",   "a:",      "a:-x", "a b", "a@sha256:12", HEX64, "a:" HEX64 HEX64 "x",
+					   "host:/x", "a@b",     "a.-b" };
 	struct arena *arena = arena_new();
 	struct image_ref ref;
 
@@ -99,7 +100,10 @@ static void put_header(struct buf *out, const char *path, char type, unsigned mo
 	h[156] = type;
 	if (link != NULL)
 		memcpy(h + 157, link, strnlen(link, 100));
-	memcpy(h + 257, "ustar\0" "00", 8);
+	memcpy(h + 257,
+	       "ustar\0"
+	       "00",
+	       8);
 	snprintf(h + 329, 8, "%07o", 0u);
 	snprintf(h + 337, 8, "%07o", 0u);
 	for (size_t k = 0; k < sizeof(h); k++)
@@ -194,13 +198,13 @@ static void make_tar(struct buf *out, const struct item *items, size_t n, enum f
 struct making {
 	const struct item *items;
 	size_t n;
-	enum filter filter;      /* of the layer */
+	enum filter filter; /* of the layer */
 	enum filter outer_filter;
 	const char *tag;
 	bool oci;
 	bool wrong_diff_id;
 	bool wrong_blob_digest;
-	const char *config;      /* inside "config": {…} */
+	const char *config; /* inside "config": {…} */
 };
 
 /* An archive of one image with one layer, as docker save or as an OCI layout. */
@@ -218,25 +222,31 @@ static void make_archive(struct buf *out, const struct making *m)
 		diff[10] = diff[10] == '0' ? '1' : '0';
 	if (m->wrong_blob_digest)
 		blob[10] = blob[10] == '0' ? '1' : '0';
-	buf_printf(&config, "{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{%s},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
-		   m->config != NULL ? m->config : "", diff);
+	buf_printf(
+		&config,
+		"{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{%s},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\"]}}",
+		m->config != NULL ? m->config : "", diff);
 	digest_of(buf_str(&config), id);
 	if (m->oci) {
 		snprintf(name, sizeof(name), "blobs/sha256/%s", blob + 7);
 		put_file(&tar, name, buf_str(&layer));
 		snprintf(name, sizeof(name), "blobs/sha256/%s", id + 7);
 		put_file(&tar, name, buf_str(&config));
-		buf_printf(&manifest, "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\"},\"layers\":[{\"digest\":\"%s\"}]}", id, blob);
+		buf_printf(&manifest, "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\"},\"layers\":[{\"digest\":\"%s\"}]}", id,
+			   blob);
 		digest_of(buf_str(&manifest), top);
 		snprintf(name, sizeof(name), "blobs/sha256/%s", top + 7);
 		put_file(&tar, name, buf_str(&manifest));
-		buf_printf(&index, "{\"manifests\":[{\"digest\":\"%s\",\"annotations\":{\"org.opencontainers.image.ref.name\":\"%s\"}}]}", top, m->tag);
+		buf_printf(&index,
+			   "{\"manifests\":[{\"digest\":\"%s\",\"annotations\":{\"org.opencontainers.image.ref.name\":\"%s\"}}]}",
+			   top, m->tag);
 		put_file(&tar, "index.json", buf_str(&index));
 		put_file(&tar, "oci-layout", STR("{\"imageLayoutVersion\":\"1.0.0\"}"));
 	} else {
 		put_file(&tar, "abc/layer.tar", buf_str(&layer));
 		put_file(&tar, "config.json", buf_str(&config));
-		buf_printf(&manifest, "[{\"Config\":\"config.json\",\"RepoTags\":[\"%s\"],\"Layers\":[\"abc/layer.tar\"]}]", m->tag);
+		buf_printf(&manifest, "[{\"Config\":\"config.json\",\"RepoTags\":[\"%s\"],\"Layers\":[\"abc/layer.tar\"]}]",
+			   m->tag);
 		put_file(&tar, "manifest.json", buf_str(&manifest));
 	}
 	put_end(&tar);
@@ -325,7 +335,8 @@ static const struct item good[] = {
 	{ "all/.wh..wh..opq", 'f', 0, "", 0, NULL },
 	{ "all/new", 'f', 0644, "n", 0, "trusted.overlay.redirect" },
 	{ "sbin/through", 'f', 0644, "link", 0, NULL },
-	{ "a/very/long/path/that/needs/a/pax/header/because/it/has/more/than/one/hundred/characters/in/all/of/its/parts/together/file", 'f', 0644, "pax", 0, NULL },
+	{ "a/very/long/path/that/needs/a/pax/header/because/it/has/more/than/one/hundred/characters/in/all/of/its/parts/together/file",
+	  'f', 0644, "pax", 0, NULL },
 	{ "bin/tool2", 'f', 0644, "1", 0, NULL },
 	{ "bin/tool2", 'f', 0640, "22", 0, NULL },
 };
@@ -384,9 +395,11 @@ TEST(archives_of_both_kinds_are_loaded)
 
 TEST(configuration_is_read)
 {
-	const struct making m = { GOOD, .tag = "docker.io/library/web:1", .oci = true,
-				  .config = "\"Entrypoint\":[\"/a\",\"b\"],\"Cmd\":[\"c\"],\"Env\":[\"A=1\"],\"User\":\"101:7\","
-					    "\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGQUIT\",\"Labels\":{\"k\":\"v\"},\"Volumes\":{\"/data\":{}}" };
+	const struct making m = {
+		GOOD, .tag = "docker.io/library/web:1", .oci = true,
+		.config = "\"Entrypoint\":[\"/a\",\"b\"],\"Cmd\":[\"c\"],\"Env\":[\"A=1\"],\"User\":\"101:7\","
+			  "\"WorkingDir\":\"/srv\",\"StopSignal\":\"SIGQUIT\",\"Labels\":{\"k\":\"v\"},\"Volumes\":{\"/data\":{}}"
+	};
 	const struct image *image;
 	const char **paths;
 	size_t n;
@@ -436,10 +449,10 @@ static void refuse_layer(const struct item *items, size_t n, const char *what)
 	end();
 }
 
-#define REFUSE(what, ...)                                                                \
-	do {                                                                             \
-		const struct item items_[] = { __VA_ARGS__ };                            \
-		refuse_layer(items_, sizeof(items_) / sizeof(items_[0]), what);          \
+#define REFUSE(what, ...)                                                                                                          \
+	do {                                                                                                                       \
+		const struct item items_[] = { __VA_ARGS__ };                                                                      \
+		refuse_layer(items_, sizeof(items_) / sizeof(items_[0]), what);                                                    \
 	} while (0)
 
 TEST(hostile_layers_are_refused)

@@ -64,8 +64,9 @@ TEST(json_paths_are_copied)
 TEST(json_builders_leave_out_what_is_absent)
 {
 	struct arena *arena = arena_new(), *other = arena_new();
-	const struct json *o = JSON_OBJECT_OF(arena, { "name", json_text(arena, "n") }, { "node", NULL },
-					      { "ports", JSON_ARRAY_OF(arena, json_number(arena, 1), NULL, json_real(arena, 0.5)) });
+	const struct json *o =
+		JSON_OBJECT_OF(arena, { "name", json_text(arena, "n") }, { "node", NULL },
+			       { "ports", JSON_ARRAY_OF(arena, json_number(arena, 1), NULL, json_real(arena, 0.5)) });
 	struct json_builder b = { .arena = arena };
 
 	CHECK_STR(json_format(arena, o), "{\"name\":\"n\",\"ports\":[1,0.5]}");

@@ -62,7 +62,8 @@ TEST(yaml_errors_name_the_line)
 
 	CHECK_STR(outcome(arena, "a: b\nc: d: e"), "yaml: line 2: mapping values are not allowed in this context");
 	CHECK_ERR(json_read_yaml(arena, STR("a: [b"), NULL, &value), ERR_BAD_REQUEST);
-	CHECK_ERR(json_read_yaml(arena, STR("{a: b}}"), NULL, &value) ?: json_read_documents(arena, STR("a: b}: - c: ["), NULL, &value),
+	CHECK_ERR(json_read_yaml(arena, STR("{a: b}}"), NULL, &value)
+			  ?: json_read_documents(arena, STR("a: b}: - c: ["), NULL, &value),
 		  ERR_BAD_REQUEST);
 	arena_free(arena);
 }
@@ -126,12 +127,15 @@ TEST(yaml_is_written_as_sigs_yaml_does)
 	AUTO_BUF struct buf out = { 0 };
 	const struct json *value, *again;
 
-	CHECK_OK(json_read(arena, STR("{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"l\":[1,\"a\",{\"z\":\"x y\",\"b\":[]}],\"e\":{},\"t\":\"true\",\"n\":\"5\","
-				      "\"c\":\"a: b\",\"m\":\"x\\ny\\n\",\"s\":\"\",\"d\":\"2001-01-01T00:00:00Z\",\"f\":1.5,\"u\":\"é\",\"q\":\"@x\",\"nul\":null}"),
-			   NULL, &value));
+	CHECK_OK(json_read(
+		arena,
+		STR("{\"kind\":\"Pod\",\"apiVersion\":\"v1\",\"l\":[1,\"a\",{\"z\":\"x y\",\"b\":[]}],\"e\":{},\"t\":\"true\",\"n\":\"5\","
+		    "\"c\":\"a: b\",\"m\":\"x\\ny\\n\",\"s\":\"\",\"d\":\"2001-01-01T00:00:00Z\",\"f\":1.5,\"u\":\"é\",\"q\":\"@x\",\"nul\":null}"),
+		NULL, &value));
 	json_write_yaml(&out, value);
-	CHECK_STR(buf_str(&out), "apiVersion: v1\nc: 'a: b'\nd: \"2001-01-01T00:00:00Z\"\ne: {}\nf: 1.5\nkind: Pod\nl:\n- 1\n- a\n"
-				 "- b: []\n  z: x y\nm: |\n  x\n  y\n\"n\": \"5\"\nnul: null\nq: '@x'\ns: \"\"\nt: \"true\"\nu: é\n");
+	CHECK_STR(buf_str(&out),
+		  "apiVersion: v1\nc: 'a: b'\nd: \"2001-01-01T00:00:00Z\"\ne: {}\nf: 1.5\nkind: Pod\nl:\n- 1\n- a\n"
+		  "- b: []\n  z: x y\nm: |\n  x\n  y\n\"n\": \"5\"\nnul: null\nq: '@x'\ns: \"\"\nt: \"true\"\nu: é\n");
 	CHECK_OK(json_read_yaml(arena, buf_str(&out), NULL, &again));
 	CHECK(json_equal(value, again));
 	arena_free(arena);

@@ -33,8 +33,7 @@ TEST(plan_makes_a_sandbox_first)
 TEST(plan_runs_init_containers_in_order)
 {
 	struct plan_container c[] = { make(PLAN_INIT, SEEN_NONE, RESTART_ON_FAILURE),
-				      make(PLAN_INIT, SEEN_NONE, RESTART_ON_FAILURE),
-				      make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS),
+				      make(PLAN_INIT, SEEN_NONE, RESTART_ON_FAILURE), make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS),
 				      make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS) };
 	struct plan plan = pod_plan(c, 4, true, S);
 
@@ -56,8 +55,7 @@ TEST(plan_runs_init_containers_in_order)
 
 TEST(plan_init_failure)
 {
-	struct plan_container c[] = { ended(PLAN_INIT, RESTART_NEVER, 1, S),
-				      make(PLAN_MAIN, SEEN_NONE, RESTART_NEVER) };
+	struct plan_container c[] = { ended(PLAN_INIT, RESTART_NEVER, 1, S), make(PLAN_MAIN, SEEN_NONE, RESTART_NEVER) };
 
 	CHECK_EQ(pod_plan(c, 2, true, S).verb, PLAN_OVER);
 	CHECK_STR(plan_phase(c, 2, true), "Failed");
@@ -72,8 +70,7 @@ TEST(plan_init_failure)
 
 TEST(plan_sidecars)
 {
-	struct plan_container c[] = { make(PLAN_SIDECAR, SEEN_RUNNING, RESTART_ALWAYS),
-				      make(PLAN_MAIN, SEEN_NONE, RESTART_NEVER) };
+	struct plan_container c[] = { make(PLAN_SIDECAR, SEEN_RUNNING, RESTART_ALWAYS), make(PLAN_MAIN, SEEN_NONE, RESTART_NEVER) };
 
 	CHECK_EQ(pod_plan(c, 2, true, S).verb, PLAN_NOTHING); /* not started: waited for */
 	c[0].started = true;
@@ -103,8 +100,7 @@ TEST(plan_restart_policies)
 
 TEST(plan_one_in_back_off_does_not_hold_others)
 {
-	struct plan_container c[] = { ended(PLAN_MAIN, RESTART_ALWAYS, 1, 10 * S),
-				      make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS) };
+	struct plan_container c[] = { ended(PLAN_MAIN, RESTART_ALWAYS, 1, 10 * S), make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS) };
 
 	c[0].backoff = (struct backoff){ 20 * S, 10 * S };
 	CHECK_EQ(pod_plan(c, 2, true, 11 * S).container, 1);
@@ -134,8 +130,7 @@ TEST(backoff_doubles_and_forgets)
 
 TEST(plan_phases)
 {
-	struct plan_container c[] = { make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS),
-				      make(PLAN_MAIN, SEEN_RUNNING, RESTART_ALWAYS) };
+	struct plan_container c[] = { make(PLAN_MAIN, SEEN_NONE, RESTART_ALWAYS), make(PLAN_MAIN, SEEN_RUNNING, RESTART_ALWAYS) };
 
 	CHECK_STR(plan_phase(c, 2, false), "Pending");
 	c[0] = ended(PLAN_MAIN, RESTART_ALWAYS, 1, S);

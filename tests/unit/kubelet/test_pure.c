@@ -18,10 +18,9 @@ static const struct json *read_json(struct arena *arena, const char *text)
 	return value;
 }
 
-static const char pod_text[] =
-	"{metadata: {name: web, namespace: shop, uid: u-1, generation: 2, labels: {b: '2', a: x}},"
-	" spec: {nodeName: n1, serviceAccountName: default, containers: [{name: c, image: i, resources:"
-	" {requests: {cpu: 250m, memory: 64Mi}, limits: {memory: 128Mi}}}]}}";
+static const char pod_text[] = "{metadata: {name: web, namespace: shop, uid: u-1, generation: 2, labels: {b: '2', a: x}},"
+			       " spec: {nodeName: n1, serviceAccountName: default, containers: [{name: c, image: i, resources:"
+			       " {requests: {cpu: 250m, memory: 64Mi}, limits: {memory: 128Mi}}}]}}";
 
 struct world {
 	struct arena *arena;
@@ -48,9 +47,8 @@ static void world_init(struct world *world)
 	services[0] = read_json(world->arena,
 				"{metadata: {name: kubernetes, namespace: default}, spec: {clusterIP: 10.96.0.1, ports:"
 				" [{name: https, port: 443, protocol: TCP}]}}");
-	services[1] =
-		read_json(world->arena, "{metadata: {name: my-db, namespace: shop}, spec: {clusterIP: 10.96.0.9, ports:"
-					" [{port: 53, protocol: UDP}]}}");
+	services[1] = read_json(world->arena, "{metadata: {name: my-db, namespace: shop}, spec: {clusterIP: 10.96.0.9, ports:"
+					      " [{port: 53, protocol: UDP}]}}");
 	world->facts = (struct facts){ .pod = read_json(world->arena, pod_text),
 				       .pod_ip = STR("10.244.0.5"),
 				       .host_ip = STR("192.168.49.10"),
@@ -86,22 +84,21 @@ TEST(env_values_from_everywhere)
 	size_t n, own;
 
 	world_init(&world);
-	CHECK_OK(env_of(
-		&world,
-		"{name: c, envFrom: [{prefix: P_, configMapRef: {name: there}}, {secretRef: {name: away, optional: "
-		"true}}],"
-		" env: [{name: A, value: hello}, {name: B, value: '$(A) $(NONE) $$(A) $(PATH)'},"
-		" {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}},"
-		" {name: LABEL, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['b']\"}}},"
-		" {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}},"
-		" {name: CPU, valueFrom: {resourceFieldRef: {containerName: c, resource: requests.cpu}}},"
-		" {name: CPUM, valueFrom: {resourceFieldRef: {containerName: c, resource: requests.cpu, divisor: 1m}}},"
-		" {name: LIM, valueFrom: {resourceFieldRef: {containerName: c, resource: limits.cpu}}},"
-		" {name: MEM, valueFrom: {resourceFieldRef: {containerName: c, resource: limits.memory, divisor: "
-		"1Mi}}},"
-		" {name: PW, valueFrom: {secretKeyRef: {name: there, key: pw}}},"
-		" {name: NO, valueFrom: {secretKeyRef: {name: there, key: none, optional: true}}}]}",
-		&env, &n, &own));
+	CHECK_OK(env_of(&world,
+			"{name: c, envFrom: [{prefix: P_, configMapRef: {name: there}}, {secretRef: {name: away, optional: "
+			"true}}],"
+			" env: [{name: A, value: hello}, {name: B, value: '$(A) $(NONE) $$(A) $(PATH)'},"
+			" {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}},"
+			" {name: LABEL, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['b']\"}}},"
+			" {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}},"
+			" {name: CPU, valueFrom: {resourceFieldRef: {containerName: c, resource: requests.cpu}}},"
+			" {name: CPUM, valueFrom: {resourceFieldRef: {containerName: c, resource: requests.cpu, divisor: 1m}}},"
+			" {name: LIM, valueFrom: {resourceFieldRef: {containerName: c, resource: limits.cpu}}},"
+			" {name: MEM, valueFrom: {resourceFieldRef: {containerName: c, resource: limits.memory, divisor: "
+			"1Mi}}},"
+			" {name: PW, valueFrom: {secretKeyRef: {name: there, key: pw}}},"
+			" {name: NO, valueFrom: {secretKeyRef: {name: there, key: none, optional: true}}}]}",
+			&env, &n, &own));
 	CHECK_STR(value_of(env, n, "A"), "hello");
 	CHECK_STR(value_of(env, n, "B"), "hello $(NONE) $(A) $(PATH)");
 	CHECK_STR(value_of(env, n, "P_A"), "one");
@@ -154,8 +151,7 @@ static void check_env_error(const char *container, const char *text)
 
 TEST(env_errors_in_upstreams_words)
 {
-	check_env_error("{env: [{name: A, valueFrom: {configMapKeyRef: {name: away, key: k}}}]}",
-			"configmap \"away\" not found");
+	check_env_error("{env: [{name: A, valueFrom: {configMapKeyRef: {name: away, key: k}}}]}", "configmap \"away\" not found");
 	check_env_error("{env: [{name: A, valueFrom: {secretKeyRef: {name: there, key: k}}}]}",
 			"couldn't find key k in Secret shop/there");
 	check_env_error("{envFrom: [{secretRef: {name: away}}]}", "secret \"away\" not found");
@@ -164,18 +160,17 @@ TEST(env_errors_in_upstreams_words)
 TEST(files_of_a_sandbox)
 {
 	struct arena *arena = arena_new();
-	const struct json *pod = read_json(
-		arena, "{metadata: {name: web, namespace: shop}, spec: {subdomain: sub, dnsPolicy: ClusterFirst,"
-		       " hostAliases: [{ip: 1.2.3.4, hostnames: [a, b]}],"
-		       " dnsConfig: {options: [{name: ndots, value: '2'}], searches: [x.org]}}}");
+	const struct json *pod =
+		read_json(arena, "{metadata: {name: web, namespace: shop}, spec: {subdomain: sub, dnsPolicy: ClusterFirst,"
+				 " hostAliases: [{ip: 1.2.3.4, hostnames: [a, b]}],"
+				 " dnsConfig: {options: [{name: ndots, value: '2'}], searches: [x.org]}}}");
 	const struct str domain = STR("cluster.local");
 
-	CHECK_STR(
-		hosts_file(arena, pod, STR("10.244.0.5"), domain),
-		"# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost "
-		"ip6-loopback\nfe00::0\tip6-localnet\n"
-		"fe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
-		"10.244.0.5\tweb.sub.shop.svc.cluster.local\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n");
+	CHECK_STR(hosts_file(arena, pod, STR("10.244.0.5"), domain),
+		  "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost "
+		  "ip6-loopback\nfe00::0\tip6-localnet\n"
+		  "fe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
+		  "10.244.0.5\tweb.sub.shop.svc.cluster.local\tweb\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n");
 	CHECK_STR(resolv_conf(arena, pod, STR("10.96.0.10"), domain, STR("nameserver 9.9.9.9\n")),
 		  "search shop.svc.cluster.local svc.cluster.local cluster.local x.org\nnameserver 10.96.0.10\noptions "
 		  "ndots:2\n");
@@ -263,18 +258,17 @@ TEST(payload_errors)
 	struct error *err;
 
 	world_init(&world);
-	err = payload_build(world.arena, &world.facts, read_json(world.arena, "{configMap: {name: away}}"), no_token,
-			    NULL, &payload);
+	err = payload_build(world.arena, &world.facts, read_json(world.arena, "{configMap: {name: away}}"), no_token, NULL,
+			    &payload);
 	CHECK(err != NULL);
 	CHECK_STR(err->text, "configmap \"away\" not found");
 	error_free(err);
-	CHECK_OK(payload_build(world.arena, &world.facts,
-			       read_json(world.arena, "{secret: {secretName: away, optional: true}}"), no_token, NULL,
-			       &payload));
+	CHECK_OK(payload_build(world.arena, &world.facts, read_json(world.arena, "{secret: {secretName: away, optional: true}}"),
+			       no_token, NULL, &payload));
 	CHECK_EQ(payload.files.len, 0);
 	err = payload_build(world.arena, &world.facts,
-			    read_json(world.arena, "{configMap: {name: there, items: [{key: Z, path: z}]}}"), no_token,
-			    NULL, &payload);
+			    read_json(world.arena, "{configMap: {name: there, items: [{key: Z, path: z}]}}"), no_token, NULL,
+			    &payload);
 	CHECK(err != NULL);
 	CHECK_STR(err->text, "references non-existent config key: Z");
 	error_free(err);
@@ -295,7 +289,7 @@ static const struct json *status_condition(const struct json *status, const char
 TEST(status_from_nothing_to_ready)
 {
 	struct arena *arena = arena_new();
-	struct run run = { .id = (char *)(uintptr_t)"abc", .running = true, .started_at = NS_PER_S };
+	struct run run = { .id = (char *)(uintptr_t) "abc", .running = true, .started_at = NS_PER_S };
 	struct status_container c = { .plan = { .kind = PLAN_MAIN } };
 	struct status_input in = { .pod = read_json(arena, pod_text),
 				   .host_ip = ip_v4(1, 2, 3, 4),
@@ -338,11 +332,9 @@ TEST(status_from_nothing_to_ready)
 TEST(status_of_a_crash_loop)
 {
 	struct arena *arena = arena_new();
-	struct run run = { .id = (char *)(uintptr_t) "abc",
-			   .exited = true,
-			   .exit_code = 3,
-			   .attempt = 2,
-			   .finished_at = 2 * NS_PER_S };
+	struct run run = {
+		.id = (char *)(uintptr_t) "abc", .exited = true, .exit_code = 3, .attempt = 2, .finished_at = 2 * NS_PER_S
+	};
 	struct status_container c = { .plan = { .kind = PLAN_MAIN,
 						.state = SEEN_EXITED,
 						.exit_code = 3,
@@ -350,8 +342,9 @@ TEST(status_of_a_crash_loop)
 						.has_run = true,
 						.backoff = { 20 * NS_PER_S, NS_PER_S } },
 				      .now = &run };
-	struct status_input in = { .pod = read_json(arena, pod_text), .containers = &c, .n = 1, .now = 5 * NS_PER_S,
-				   .sandbox_ready = true };
+	struct status_input in = {
+		.pod = read_json(arena, pod_text), .containers = &c, .n = 1, .now = 5 * NS_PER_S, .sandbox_ready = true
+	};
 	const struct json *status = pod_status(arena, &in);
 
 	CHECK_STR(json_get_str(status, "phase"), "Running");
@@ -383,9 +376,7 @@ TEST(status_of_a_refused_pod)
 
 	/* another kubelet, which knows nothing of it, leaves it so */
 	struct status_container c = { .plan = { .kind = PLAN_MAIN } };
-	struct status_input later = {
-		.pod = json_with(arena, in.pod, "status", status), .now = NS_PER_S, .containers = &c, .n = 1
-	};
+	struct status_input later = { .pod = json_with(arena, in.pod, "status", status), .now = NS_PER_S, .containers = &c, .n = 1 };
 
 	CHECK(json_equal(pod_status(arena, &later), status));
 	arena_free(arena);
@@ -396,16 +387,13 @@ TEST(classes_and_requests)
 	struct arena *arena = arena_new();
 
 	CHECK_STR(qos_class(read_json(arena, "{containers: [{name: a}]}")), "BestEffort");
-	CHECK_STR(qos_class(read_json(arena, "{containers: [{resources: {limits: {cpu: 1, memory: 1Gi}}}]}")),
-		  "Guaranteed");
-	CHECK_STR(
-		qos_class(read_json(arena, "{containers: [{resources: {limits: {cpu: 1, memory: 1Gi}}}, {name: b}]}")),
-		"Burstable");
+	CHECK_STR(qos_class(read_json(arena, "{containers: [{resources: {limits: {cpu: 1, memory: 1Gi}}}]}")), "Guaranteed");
+	CHECK_STR(qos_class(read_json(arena, "{containers: [{resources: {limits: {cpu: 1, memory: 1Gi}}}, {name: b}]}")),
+		  "Burstable");
 	/* sidecar 100 + main 200 = 300, but the init container beside the sidecar wants 500 + 100 */
-	CHECK_EQ(pod_request(read_json(arena,
-				       "{initContainers: [{restartPolicy: Always, resources: {requests: {cpu: 100m}}},"
-				       " {resources: {requests: {cpu: 500m}}}], containers: [{resources: {requests: "
-				       "{cpu: 200m}}}]}"),
+	CHECK_EQ(pod_request(read_json(arena, "{initContainers: [{restartPolicy: Always, resources: {requests: {cpu: 100m}}},"
+					      " {resources: {requests: {cpu: 500m}}}], containers: [{resources: {requests: "
+					      "{cpu: 200m}}}]}"),
 			     "cpu"),
 		 600);
 	arena_free(arena);

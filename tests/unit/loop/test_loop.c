@@ -258,8 +258,7 @@ TEST(process_can_be_killed)
 	struct exit_status end = { 0 };
 
 	loop_init();
-	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "sleep", .argv = argv, .exited = on_exited, .arg = &end },
-			    &process));
+	CHECK_OK(loop_spawn(&(struct loop_spawn){ .file = "sleep", .argv = argv, .exited = on_exited, .arg = &end }, &process));
 	CHECK_OK(loop_process_kill(process, SIGKILL));
 	loop_run();
 	CHECK_EQ(end.signal, SIGKILL);

@@ -195,8 +195,7 @@ static void on_connected(void *arg, struct error *err, struct stream *stream)
 	listen_to(ear);
 }
 
-static void connect_both(const struct stream_address *address, struct ear *a, struct ear *b,
-			 struct stream_listener **listener)
+static void connect_both(const struct stream_address *address, struct ear *a, struct ear *b, struct stream_listener **listener)
 {
 	struct stream_address to = *address;
 

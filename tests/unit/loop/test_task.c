@@ -43,13 +43,13 @@ static void later(struct world *world, struct task *task, int i, int ms, void (*
 	loop_timer_start(&world->timers[i], ms * NS_PER_MS, fn, task);
 }
 
-#define STEP(name, ...)                                                            \
-	static enum task_result name(struct task *task, void *arg)                 \
-	{                                                                          \
-		struct world *world = arg;                                         \
-		(void)task;                                                        \
-		SAY(world, #name);                                                 \
-		__VA_ARGS__                                                        \
+#define STEP(name, ...)                                                                                                            \
+	static enum task_result name(struct task *task, void *arg)                                                                 \
+	{                                                                                                                          \
+		struct world *world = arg;                                                                                         \
+		(void)task;                                                                                                        \
+		SAY(world, #name);                                                                                                 \
+		__VA_ARGS__                                                                                                        \
 	}
 
 STEP(one, return TASK_NEXT;)
@@ -69,8 +69,8 @@ static struct task *start(struct world *world, const struct task_step *steps, in
 {
 	loop_init();
 	loop_sim(1, 0);
-	world->task = task_start(&(struct task_options){ .name = "test", .subject = "it", .steps = steps, .arg = world,
-							 .timeout = timeout, .done = ended });
+	world->task = task_start(&(struct task_options){
+		.name = "test", .subject = "it", .steps = steps, .arg = world, .timeout = timeout, .done = ended });
 	return world->task;
 }
 
@@ -98,9 +98,9 @@ TEST(task_goes_through_its_steps)
 
 TEST(task_undoes_what_was_done_when_a_step_fails)
 {
-	static const struct task_step steps[] = { { "one", one, un_one },       { "two", two, un_two },
-						  { "nothing", one, NULL },     { "three", three, un_three },
-						  { "fails", fails, un_one },   { "never", never_reached, NULL },
+	static const struct task_step steps[] = { { "one", one, un_one },     { "two", two, un_two },
+						  { "nothing", one, NULL },   { "three", three, un_three },
+						  { "fails", fails, un_one }, { "never", never_reached, NULL },
 						  { NULL, NULL, NULL } };
 	struct world world = { .rounds = 0 };
 
@@ -113,9 +113,9 @@ TEST(task_undoes_what_was_done_when_a_step_fails)
 
 TEST(task_waits_for_all_holds_before_it_undoes)
 {
-	static const struct task_step steps[] = {
-		{ "one", one, un_one }, { "fails later", fails_later, un_two }, { NULL, NULL, NULL }
-	};
+	static const struct task_step steps[] = { { "one", one, un_one },
+						  { "fails later", fails_later, un_two },
+						  { NULL, NULL, NULL } };
 	struct world world = { .rounds = 0 };
 
 	start(&world, steps, NS_PER_S);
@@ -127,10 +127,10 @@ TEST(task_waits_for_all_holds_before_it_undoes)
 
 TEST(task_goes_back_and_undoes_on_the_way)
 {
-	static const struct task_step steps[] = {
-		{ "one", one, un_one }, { "two", two, un_two }, { "three", three, NULL }, { "back", back_twice, NULL },
-		{ "early", early, NULL }, { "never", never_reached, NULL }, { NULL, NULL, NULL }
-	};
+	static const struct task_step steps[] = { { "one", one, un_one },   { "two", two, un_two },
+						  { "three", three, NULL }, { "back", back_twice, NULL },
+						  { "early", early, NULL }, { "never", never_reached, NULL },
+						  { NULL, NULL, NULL } };
 	struct world world = { .rounds = 0 };
 
 	start(&world, steps, NS_PER_S);
@@ -164,9 +164,9 @@ STEP(cancelable, later(world, task, 0, 1000, wake_ok); task_on_cancel(task, stop
 
 TEST(task_cancels_what_its_step_waits_for)
 {
-	static const struct task_step steps[] = {
-		{ "one", one, un_one }, { "cancelable", cancelable, un_two }, { NULL, NULL, NULL }
-	};
+	static const struct task_step steps[] = { { "one", one, un_one },
+						  { "cancelable", cancelable, un_two },
+						  { NULL, NULL, NULL } };
 	struct world world = { .rounds = 0 };
 
 	start(&world, steps, NS_PER_S);
@@ -194,9 +194,7 @@ TEST(task_keeps_its_stack_flat)
 /* --- children --- */
 
 static const struct task_step child_steps[] = { { "two", two, NULL }, { NULL, NULL, NULL } };
-static const struct task_step failing_steps[] = {
-	{ "two", two, un_one }, { "fails", fails, NULL }, { NULL, NULL, NULL }
-};
+static const struct task_step failing_steps[] = { { "two", two, un_one }, { "fails", fails, NULL }, { NULL, NULL, NULL } };
 static struct world child_world;
 
 static struct error *child_ended(void *arg, struct error *err)
@@ -214,9 +212,8 @@ static struct error *child_forgiven(void *arg, struct error *err)
 
 static void with_child(struct task *task, const struct task_step *steps, struct error *(*done)(void *, struct error *))
 {
-	task_start_child(task,
-			 &(struct task_child_options){ .task = { .name = "child", .steps = steps, .arg = &child_world },
-						       .done = done });
+	task_start_child(task, &(struct task_child_options){ .task = { .name = "child", .steps = steps, .arg = &child_world },
+							     .done = done });
 }
 
 STEP(runs_child, with_child(task, child_steps, child_ended); return TASK_WAIT;)
@@ -254,9 +251,7 @@ STEP(runs_endless_child, with_child(task, waiting_steps, endless_ended); return 
 
 TEST(child_wakes_its_parent)
 {
-	static const struct task_step steps[] = { { "child", runs_child, NULL },
-						  { "one", one, NULL },
-						  { NULL, NULL, NULL } };
+	static const struct task_step steps[] = { { "child", runs_child, NULL }, { "one", one, NULL }, { NULL, NULL, NULL } };
 	struct world world = { .rounds = 0 };
 
 	memset(&child_world, 0, sizeof(child_world));

@@ -68,9 +68,8 @@ static struct pair join(void)
 	pair.here = new_namespace();
 	pair.rtnl_here = netlink_socket(NETLINK_ROUTE);
 	*net_plan_link(near) = (struct net_link){ .kind = NET_EXISTING, .name = "lo" };
-	*net_plan_link(near) = (struct net_link){
-		.kind = NET_VETH, .name = "near", .peer = "far", .peer_ns = pair.there, .forward = true
-	};
+	*net_plan_link(near) =
+		(struct net_link){ .kind = NET_VETH, .name = "near", .peer = "far", .peer_ns = pair.there, .forward = true };
 	*net_plan_addr(near) = (struct net_addr){ "near", cidr("10.9.0.1/24") };
 	*net_plan_addr(near) = (struct net_addr){ "near", cidr("fd09::1/64") };
 	*net_plan_route(near) = (struct net_route){ .to = cidr("10.96.0.0/12"), .via = ip("10.9.0.2"), .link = "near" };
@@ -184,10 +183,18 @@ TEST(net_refuses_what_does_not_exist)
 
 #define TABLE "monokube"
 
-static const struct nft_set services = { .table = TABLE, .name = "services", .key = NFT_KEY_ADDR_PROTO_PORT, .family = 4, .verdicts = true };
-static const struct nft_set nodeports = { .table = TABLE, .name = "nodeports", .key = NFT_KEY_PROTO_PORT, .family = 4, .verdicts = true };
-static const struct nft_set hairpins = { .table = TABLE, .name = "hairpins", .key = NFT_KEY_ADDR_ADDR, .family = 4, .verdicts = false };
-static const struct nft_set blocked = { .table = TABLE, .name = "blocked", .key = NFT_KEY_ADDR_PREFIX, .family = 4, .verdicts = false };
+static const struct nft_set services = {
+	.table = TABLE, .name = "services", .key = NFT_KEY_ADDR_PROTO_PORT, .family = 4, .verdicts = true
+};
+static const struct nft_set nodeports = {
+	.table = TABLE, .name = "nodeports", .key = NFT_KEY_PROTO_PORT, .family = 4, .verdicts = true
+};
+static const struct nft_set hairpins = {
+	.table = TABLE, .name = "hairpins", .key = NFT_KEY_ADDR_ADDR, .family = 4, .verdicts = false
+};
+static const struct nft_set blocked = {
+	.table = TABLE, .name = "blocked", .key = NFT_KEY_ADDR_PREFIX, .family = 4, .verdicts = false
+};
 
 /* The shape that the service proxy uses: a verdict map to a chain per Service, one dnat among its endpoints. */
 static struct nft_batch *service_rules(const struct nft_endpoint *endpoints, size_t n)
@@ -208,8 +215,7 @@ static struct nft_batch *service_rules(const struct nft_endpoint *endpoints, siz
 	nft_set(batch, &blocked);
 	nft_set_add(batch, &services,
 		    &(struct nft_element){ .ip = ip("10.96.0.7"), .protocol = IPPROTO_TCP, .port = 80, .chain = "svc" }, 1);
-	nft_set_add(batch, &nodeports,
-		    &(struct nft_element){ .protocol = IPPROTO_TCP, .port = 30080, .chain = "svc" }, 1);
+	nft_set_add(batch, &nodeports, &(struct nft_element){ .protocol = IPPROTO_TCP, .port = 30080, .chain = "svc" }, 1);
 	nft_set_add(batch, &hairpins, &(struct nft_element){ .ip = ip("10.9.0.1"), .ip2 = ip("10.9.0.1") }, 1);
 	nft_set_add(batch, &blocked, &(struct nft_element){ .prefix = cidr("10.96.9.0/24") }, 1);
 	nft_base_chain(batch, TABLE, "output", NFT_NAT, NFT_OUTPUT, -100);

@@ -61,7 +61,9 @@ TEST(proto_refuses_broken_input)
 	} trials[] = {
 		{ "\x08", 1, "unexpected EOF" },
 		{ "\x08\x80", 2, "unexpected EOF" },
-		{ "\x12\x05" "ab", 4, "unexpected EOF" },
+		{ "\x12\x05"
+		  "ab",
+		  4, "unexpected EOF" },
 		{ "\x09\x01", 2, "unexpected EOF" },
 		{ "g", 1, "proto: illegal wireType 7" },
 		{ "\x0b", 1, "proto: illegal wireType 3" },

@@ -8,8 +8,12 @@
 
 static struct plan_options node_a(void)
 {
-	return (struct plan_options){ .node_name = STR("a"), .node_ip = ip_v4(192, 168, 9, 10), .uplink = "eth0",
-				      .pod_cidr = { ip_v4(10, 244, 0, 0), 16 }, .own = { ip_v4(10, 96, 0, 1) }, .n_own = 1 };
+	return (struct plan_options){ .node_name = STR("a"),
+				      .node_ip = ip_v4(192, 168, 9, 10),
+				      .uplink = "eth0",
+				      .pod_cidr = { ip_v4(10, 244, 0, 0), 16 },
+				      .own = { ip_v4(10, 96, 0, 1) },
+				      .n_own = 1 };
 }
 
 static const struct json *read_json(struct arena *arena, const char *text)
@@ -86,14 +90,14 @@ static void check_plan(const char *service, const char *slices, const char *want
 }
 
 #define META "'metadata':{'namespace':'d','name':'web'}"
-#define SLICE4(endpoints) \
+#define SLICE4(endpoints)                                                                                                          \
 	"{'addressType':'IPv4','ports':[{'name':'http','protocol':'TCP','port':8080}],'endpoints':[" endpoints "]}"
 #define ON(ip, node) "{'addresses':['" ip "'],'nodeName':'" node "','conditions':{'ready':true}}"
-#define LEAVING(ip, node) \
+#define LEAVING(ip, node)                                                                                                          \
 	"{'addresses':['" ip "'],'nodeName':'" node "','conditions':{'ready':false,'serving':true,'terminating':true}}"
 #define DEAD(ip, node) "{'addresses':['" ip "'],'nodeName':'" node "','conditions':{'ready':false}}"
-#define PORT "'ports':[{'name':'http','protocol':'TCP','port':80}]"
-#define NODEPORT "'ports':[{'name':'http','protocol':'TCP','port':80,'nodePort':30080}]"
+#define PORT           "'ports':[{'name':'http','protocol':'TCP','port':80}]"
+#define NODEPORT       "'ports':[{'name':'http','protocol':'TCP','port':80,'nodePort':30080}]"
 
 TEST(plan_cluster_ip)
 {
@@ -163,8 +167,9 @@ TEST(plan_load_balancer)
 TEST(plan_external_policy_local)
 {
 	struct plan_options options = node_a();
-	const char *service = "{" META ",'spec':{'type':'LoadBalancer','externalTrafficPolicy':'Local','clusterIP':'10.96.0.7',"
-			      NODEPORT "},'status':{'loadBalancer':{'ingress':[{'ip':'192.168.9.200'}]}}}";
+	const char *service = "{" META
+			      ",'spec':{'type':'LoadBalancer','externalTrafficPolicy':'Local','clusterIP':'10.96.0.7'," NODEPORT
+			      "},'status':{'loadBalancer':{'ingress':[{'ip':'192.168.9.200'}]}}}";
 	const char *slices = "[" SLICE4(ON("10.244.1.2", "b")) "]";
 
 	options.announce = true;
@@ -219,7 +224,8 @@ TEST(plan_both_families_and_protocols)
 	check_plan("{" META ",'spec':{'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7','fd00:96::7'],'ports':["
 		   "{'name':'http','protocol':'TCP','port':80},{'name':'dns','protocol':'UDP','port':53}]}}",
 		   "[" SLICE4(ON("10.244.1.2", "b")) ",{'addressType':'IPv6','ports':[{'name':'dns','protocol':'UDP','port':5353},"
-		   "{'name':'http','protocol':'TCP','port':8080}],'endpoints':[" ON("fd00::5", "a") "]}]",
+						     "{'name':'http','protocol':'TCP','port':8080}],'endpoints':[" ON("fd00::5",
+														      "a") "]}]",
 		   "chain d/web/80/tcp/4 10.244.1.2:8080\n"
 		   "chain d/web/80/tcp/6 fd00::5:8080\n"
 		   "chain d/web/53/udp/6 fd00::5:5353\n"
@@ -237,25 +243,27 @@ TEST(plan_both_families_and_protocols)
 
 TEST(plan_v6_alone)
 {
-	check_plan("{" META ",'spec':{'type':'NodePort','clusterIP':'fd00:96::7','clusterIPs':['fd00:96::7']," NODEPORT "}}",
-		   "[" SLICE4(ON("10.244.1.2", "b")) ",{'addressType':'IPv6','ports':[{'name':'http','protocol':'TCP','port':8080}],"
-		   "'endpoints':[" ON("fd00::5", "b") "]}]",
-		   "chain d/web/80/tcp/6 fd00::5:8080\n"
-		   "chain d/web/80/tcp/6/ext outside fd00::5:8080\n"
-		   "address fd00:96::7\n"
-		   "target fd00:96::7 tcp 80 > d/web/80/tcp/6\n"
-		   "nodeport :: tcp 30080 > d/web/80/tcp/6/ext\n");
+	check_plan(
+		"{" META ",'spec':{'type':'NodePort','clusterIP':'fd00:96::7','clusterIPs':['fd00:96::7']," NODEPORT "}}",
+		"[" SLICE4(ON("10.244.1.2", "b")) ",{'addressType':'IPv6','ports':[{'name':'http','protocol':'TCP','port':8080}],"
+						  "'endpoints':[" ON("fd00::5", "b") "]}]",
+		"chain d/web/80/tcp/6 fd00::5:8080\n"
+		"chain d/web/80/tcp/6/ext outside fd00::5:8080\n"
+		"address fd00:96::7\n"
+		"target fd00:96::7 tcp 80 > d/web/80/tcp/6\n"
+		"nodeport :: tcp 30080 > d/web/80/tcp/6/ext\n");
 }
 
 TEST(plan_bad_values_are_passed_over)
 {
 	check_plan("{" META ",'spec':{'clusterIP':'10.96.0.7','clusterIPs':['x'],'ports':[{'port':0},{'port':70000},{}]}}",
 		   "[{},{'addressType':'IPv4'}]", "");
-	check_plan("{" META ",'spec':{'clusterIP':'10.96.0.7'," PORT "}}",
-		   "[{'addressType':'IPv4','ports':[{'name':'http','protocol':'TCP'}],'endpoints':[{'addresses':['10.244.0.1']}]},"
-		   SLICE4("{'addresses':[]},{'addresses':['fd00::1']},{}") "]",
-		   "address 10.96.0.7\n"
-		   "refused 10.96.0.7 tcp 80 > refuse\n");
+	check_plan(
+		"{" META ",'spec':{'clusterIP':'10.96.0.7'," PORT "}}",
+		"[{'addressType':'IPv4','ports':[{'name':'http','protocol':'TCP'}],'endpoints':[{'addresses':['10.244.0.1']}]}," SLICE4(
+			"{'addresses':[]},{'addresses':['fd00::1']},{}") "]",
+		"address 10.96.0.7\n"
+		"refused 10.96.0.7 tcp 80 > refuse\n");
 }
 
 TEST(plan_chains_compare_by_content)

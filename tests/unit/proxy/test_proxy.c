@@ -82,8 +82,9 @@ static void wire_outside(const struct world *w)
 	struct net_plan *node = net_plan_new(arena), *outside = net_plan_new(arena);
 
 	*net_plan_link(node) = (struct net_link){ .kind = NET_EXISTING, .name = "lo", .peer_ns = -1, .route_localnet = true };
-	*net_plan_link(node) = (struct net_link){ .kind = NET_VETH, .name = "eth0", .peer = "link", .peer_ns = w->outside,
-						  .forward = true, .no_rp_filter = true };
+	*net_plan_link(node) = (struct net_link){
+		.kind = NET_VETH, .name = "eth0", .peer = "link", .peer_ns = w->outside, .forward = true, .no_rp_filter = true
+	};
 	*net_plan_addr(node) = (struct net_addr){ "eth0", cidr("192.168.9.10/24") };
 	*net_plan_addr(node) = (struct net_addr){ "lo", cidr("10.96.0.1/32") };
 	*net_plan_route(node) = (struct net_route){ .to = cidr("0.0.0.0/0"), .via = ip("192.168.9.1"), .link = "eth0" };
@@ -104,8 +105,13 @@ static void wire_pod(const struct world *w, int pod, const char *link, const cha
 	struct net_neigh *neigh;
 	struct cidr whole = { ip(address), 32 };
 
-	*veth = (struct net_link){ .kind = NET_VETH, .name = link, .peer = "eth0", .peer_ns = pod, .forward = true,
-				   .route_localnet = true, .no_rp_filter = true };
+	*veth = (struct net_link){ .kind = NET_VETH,
+				   .name = link,
+				   .peer = "eth0",
+				   .peer_ns = pod,
+				   .forward = true,
+				   .route_localnet = true,
+				   .no_rp_filter = true };
 	net_mac(veth->mac, str_from(link));
 	net_mac(veth->peer_mac, str_from(address));
 	*net_plan_route(node) = (struct net_route){ .to = whole, .link = link };
@@ -116,8 +122,8 @@ static void wire_pod(const struct world *w, int pod, const char *link, const cha
 	*net_plan_link(inside) = (struct net_link){ .kind = NET_EXISTING, .name = "lo", .peer_ns = -1 };
 	*net_plan_link(inside) = (struct net_link){ .kind = NET_EXISTING, .name = "eth0", .peer_ns = -1 };
 	*net_plan_addr(inside) = (struct net_addr){ "eth0", whole };
-	*net_plan_route(inside) = (struct net_route){ .to = cidr("0.0.0.0/0"), .via = ip("169.254.1.1"), .link = "eth0",
-						      .onlink = true };
+	*net_plan_route(inside) =
+		(struct net_route){ .to = cidr("0.0.0.0/0"), .via = ip("169.254.1.1"), .link = "eth0", .onlink = true };
 	neigh = net_plan_neigh(inside);
 	*neigh = (struct net_neigh){ .link = "eth0", .ip = ip("169.254.1.1") };
 	net_mac(neigh->mac, str_from(link));
@@ -148,10 +154,17 @@ static struct world open_world(void)
 
 static void start(struct world *w)
 {
-	w->proxy = proxy_start(&(struct proxy_options){
-		.client = w->client, .node_name = "a", .node_ip = ip("192.168.9.10"), .uplink = "eth0", .nfnl_fd = w->nfnl,
-		.ear_fd = w->ear, .rtnl_fd = w->rtnl, .pod_cidr = cidr("10.244.0.0/16"), .own = { ip("10.96.0.1") }, .n_own = 1,
-		.announce = true });
+	w->proxy = proxy_start(&(struct proxy_options){ .client = w->client,
+							.node_name = "a",
+							.node_ip = ip("192.168.9.10"),
+							.uplink = "eth0",
+							.nfnl_fd = w->nfnl,
+							.ear_fd = w->ear,
+							.rtnl_fd = w->rtnl,
+							.pod_cidr = cidr("10.244.0.0/16"),
+							.own = { ip("10.96.0.1") },
+							.n_own = 1,
+							.announce = true });
 	loop_run_for(20 * NS_PER_MS);
 }
 
@@ -222,15 +235,15 @@ static const char *peer_of(int listener)
 	return inet_ntop(AF_INET, &from.sin_addr, text, sizeof(text));
 }
 
-#define SERVICE(spec, status) \
+#define SERVICE(spec, status)                                                                                                      \
 	"{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'web'},'spec':{" spec "},'status':{" status "}}"
-#define SLICE(protocol, endpoints)                                                                                           \
-	"{'kind':'EndpointSlice','apiVersion':'discovery.k8s.io/v1','metadata':{'namespace':'d','name':'web-x','labels':{" \
-	"'kubernetes.io/service-name':'web'}},'addressType':'IPv4','ports':[{'name':'','protocol':'" protocol              \
+#define SLICE(protocol, endpoints)                                                                                                 \
+	"{'kind':'EndpointSlice','apiVersion':'discovery.k8s.io/v1','metadata':{'namespace':'d','name':'web-x','labels':{"         \
+	"'kubernetes.io/service-name':'web'}},'addressType':'IPv4','ports':[{'name':'','protocol':'" protocol                      \
 	"','port':8080}],'endpoints':[" endpoints "]}"
 #define EP(ip, node) "{'addresses':['" ip "'],'nodeName':'" node "','conditions':{'ready':true}}"
-#define CLUSTER "'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7']"
-#define TCP80 "'ports':[{'protocol':'TCP','port':80,'nodePort':30080}]"
+#define CLUSTER      "'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7']"
+#define TCP80        "'ports':[{'protocol':'TCP','port':80,'nodePort':30080}]"
 
 TEST(proxy_cluster_ip_node_port_and_hairpin)
 {
@@ -347,7 +360,8 @@ TEST(proxy_load_balancer_addresses_come_and_go)
 	apply_in(w.node, left);
 	arena_free(arena);
 	enter(w.home);
-	fake_api_put(w.api, SERVICE("'type':'LoadBalancer'," CLUSTER "," TCP80, "'loadBalancer':{'ingress':[{'ip':'192.168.9.200'}]}"));
+	fake_api_put(w.api,
+		     SERVICE("'type':'LoadBalancer'," CLUSTER "," TCP80, "'loadBalancer':{'ingress':[{'ip':'192.168.9.200'}]}"));
 	fake_api_put(w.api, SLICE("TCP", EP("10.244.0.5", "a")));
 	start(&w);
 	CHECK_EQ(connect_from(w.outside, "192.168.9.200", 80), 0);
@@ -392,7 +406,8 @@ TEST(proxy_affinity_brings_clients_back)
 		if (i == 20) { /* a change of another Service, and of this one's other parts */
 			fake_api_put(w.api, "{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'other'},"
 					    "'spec':{'clusterIP':'10.96.0.8','ports':[{'port':80}]}}");
-			fake_api_put(w.api, SLICE("TCP", EP("10.244.0.5", "a") "," EP("10.244.0.6", "a") "," EP("10.244.7.7", "b")));
+			fake_api_put(w.api,
+				     SLICE("TCP", EP("10.244.0.5", "a") "," EP("10.244.0.6", "a") "," EP("10.244.7.7", "b")));
 			settle();
 		}
 		CHECK_EQ(connect_from(w.outside, "10.96.0.7", 80), 0);
@@ -505,9 +520,9 @@ TEST(proxy_survives_conflicts)
 	close_world(&w);
 }
 
-#define POD(spec, phase)                                                                                                  \
-	"{'kind':'Pod','apiVersion':'v1','metadata':{'namespace':'d','name':'p'},'spec':{'nodeName':'a','containers':[{'ports':[" \
-	spec "]}]},'status':{'phase':'" phase "','podIP':'10.244.0.5','podIPs':[{'ip':'10.244.0.5'}]}}"
+#define POD(spec, phase)                                                                                                               \
+	"{'kind':'Pod','apiVersion':'v1','metadata':{'namespace':'d','name':'p'},'spec':{'nodeName':'a','containers':[{'ports':[" spec \
+	"]}]},'status':{'phase':'" phase "','podIP':'10.244.0.5','podIPs':[{'ip':'10.244.0.5'}]}}"
 
 TEST(proxy_host_ports)
 {
@@ -517,8 +532,9 @@ TEST(proxy_host_ports)
 	enter(w.home);
 	start(&w);
 	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), ECONNREFUSED);
-	fake_api_put(w.api, POD("{'containerPort':8080,'hostPort':8888},{'containerPort':8080,'hostPort':8889,'hostIP':'127.0.0.1'}",
-				"Running"));
+	fake_api_put(w.api,
+		     POD("{'containerPort':8080,'hostPort':8888},{'containerPort':8080,'hostPort':8889,'hostIP':'127.0.0.1'}",
+			 "Running"));
 	settle();
 	CHECK_EQ(connect_from(w.outside, "192.168.9.10", 8888), 0);
 	CHECK_STR(peer_of(server), "192.168.9.1");
@@ -551,11 +567,11 @@ static int connect6_from(int ns, const char *address, uint16_t port)
 	return rc;
 }
 
-#define SERVICE6(more) \
+#define SERVICE6(more)                                                                                                             \
 	SERVICE(more "'clusterIP':'10.96.0.7','clusterIPs':['10.96.0.7','fd00:96::7'],'ports':[{'protocol':'TCP','port':80}]", "")
-#define SLICE6                                                                                                                \
-	"{'kind':'EndpointSlice','apiVersion':'discovery.k8s.io/v1','metadata':{'namespace':'d','name':'web-6','labels':{"   \
-	"'kubernetes.io/service-name':'web'}},'addressType':'IPv6','ports':[{'name':'','protocol':'TCP','port':8080}],"       \
+#define SLICE6                                                                                                                     \
+	"{'kind':'EndpointSlice','apiVersion':'discovery.k8s.io/v1','metadata':{'namespace':'d','name':'web-6','labels':{"         \
+	"'kubernetes.io/service-name':'web'}},'addressType':'IPv6','ports':[{'name':'','protocol':'TCP','port':8080}],"            \
 	"'endpoints':[" EP("fd09::1", "b") "," EP("fd09::2", "b") "]}"
 
 TEST(proxy_both_families)
@@ -603,8 +619,10 @@ TEST(proxy_hears_after_many_changes)
 
 	enter(w.home);
 	for (int i = 0; i < 2000; i++) {
-		snprintf(text, sizeof(text), "{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'s%d'},"
-			 "'spec':{'clusterIP':'10.97.%d.%d','ports':[{'port':80}]}}", i, i / 250, i % 250);
+		snprintf(text, sizeof(text),
+			 "{'kind':'Service','apiVersion':'v1','metadata':{'namespace':'d','name':'s%d'},"
+			 "'spec':{'clusterIP':'10.97.%d.%d','ports':[{'port':80}]}}",
+			 i, i / 250, i % 250);
 		fake_api_put(w.api, text);
 	}
 	fake_api_put(w.api, SERVICE(CLUSTER "," TCP80, ""));

@@ -82,8 +82,8 @@ static const struct node_handlers handlers = { exited, exec_exited, closed };
 
 int fixture_start_node(struct fixture *f)
 {
-	return fixture_command("%s node --name %s --root %s/root --socket %s --images %s/images --log %s/node.log", fixture_driver(),
-			       f->name, f->dir, f->socket, f->dir, f->dir);
+	return fixture_command("%s node --name %s --root %s/root --socket %s --images %s/images --log %s/node.log",
+			       fixture_driver(), f->name, f->dir, f->socket, f->dir, f->dir);
 }
 
 static void expect_ok(void *arg, struct node_reply *reply)
@@ -274,11 +274,10 @@ void fixture_sandbox(struct fixture *f, const char *id)
 {
 	struct result r = { .arena = f->arena };
 
-	node_sandbox_create(f->client,
-			    &(struct node_sandbox_create){ .id = id,
-							   .hostname = "pod-host",
-							   .cgroup = arena_printf(f->arena, "pods/%s", id) },
-			    keep_nothing, &r);
+	node_sandbox_create(
+		f->client,
+		&(struct node_sandbox_create){ .id = id, .hostname = "pod-host", .cgroup = arena_printf(f->arena, "pods/%s", id) },
+		keep_nothing, &r);
 	CHECK_OK(node_client_drain(f->client, WAIT_MS));
 	CHECK_OK(r.err);
 }

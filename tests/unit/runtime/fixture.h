@@ -10,8 +10,8 @@
 
 struct fixture {
 	struct arena *arena;
-	char dir[64];    /* /tmp/monokube-test-XXXXXX */
-	char name[32];   /* of the node and its control group */
+	char dir[64];  /* /tmp/monokube-test-XXXXXX */
+	char name[32]; /* of the node and its control group */
 	char socket[96];
 	struct node_client *client;
 	bool closed;
@@ -21,11 +21,11 @@ struct fixture {
 	struct node_exec_exit exec_exited;
 };
 
-void fixture_need_root(void); /* or skips */
+void fixture_need_root(void);                    /* or skips */
 void fixture_begin_directory(struct fixture *f); /* arena and directory only */
 void fixture_start(struct fixture *f);
-void fixture_connect(struct fixture *f); /* subscribes */
-void fixture_stop(struct fixture *f);    /* leaves nothing */
+void fixture_connect(struct fixture *f);   /* subscribes */
+void fixture_stop(struct fixture *f);      /* leaves nothing */
 int fixture_start_node(struct fixture *f); /* exit code of the command */
 int fixture_node_pid(struct fixture *f);
 

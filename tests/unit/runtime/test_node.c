@@ -62,9 +62,10 @@ TEST(container_is_confined)
 	CHECK_LOG("caps", "CapInh:0000000000000000\nCapPrm:00000000a80425fb\nCapEff:00000000a80425fb\nCapBnd:00000000a80425fb\n"
 			  "CapAmb:0000000000000000\nSeccomp:2\n");
 	/* masked and read-only paths */
-	CHECK_EQ(run("masked", "wc -c </proc/keys; wc -c </proc/timer_list; ls /sys/firmware | wc -l; "
-			       "(echo 1 >/proc/sys/kernel/domainname) 2>/dev/null || echo ro; "
-			       "(echo h >/proc/sysrq-trigger) 2>/dev/null || echo ro; mkdir /sys/fs/cgroup/x 2>/dev/null || echo ro"),
+	CHECK_EQ(run("masked",
+		     "wc -c </proc/keys; wc -c </proc/timer_list; ls /sys/firmware | wc -l; "
+		     "(echo 1 >/proc/sys/kernel/domainname) 2>/dev/null || echo ro; "
+		     "(echo h >/proc/sysrq-trigger) 2>/dev/null || echo ro; mkdir /sys/fs/cgroup/x 2>/dev/null || echo ro"),
 		 0);
 	CHECK_LOG("masked", "0\n0\n0\nro\nro\nro\n");
 	/* seccomp and rights: no mount, no namespaces, no raw devices */
@@ -78,7 +79,9 @@ TEST(container_is_confined)
 	CHECK_EQ(run("devices", "ls /dev | tr '\\n' ' '; echo x >/dev/null; head -c 3 /dev/zero | wc -c; ls /dev/pts"), 0);
 	CHECK_LOG("devices", "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero 3\nptmx\n");
 	/* read-only root with mount points that the image lacks */
-	spec = fixture_spec(&f, "readonly", "(echo x >/file) 2>/dev/null || echo ro; ls -d /dev/null /proc/1 /sys/fs; echo y >/tmp/t && cat /tmp/t");
+	spec = fixture_spec(
+		&f, "readonly",
+		"(echo x >/file) 2>/dev/null || echo ro; ls -d /dev/null /proc/1 /sys/fs; echo y >/tmp/t && cat /tmp/t");
 	spec.readonly_root = true;
 	runtime_spec_add_mount(f.arena, &spec, "/tmp", "tmpfs", "tmpfs")->data = "size=1m";
 	CHECK_EQ(fixture_run(&f, &spec), 0);
@@ -92,8 +95,9 @@ TEST(container_privileged_is_not)
 
 	fixture_start(&f);
 	fixture_sandbox(&f, "pod");
-	spec = fixture_spec(&f, "priv", "mount -t tmpfs x /tmp && echo mounted; mkdir /sys/fs/cgroup/*/x 2>/dev/null; "
-					"grep Seccomp: /proc/self/status | tr -d '\\t'; echo 0 >/proc/sys/net/ipv4/ip_forward && echo rw");
+	spec = fixture_spec(&f, "priv",
+			    "mount -t tmpfs x /tmp && echo mounted; mkdir /sys/fs/cgroup/*/x 2>/dev/null; "
+			    "grep Seccomp: /proc/self/status | tr -d '\\t'; echo 0 >/proc/sys/net/ipv4/ip_forward && echo rw");
 	runtime_spec_privileged(f.arena, &spec);
 	CHECK_EQ(fixture_run(&f, &spec), 0);
 	CHECK_LOG("priv", "mounted\nSeccomp:0\nrw\n");
@@ -106,7 +110,9 @@ TEST(container_users)
 
 	fixture_start(&f);
 	fixture_sandbox(&f, "pod");
-	spec = fixture_spec(&f, "name", "id -u; id -g; id -G; echo $HOME; grep -c CapEff:.0000000000000000 /proc/self/status; echo x >/dev/stdout");
+	spec = fixture_spec(
+		&f, "name",
+		"id -u; id -g; id -G; echo $HOME; grep -c CapEff:.0000000000000000 /proc/self/status; echo x >/dev/stdout");
 	spec.user = "web";
 	CHECK_EQ(fixture_run(&f, &spec), 0);
 	CHECK_LOG("name", "1000\n1000\n1000 50000\n/home/web\n1\nx\n");
@@ -179,8 +185,7 @@ TEST(container_that_cannot_be_made_leaves_nothing)
 		       "mount /no/such/source on /data: open source /no/such/source: No such file or directory");
 	spec = fixture_spec(&f, "x", "true");
 	spec.layers[0] = NODE_IMAGES "/absent";
-	expect_failure(&spec, ERR_NOT_FOUND, NODE_STEP_ROOTFS,
-		       "open layer /run/monokube/images/absent: No such file or directory");
+	expect_failure(&spec, ERR_NOT_FOUND, NODE_STEP_ROOTFS, "open layer /run/monokube/images/absent: No such file or directory");
 	spec = fixture_spec(&f, "../x", "true");
 	expect_failure(&spec, ERR_INVALID, NODE_STEP_REQUEST, "not a container id");
 	CHECK_EQ(count_containers(), 0);
@@ -225,8 +230,12 @@ TEST(container_volumes)
 
 	fixture_start(&f);
 	fixture_sandbox(&f, "pod");
-	CHECK_EQ(fixture_command("mkdir -p %s/root/var/lib/kubelet/v/sub && echo hello >%s/root/var/lib/kubelet/v/file", f.dir, f.dir), 0);
-	spec = fixture_spec(&f, "vol", "cat /data/file; (echo x >/data/new) 2>/dev/null || echo ro; echo y >/rw/new; cat /etc/one; echo z >/dev/shm/z");
+	CHECK_EQ(fixture_command("mkdir -p %s/root/var/lib/kubelet/v/sub && echo hello >%s/root/var/lib/kubelet/v/file", f.dir,
+				 f.dir),
+		 0);
+	spec = fixture_spec(
+		&f, "vol",
+		"cat /data/file; (echo x >/data/new) 2>/dev/null || echo ro; echo y >/rw/new; cat /etc/one; echo z >/dev/shm/z");
 	runtime_spec_add_mount(f.arena, &spec, "/data", "bind", "/var/lib/kubelet/v")->flags |= MS_RDONLY | MS_REC;
 	runtime_spec_add_mount(f.arena, &spec, "/rw", "bind", "/var/lib/kubelet/v/sub");
 	runtime_spec_add_mount(f.arena, &spec, "/etc/one", "bind", "/var/lib/kubelet/v/file");
@@ -267,7 +276,8 @@ TEST(container_kill_and_exec)
 	CHECK_OK(fixture_create(&f, "pod", &spec, NULL));
 	CHECK_OK(fixture_begin(&f, "c", NULL));
 	CHECK_EQ(fixture_get(&f, "c").state, NODE_RUNNING);
-	CHECK_STR(fixture_exec(&f, "c", "echo $A; hostname; grep Seccomp: /proc/self/status; ps | grep -c '[t]rap .echo'; exit 9", &code),
+	CHECK_STR(fixture_exec(&f, "c", "echo $A; hostname; grep Seccomp: /proc/self/status; ps | grep -c '[t]rap .echo'; exit 9",
+			       &code),
 		  "1\npod-host\nSeccomp:\t2\n1\n");
 	CHECK_EQ(code, 9);
 	CHECK_STR(fixture_exec(&f, "c", "grep -c memory:/$ /proc/self/cgroup; kill -9 $$", &code), "1\n");
@@ -374,7 +384,8 @@ TEST(node_hands_out_sockets_and_files)
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(fd >= 0);
 	close(fd);
-	node_open(f.client, &(struct node_open){ .path = "/proc/sys/net/ipv4/ip_forward", .sandbox = "pod", .flags = O_RDWR }, keep_fd, &fd);
+	node_open(f.client, &(struct node_open){ .path = "/proc/sys/net/ipv4/ip_forward", .sandbox = "pod", .flags = O_RDWR },
+		  keep_fd, &fd);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(write(fd, "1", 1) == 1);
 	close(fd);
@@ -436,7 +447,8 @@ TEST(sandbox_shares_processes)
 	struct runtime_spec spec;
 
 	fixture_start(&f);
-	node_sandbox_create(f.client, &(struct node_sandbox_create){ .id = "pod", .share_pid = true, .cgroup = "pods/pod" }, no_reply, &err);
+	node_sandbox_create(f.client, &(struct node_sandbox_create){ .id = "pod", .share_pid = true, .cgroup = "pods/pod" },
+			    no_reply, &err);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK_OK(err);
 	spec = fixture_spec(&f, "a", "exec sleep 55");
@@ -469,7 +481,8 @@ TEST(node_binary_cannot_be_written_from_a_container)
 TEST(node_refuses_a_second_one)
 {
 	fixture_start(&f);
-	CHECK_EQ(fixture_command("%s node --name x --root %s/root2 --socket %s 2>/dev/null", fixture_driver(), f.dir, f.socket), 31);
+	CHECK_EQ(fixture_command("%s node --name x --root %s/root2 --socket %s 2>/dev/null", fixture_driver(), f.dir, f.socket),
+		 31);
 	CHECK_EQ(fixture_command("%s node --name x 2>/dev/null", fixture_driver()), 14);
 	fixture_stop(&f);
 }
@@ -540,7 +553,8 @@ TEST(container_with_stdin_is_attached_to)
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK_OK(err);
 	CHECK_OK(fixture_begin(&f, "cat", NULL));
-	node_attach(f.client, &(struct node_attach){ .id = "cat", .stdin_wanted = true, .stdout_wanted = true, .stderr_wanted = true },
+	node_attach(f.client,
+		    &(struct node_attach){ .id = "cat", .stdin_wanted = true, .stdout_wanted = true, .stderr_wanted = true },
 		    keep_three, fds);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(write(fds[0], "hello\n", 6) == 6);
@@ -564,12 +578,15 @@ TEST(container_with_a_terminal)
 
 	fixture_start(&f);
 	fixture_sandbox(&f, "pod");
-	request.spec = fixture_spec(&f, "tty", "test -t 0 && test -t 1 && echo terminal; stat -c %t:%T /dev/console; read x; stty size; echo bye $x");
+	request.spec = fixture_spec(
+		&f, "tty", "test -t 0 && test -t 1 && echo terminal; stat -c %t:%T /dev/console; read x; stty size; echo bye $x");
 	request.spec.terminal = true;
 	request.spec.rows = 33;
 	request.spec.columns = 77;
 	request.log_path = "/var/log/pods/tty/0.log";
-	CHECK_EQ(fixture_command("ln -sf busybox %s/images/busybox/bin/stty; ln -sf busybox %s/images/busybox/bin/test", f.dir, f.dir), 0);
+	CHECK_EQ(fixture_command("ln -sf busybox %s/images/busybox/bin/stty; ln -sf busybox %s/images/busybox/bin/test", f.dir,
+				 f.dir),
+		 0);
 	node_container_create(f.client, &request, no_reply, &err);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK_OK(err);
@@ -600,8 +617,14 @@ static void keep_exec_fd(void *arg, struct node_reply *reply)
 TEST(exec_with_a_terminal_ends_with_its_server)
 {
 	struct runtime_spec spec;
-	struct node_exec request = { .id = "c", .args = (const char *[]){ "sh", "-c", "trap 'touch /tmp/hup; exit' HUP; tty; while true; do sleep 0.05; done" },
-				     .n_args = 3, .terminal = true, .rows = 10, .columns = 20 };
+	struct node_exec request = {
+		.id = "c",
+		.args = (const char *[]){ "sh", "-c", "trap 'touch /tmp/hup; exit' HUP; tty; while true; do sleep 0.05; done" },
+		.n_args = 3,
+		.terminal = true,
+		.rows = 10,
+		.columns = 20
+	};
 	int fd = -1, code;
 
 	fixture_start(&f);
@@ -614,7 +637,10 @@ TEST(exec_with_a_terminal_ends_with_its_server)
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK_STR(read_until(fd, "\n"), "/dev/pts/0\r\n");
 	close(fd); /* the server dies */
-	CHECK_STR(fixture_exec(&f, "c", "for i in $(seq 100); do cat /tmp/hup 2>/dev/null && echo hung up && break; sleep 0.05; done", &code), "hung up\n");
+	CHECK_STR(fixture_exec(&f, "c",
+			       "for i in $(seq 100); do cat /tmp/hup 2>/dev/null && echo hung up && break; sleep 0.05; done",
+			       &code),
+		  "hung up\n");
 	CHECK_EQ(fixture_get(&f, "c").state, NODE_RUNNING);
 	/* a program that is not there */
 	{
@@ -660,14 +686,23 @@ TEST(volumes_of_the_node)
 
 	fixture_start(&f);
 	fixture_sandbox(&f, "pod");
-	node_mount(f.client, &(struct node_mount){ .kind = "tmpfs", .path = "/var/lib/kubelet/secret", .data = "size=64k,mode=755" }, no_reply, &err);
-	node_mount(f.client, &(struct node_mount){ .kind = "image", .path = "/var/lib/kubelet/image",
-						   .layers = (const char *[]){ NODE_IMAGES "/busybox" }, .n_layers = 1 }, no_reply, &bad);
+	node_mount(f.client,
+		   &(struct node_mount){ .kind = "tmpfs", .path = "/var/lib/kubelet/secret", .data = "size=64k,mode=755" },
+		   no_reply, &err);
+	node_mount(f.client,
+		   &(struct node_mount){ .kind = "image",
+					 .path = "/var/lib/kubelet/image",
+					 .layers = (const char *[]){ NODE_IMAGES "/busybox" },
+					 .n_layers = 1 },
+		   no_reply, &bad);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK_OK(err);
 	CHECK_OK(bad);
 	/* written by the server through a descriptor: it does not see the node's mounts */
-	node_open(f.client, &(struct node_open){ .path = "/var/lib/kubelet/secret/a/token", .flags = O_WRONLY | O_CREAT, .mode = 0640, .parents = true }, keep_fd, &fd);
+	node_open(f.client,
+		  &(struct node_open){
+			  .path = "/var/lib/kubelet/secret/a/token", .flags = O_WRONLY | O_CREAT, .mode = 0640, .parents = true },
+		  keep_fd, &fd);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(write(fd, "s3cret\n", 7) == 7);
 	close(fd);

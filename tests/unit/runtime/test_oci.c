@@ -15,7 +15,8 @@
 
 /* --- reading config.json --- */
 
-#define NS "\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"network\"},{\"type\":\"cgroup\"}]"
+#define NS                                                                                                                         \
+	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"network\"},{\"type\":\"cgroup\"}]"
 #define PROCESS "\"process\":{\"args\":[\"sh\"],\"cwd\":\"/\"}"
 
 static struct error *parse(struct arena *arena, const char *text, struct runtime_spec *spec)
@@ -31,21 +32,22 @@ TEST(oci_config_becomes_a_spec)
 	struct arena *arena = arena_new();
 	struct runtime_spec spec;
 
-	CHECK_OK(parse(arena,
-		       "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},\"hostname\":\"h\","
-		       "\"process\":{\"terminal\":true,\"consoleSize\":{\"height\":40,\"width\":100},\"user\":{\"uid\":5,\"gid\":6,"
-		       "\"additionalGids\":[7,8],\"umask\":18},\"args\":[\"a\",\"b\"],\"env\":[\"X=1\"],\"cwd\":\"/w\","
-		       "\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],\"ambient\":[\"CAP_KILL\"]},"
-		       "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"hard\":18446744073709551615,\"soft\":1024}],\"noNewPrivileges\":true,"
-		       "\"oomScoreAdj\":-5},"
-		       "\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"vol\",\"options\":[\"rbind\",\"ro\"]}],"
-		       "\"linux\":{" NS ",\"cgroupsPath\":\"/a/b\",\"resources\":{\"memory\":{\"limit\":1000},\"pids\":{\"limit\":9},"
-		       "\"cpu\":{\"shares\":512,\"quota\":5,\"period\":10},\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]},"
-		       "\"sysctl\":{\"net.core.somaxconn\":\"5\"},\"maskedPaths\":[\"/proc/kcore\"],"
-		       "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X86_64\"],\"syscalls\":[{\"names\":"
-		       "[\"read\",\"write\"],\"action\":\"SCMP_ACT_ALLOW\"},{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":38,"
-		       "\"args\":[{\"index\":0,\"value\":18446744073709551615,\"op\":\"SCMP_CMP_MASKED_EQ\",\"valueTwo\":2}]}]}}}",
-		       &spec));
+	CHECK_OK(parse(
+		arena,
+		"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},\"hostname\":\"h\","
+		"\"process\":{\"terminal\":true,\"consoleSize\":{\"height\":40,\"width\":100},\"user\":{\"uid\":5,\"gid\":6,"
+		"\"additionalGids\":[7,8],\"umask\":18},\"args\":[\"a\",\"b\"],\"env\":[\"X=1\"],\"cwd\":\"/w\","
+		"\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],\"ambient\":[\"CAP_KILL\"]},"
+		"\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"hard\":18446744073709551615,\"soft\":1024}],\"noNewPrivileges\":true,"
+		"\"oomScoreAdj\":-5},"
+		"\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"vol\",\"options\":[\"rbind\",\"ro\"]}],"
+		"\"linux\":{" NS ",\"cgroupsPath\":\"/a/b\",\"resources\":{\"memory\":{\"limit\":1000},\"pids\":{\"limit\":9},"
+		"\"cpu\":{\"shares\":512,\"quota\":5,\"period\":10},\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]},"
+		"\"sysctl\":{\"net.core.somaxconn\":\"5\"},\"maskedPaths\":[\"/proc/kcore\"],"
+		"\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X86_64\"],\"syscalls\":[{\"names\":"
+		"[\"read\",\"write\"],\"action\":\"SCMP_ACT_ALLOW\"},{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":38,"
+		"\"args\":[{\"index\":0,\"value\":18446744073709551615,\"op\":\"SCMP_CMP_MASKED_EQ\",\"valueTwo\":2}]}]}}}",
+		&spec));
 	CHECK_STR(spec.rootfs, "/bundle/rootfs");
 	CHECK(spec.readonly_root && spec.terminal && spec.no_new_privs);
 	CHECK_EQ(spec.rows, 40);
@@ -84,12 +86,24 @@ TEST(oci_config_that_cannot_be_met_is_refused)
 		{ "{\"ociVersion\":\"1.0.0\"," PROCESS ",\"linux\":{" NS "}}", ERR_INVALID },
 		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"linux\":{" NS "}}", ERR_INVALID },
 		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{}}", ERR_UNSUPPORTED },
-		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"hooks\":{\"prestart\":[{\"path\":\"/x\"}]},\"linux\":{" NS "}}", ERR_UNSUPPORTED },
-		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"time\"}]}}", ERR_UNSUPPORTED },
-		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\",\"path\":\"/absent\"}]}}", ERR_NOT_FOUND },
-		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"a\"],\"cwd\":\"x\"},\"linux\":{" NS "}}", ERR_INVALID },
-		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"capabilities\":{\"bounding\":[\"FLY\"]}},\"linux\":{" NS "}}", ERR_INVALID },
-		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{" NS ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_FLY\"}}}", ERR_INVALID },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS
+		  ",\"hooks\":{\"prestart\":[{\"path\":\"/x\"}]},\"linux\":{" NS "}}",
+		  ERR_UNSUPPORTED },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS
+		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"time\"}]}}",
+		  ERR_UNSUPPORTED },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS
+		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\",\"path\":\"/absent\"}]}}",
+		  ERR_NOT_FOUND },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"a\"],\"cwd\":\"x\"},\"linux\":{" NS
+		  "}}",
+		  ERR_INVALID },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"capabilities\":{\"bounding\":[\"FLY\"]}},\"linux\":{" NS
+		  "}}",
+		  ERR_INVALID },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{" NS
+		  ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_FLY\"}}}",
+		  ERR_INVALID },
 	};
 	struct arena *arena = arena_new();
 	struct runtime_spec spec;
@@ -111,7 +125,7 @@ TEST(oci_config_that_cannot_be_met_is_refused)
 /* --- the command line --- */
 
 static char dir[64];
-#define OCI "%s oci --root %s/state "
+#define OCI  "%s oci --root %s/state "
 #define ARGS fixture_driver(), dir
 
 static void bundle_begin(void)
@@ -119,8 +133,11 @@ static void bundle_begin(void)
 	fixture_need_root();
 	snprintf(dir, sizeof(dir), "/tmp/monokube-oci-XXXXXX");
 	CHECK(mkdtemp(dir) != NULL);
-	CHECK_EQ(fixture_command("mkdir -p %s/rootfs/bin && cp /bin/busybox %s/rootfs/bin/ && for a in sh sleep echo cat id true; do "
-				 "ln -s busybox %s/rootfs/bin/$a; done", dir, dir, dir), 0);
+	CHECK_EQ(fixture_command(
+			 "mkdir -p %s/rootfs/bin && cp /bin/busybox %s/rootfs/bin/ && for a in sh sleep echo cat id true; do "
+			 "ln -s busybox %s/rootfs/bin/$a; done",
+			 dir, dir, dir),
+		 0);
 }
 
 static void bundle_write(const char *script)
@@ -128,10 +145,13 @@ static void bundle_write(const char *script)
 	AUTO_BUF struct buf text = { 0 };
 	AUTO_FREE char *path = xasprintf("%s/config.json", dir);
 
-	buf_printf(&text, "{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},\"process\":{\"args\":[\"sh\",\"-c\",\"%s\"],\"cwd\":\"/\","
-			  "\"env\":[\"PATH=/bin\"]},\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-			  "{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],\"linux\":{" NS ","
-			  "\"cgroupsPath\":\"/monokube-%s\"}}", script, strrchr(dir, '/') + 1);
+	buf_printf(
+		&text,
+		"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\"},\"process\":{\"args\":[\"sh\",\"-c\",\"%s\"],\"cwd\":\"/\","
+		"\"env\":[\"PATH=/bin\"]},\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
+		"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}],\"linux\":{" NS ","
+		"\"cgroupsPath\":\"/monokube-%s\"}}",
+		script, strrchr(dir, '/') + 1);
 	CHECK_OK(file_put_at(AT_FDCWD, path, buf_str(&text), 0644));
 }
 
@@ -168,7 +188,9 @@ TEST(oci_create_start_kill_delete)
 	CHECK_EQ(fixture_command(OCI "start c1 2>/dev/null", ARGS), 81);
 	CHECK_EQ(fixture_command(OCI "delete c1 2>/dev/null", ARGS), 81);
 	CHECK_EQ(fixture_command(OCI "kill c1 KILL", ARGS), 0);
-	CHECK_EQ(fixture_command("for i in $(seq 100); do " OCI "state c1 | grep -q stopped && exit 0; sleep 0.02; done; exit 1", ARGS), 0);
+	CHECK_EQ(fixture_command("for i in $(seq 100); do " OCI "state c1 | grep -q stopped && exit 0; sleep 0.02; done; exit 1",
+				 ARGS),
+		 0);
 	CHECK_EQ(fixture_command(OCI "kill c1 KILL 2>/dev/null", ARGS), 81);
 	CHECK_EQ(fixture_command(OCI "delete c1", ARGS), 0);
 	CHECK_EQ(fixture_command(OCI "state c1 2>/dev/null", ARGS), 85);
@@ -193,8 +215,12 @@ TEST(oci_failures_leave_nothing_and_say_why)
 	CHECK_EQ(fixture_command(OCI "run -b %s c1 2>/dev/null", ARGS, dir), 85); /* no config.json */
 	bundle_write("true");
 	CHECK_EQ(fixture_command("sed -i 's/\"sh\"/\"absent\"/' %s/config.json", dir), 0);
-	CHECK_EQ(fixture_command("%s oci --root %s/state --log %s/log --log-format json create -b %s c1 2>/dev/null", ARGS, dir, dir), 85);
-	CHECK_EQ(fixture_command("grep -q '\"msg\":\"exec: ..absent..: executable file not found in $PATH\"' %s/log && rm %s/log", dir, dir), 0);
+	CHECK_EQ(fixture_command("%s oci --root %s/state --log %s/log --log-format json create -b %s c1 2>/dev/null", ARGS, dir,
+				 dir),
+		 85);
+	CHECK_EQ(fixture_command("grep -q '\"msg\":\"exec: ..absent..: executable file not found in $PATH\"' %s/log && rm %s/log",
+				 dir, dir),
+		 0);
 	CHECK_EQ(fixture_command(OCI "create -b %s ../x 2>/dev/null", ARGS, dir), 14);
 	CHECK_EQ(fixture_command(OCI "fly c1 2>/dev/null", ARGS), 14);
 	CHECK_EQ(fixture_command(OCI "kill c1 NOSIG 2>/dev/null", ARGS), 85);

@@ -80,10 +80,10 @@ TEST(wire_refuses_damage)
 		const char *bytes;
 		size_t len;
 	} bad[] = {
-		{ "\x01\x00\x03\x00\x00", 5 },             /* ends in a header */
-		{ "\x01\x00\x04\x00\x00\x00pod", 9 },      /* longer than the message */
-		{ "\x01\x00\xff\xff\xff\xffpod", 9 },      /* much longer */
-		{ "\x01\x00\x03\x00\x00\x00p\0d", 9 },     /* NUL in text */
+		{ "\x01\x00\x03\x00\x00", 5 },         /* ends in a header */
+		{ "\x01\x00\x04\x00\x00\x00pod", 9 },  /* longer than the message */
+		{ "\x01\x00\xff\xff\xff\xffpod", 9 },  /* much longer */
+		{ "\x01\x00\x03\x00\x00\x00p\0d", 9 }, /* NUL in text */
 	};
 	struct arena *arena = arena_new();
 	struct node_ref ref;
@@ -135,14 +135,14 @@ TEST(conn_carries_descriptors_with_their_frames)
 	for (int i = 0; i < 400000; i++)
 		buf_putc(&large, 'x');
 	wire_conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = 1 }, &wire_node_ref,
-		  &(struct node_ref){ .id = buf_cstr(&large) }, NULL, 0);
+		       &(struct node_ref){ .id = buf_cstr(&large) }, NULL, 0);
 	for (uint64_t i = 2; i < 5; i++) {
 		CHECK(pipe2(pipes, O_CLOEXEC) == 0);
 		byte = (char)i;
 		CHECK(write(pipes[1], &byte, 1) == 1);
 		close(pipes[1]);
 		wire_conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = i }, &wire_node_ref,
-			  &(struct node_ref){ .id = "small" }, &pipes[0], 1);
+			       &(struct node_ref){ .id = "small" }, &pipes[0], 1);
 	}
 	for (uint64_t want = 1; want < 5;) {
 		CHECK_OK(wire_conn_flush(&a));
@@ -331,7 +331,8 @@ TEST(users_come_from_the_image)
 	CHECK_EQ(user->n_groups, 2);
 	CHECK_EQ(user->groups[0], 50000);
 	/* a number has the groups of its name too */
-	CHECK_OK(user_find(fd, &(struct user_query){ .text = "101", .gid = 5, .groups = (uint32_t[]){ 99, 7 }, .n_groups = 2 }, user));
+	CHECK_OK(user_find(fd, &(struct user_query){ .text = "101", .gid = 5, .groups = (uint32_t[]){ 99, 7 }, .n_groups = 2 },
+			   user));
 	CHECK_EQ(user->gid, 5);
 	CHECK_EQ(user->n_groups, 3);
 	CHECK_EQ(user->groups[2], 99);

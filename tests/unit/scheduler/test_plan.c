@@ -43,8 +43,9 @@ static void put_pod(struct stage *stage, struct plan_node *node, const char *yam
 
 static struct plan choose(struct stage *stage, const char *yaml)
 {
-	struct plan plan = { .pod = read_yaml(stage->arena, yaml), .nodes = stage->list, .n_nodes = stage->n,
-			     .arena = stage->arena };
+	struct plan plan = {
+		.pod = read_yaml(stage->arena, yaml), .nodes = stage->list, .n_nodes = stage->n, .arena = stage->arena
+	};
 
 	plan_choose(&plan);
 	return plan;
@@ -60,7 +61,7 @@ static void close_stage(struct stage *stage)
 	arena_free(stage->arena);
 }
 
-#define ALLOC "status: {allocatable: {cpu: '2', memory: 4Gi}}"
+#define ALLOC     "status: {allocatable: {cpu: '2', memory: 4Gi}}"
 #define POD(spec) "{metadata: {name: p, namespace: default, labels: {app: a}}, spec: {" spec "}}"
 
 TEST(plan_takes_the_emptier_node)
@@ -135,9 +136,9 @@ TEST(plan_honours_tolerations_ports_and_the_pod_limit)
 TEST(plan_spreads_over_zones)
 {
 	struct stage stage = { .arena = arena_new() };
-	static const char spread[] =
-		POD("containers: [{}], topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, "
-		    "labelSelector: {matchLabels: {app: a}}}]");
+	static const char spread[] = POD(
+		"containers: [{}], topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, "
+		"labelSelector: {matchLabels: {app: a}}}]");
 
 	put_pod(&stage, add_node(&stage, "{metadata: {name: n1, labels: {zone: a}}, " ALLOC "}"), POD("containers: [{}]"));
 	add_node(&stage, "{metadata: {name: n2, labels: {zone: b}}, " ALLOC "}");
@@ -150,9 +151,13 @@ TEST(plan_requests_are_the_larger_of_init_and_containers)
 	struct arena *arena = arena_new();
 	struct amounts amounts = { 0 };
 
-	amounts_of_pod(&amounts, read_yaml(arena, POD("initContainers: [{resources: {requests: {cpu: '3'}}}, {restartPolicy: Always, "
-		"resources: {requests: {cpu: 500m}}}], containers: [{resources: {requests: {cpu: '1', memory: 1Gi}}}], "
-		"overhead: {cpu: 100m}")));
+	amounts_of_pod(
+		&amounts,
+		read_yaml(
+			arena,
+			POD("initContainers: [{resources: {requests: {cpu: '3'}}}, {restartPolicy: Always, "
+			    "resources: {requests: {cpu: 500m}}}], containers: [{resources: {requests: {cpu: '1', memory: 1Gi}}}], "
+			    "overhead: {cpu: 100m}")));
 	CHECK_EQ(amounts.fixed[RESOURCE_CPU], 3100);
 	CHECK_EQ(amounts.fixed[RESOURCE_MEMORY], 1 << 30);
 	amounts_fini(&amounts);

@@ -11,7 +11,7 @@
 #include "tests/unit/store/world.h"
 
 #define ROUNDS 8
-#define KEYS 20
+#define KEYS   20
 
 /* What the victim tells of each acknowledged write. */
 struct note {
@@ -52,8 +52,9 @@ static void write_next(struct writer *writer)
 	writer->value++;
 	snprintf(data, sizeof(data), "%u", writer->value);
 	op.data = str_from(data);
-	err = store_commit(writer->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = writer->renewal,
-								  .done = written, .arg = writer });
+	err = store_commit(
+		writer->store,
+		&(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = writer->renewal, .done = written, .arg = writer });
 	if (err != NULL)
 		_exit(4);
 }

@@ -369,8 +369,7 @@ TEST(snapshot_while_writes_go_on)
 	/* A prefix of the writes: nothing later without everything before. */
 	for (uint64_t i = 0; i < 50; i++) {
 		snprintf(key, sizeof(key), "/%d", (int)i);
-		CHECK_EQ(store_find(copy, str_from(key))->revision,
-			 1001 + i <= store_revision(copy) ? 1001 + i : 1 + i);
+		CHECK_EQ(store_find(copy, str_from(key))->revision, 1001 + i <= store_revision(copy) ? 1001 + i : 1 + i);
 	}
 	store_close(copy, on_copy_closed, &closed);
 	CHECK(loop_run_until(is_true, &closed, NS_PER_S));

@@ -4,22 +4,22 @@
 
 #include "tests/unit/store/world.h"
 
-#define BOTH(name)                                                    \
-	static void check_##name(struct world *world);                \
-	TEST(memory_##name)                                           \
-	{                                                             \
-		struct world world;                                   \
-		world_open(&world, false);                            \
-		check_##name(&world);                                 \
-		world_close(&world);                                  \
-	}                                                             \
-	TEST(sqlite_##name)                                           \
-	{                                                             \
-		struct world world;                                   \
-		world_open(&world, true);                             \
-		check_##name(&world);                                 \
-		world_close(&world);                                  \
-	}                                                             \
+#define BOTH(name)                                                                                                                 \
+	static void check_##name(struct world *world);                                                                             \
+	TEST(memory_##name)                                                                                                        \
+	{                                                                                                                          \
+		struct world world;                                                                                                \
+		world_open(&world, false);                                                                                         \
+		check_##name(&world);                                                                                              \
+		world_close(&world);                                                                                               \
+	}                                                                                                                          \
+	TEST(sqlite_##name)                                                                                                        \
+	{                                                                                                                          \
+		struct world world;                                                                                                \
+		world_open(&world, true);                                                                                          \
+		check_##name(&world);                                                                                              \
+		world_close(&world);                                                                                               \
+	}                                                                                                                          \
 	static void check_##name(struct world *world)
 
 BOTH(put_get_delete)
@@ -55,10 +55,10 @@ BOTH(compare_and_swap_is_judged_at_once)
 	CHECK_ERR(world_put_later(world, "/a", "x", 0, &answer), ERR_EXISTS);
 	CHECK_ERR(world_put_later(world, "/a", "x", 7, &answer), ERR_CONFLICT);
 	CHECK_ERR(world_put_later(world, "/b", "x", 7, &answer), ERR_CONFLICT);
-	CHECK_ERR(store_commit(world->store, &(struct store_commit){ .ops = &(struct store_op){ .kind = STORE_DELETE,
-												.key = STR("/b"),
-												.expect = STORE_ANY },
-								     .n_ops = 1 }),
+	CHECK_ERR(store_commit(world->store,
+			       &(struct store_commit){
+				       .ops = &(struct store_op){ .kind = STORE_DELETE, .key = STR("/b"), .expect = STORE_ANY },
+				       .n_ops = 1 }),
 		  ERR_NOT_FOUND);
 	CHECK_EQ(world_put(world, "/a", "two", STORE_ANY), 2);
 	CHECK_EQ(store_stats(world->store).conflicts, 4);
@@ -91,11 +91,9 @@ BOTH(writes_build_on_what_is_pending)
 
 BOTH(commit_of_many_is_all_or_none)
 {
-	struct store_op ops[] = {
-		{ .key = STR("/a"), .data = STR("1"), .expect = 0 },
-		{ .key = STR("/b"), .data = STR("2"), .expect = 0, .actor = STR("other"), .cause = 9 },
-		{ .kind = STORE_DELETE, .key = STR("/old"), .expect = STORE_ANY }
-	};
+	struct store_op ops[] = { { .key = STR("/a"), .data = STR("1"), .expect = 0 },
+				  { .key = STR("/b"), .data = STR("2"), .expect = 0, .actor = STR("other"), .cause = 9 },
+				  { .kind = STORE_DELETE, .key = STR("/old"), .expect = STORE_ANY } };
 	struct store_commit commit = { .ops = ops, .n_ops = 3, .actor = STR("tester"), .done = world_answered };
 	struct answer answer = { 0 };
 
@@ -191,8 +189,10 @@ static void on_ready(void *arg)
 		switch (store_watch_pull(viewer->watch, &event)) {
 		case STORE_WATCH_EVENT:
 			buf_printf(&viewer->seen, "%llu%s%.*s:%.*s<%.*s ", (unsigned long long)event.revision,
-				   event.value == NULL ? "-" : event.old == NULL ? "+" : "~", STR_ARG(event.key),
-				   STR_ARG(event.value != NULL ? event.value->data : STR("")),
+				   event.value == NULL ? "-"
+				   : event.old == NULL ? "+"
+						       : "~",
+				   STR_ARG(event.key), STR_ARG(event.value != NULL ? event.value->data : STR("")),
 				   STR_ARG(event.old != NULL ? event.old->data : STR("")));
 			break;
 		case STORE_WATCH_IDLE:
@@ -206,9 +206,10 @@ static void on_ready(void *arg)
 
 static void view(struct world *world, struct viewer *viewer, const char *prefix, uint64_t after)
 {
-	CHECK_OK(store_watch(world->store, &(struct store_watch_options){ .prefix = str_from(prefix), .after = after,
-									   .ready = on_ready, .arg = viewer },
-			     &viewer->watch));
+	CHECK_OK(store_watch(
+		world->store,
+		&(struct store_watch_options){ .prefix = str_from(prefix), .after = after, .ready = on_ready, .arg = viewer },
+		&viewer->watch));
 }
 
 static void check_seen(struct viewer *viewer, const char *want)
@@ -293,8 +294,9 @@ BOTH(renewals_are_ordered_but_not_written)
 	/* Between durable writes: the order of acceptance is kept. */
 	memset(answers, 0, sizeof(answers));
 	CHECK_OK(world_put_later(world, "/a", "1", 0, &answers[0]));
-	CHECK_OK(store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = true,
-								    .done = world_answered, .arg = &answers[1] }));
+	CHECK_OK(store_commit(
+		world->store,
+		&(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = true, .done = world_answered, .arg = &answers[1] }));
 	CHECK_OK(world_put_later(world, "/b", "1", 0, &answers[2]));
 	for (int i = 0; i < 3; i++)
 		world_wait(&answers[i]);
@@ -302,8 +304,7 @@ BOTH(renewals_are_ordered_but_not_written)
 	CHECK_EQ(answers[2].order, answers[1].order + 1);
 	CHECK_EQ(answers[2].revision, answers[0].revision + 2);
 	op.key = STR("/none");
-	CHECK_ERR(store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = true }),
-		  ERR_NOT_FOUND);
+	CHECK_ERR(store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = true }), ERR_NOT_FOUND);
 	loop_run_for(NS_PER_MS);
 	CHECK(str_has_suffix(buf_str(&viewer.seen), STR("13+/a:1< 14~/lease:r2<r1 15+/b:1< ")));
 	store_watch_close(viewer.watch);
@@ -322,14 +323,13 @@ static void count_free(void *attachment)
 
 BOTH(attachments_live_as_long_as_their_value)
 {
-	struct store_op op = { .key = STR("/a"), .data = STR("1"), .expect = 0, .attachment = world,
-			       .attachment_free = count_free };
+	struct store_op op = { .key = STR("/a"), .data = STR("1"), .expect = 0, .attachment = world, .attachment_free = count_free };
 	struct answer answer = { 0 };
 	struct store_value *value;
 
 	freed = 0;
-	CHECK_OK(store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .done = world_answered,
-								    .arg = &answer }));
+	CHECK_OK(store_commit(world->store,
+			      &(struct store_commit){ .ops = &op, .n_ops = 1, .done = world_answered, .arg = &answer }));
 	world_wait(&answer);
 	/* Refused: still the caller's. */
 	CHECK_ERR(store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1 }), ERR_EXISTS);
@@ -382,8 +382,8 @@ static void on_records(void *arg, struct error *err, const struct store_record *
 
 	CHECK_OK(err);
 	for (size_t i = 0; i < n; i++)
-		buf_printf(&self->text, "%llu%s%.*s:%.*s ", (unsigned long long)records[i].revision,
-			   records[i].deleted ? "-" : "=", STR_ARG(records[i].key), STR_ARG(records[i].data));
+		buf_printf(&self->text, "%llu%s%.*s:%.*s ", (unsigned long long)records[i].revision, records[i].deleted ? "-" : "=",
+			   STR_ARG(records[i].key), STR_ARG(records[i].data));
 	if (n > 0) {
 		CHECK_STR(records[0].actor, "tester");
 		CHECK_EQ(records[0].cause, 7);
@@ -447,8 +447,7 @@ TEST(window_ends_after_five_minutes)
 	world_put(&world, "/a", "3", 2);
 	loop_run_for(NS_PER_S);
 	CHECK_EQ(store_oldest(store), 2);
-	CHECK_ERR(store_watch(store, &(struct store_watch_options){ .after = 1, .ready = on_ready }, &watch),
-		  ERR_EXPIRED);
+	CHECK_ERR(store_watch(store, &(struct store_watch_options){ .after = 1, .ready = on_ready }, &watch), ERR_EXPIRED);
 	CHECK_ERR(store_hold_at(store, 1, &version), ERR_EXPIRED);
 	CHECK_OK(store_hold_at(store, 2, &version));
 	CHECK_STR(store_version_find(version, STR("/a"))->data, "2");
@@ -517,16 +516,16 @@ TEST(failed_commit_fails_its_followers)
 
 /* --- many orders of events: random writes, delays and failures against a model --- */
 
-#define MODEL_KEYS 5
+#define MODEL_KEYS   5
 #define MODEL_WRITES 150
 
 struct model {
 	struct world world;
 	struct store_watch *watch;
-	struct map replica;              /* key → revision, from the watch alone */
-	uint64_t seen;                   /* last revision that the watch gave */
+	struct map replica; /* key → revision, from the watch alone */
+	uint64_t seen;      /* last revision that the watch gave */
 	uint64_t events;
-	uint64_t acknowledged, failed;   /* writes */
+	uint64_t acknowledged, failed; /* writes */
 	uint64_t last_answer;
 	int outstanding;
 	struct loop_call more;
@@ -592,8 +591,9 @@ static void model_write(struct model *model)
 	op.expect = latest != NULL ? latest->revision : 0;
 	if (rand_below(5) == 0)
 		op.expect += 1; /* wrong on purpose */
-	err = store_commit(model->world.store, &(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = renewal,
-								       .done = model_answered, .arg = model });
+	err = store_commit(
+		model->world.store,
+		&(struct store_commit){ .ops = &op, .n_ops = 1, .renewal = renewal, .done = model_answered, .arg = model });
 	/* Accepted exactly when it is right. */
 	CHECK_EQ(err == NULL, (latest != NULL && op.expect == latest->revision) ||
 				      (latest == NULL && op.expect == 0 && op.kind == STORE_PUT && !renewal));
@@ -622,8 +622,8 @@ TEST(random_writes_and_failures_agree_with_a_model)
 		loop_sim(seed, 0);
 		rand_seed(seed);
 		world_reopen(&model.world, &(struct store_options){ .memory_plan = model_plan });
-		CHECK_OK(store_watch(model.world.store,
-				     &(struct store_watch_options){ .ready = model_ready, .arg = &model }, &model.watch));
+		CHECK_OK(store_watch(model.world.store, &(struct store_watch_options){ .ready = model_ready, .arg = &model },
+				     &model.watch));
 		for (int i = 0; i < MODEL_WRITES; i++) {
 			model_write(&model);
 			if (rand_below(3) == 0)

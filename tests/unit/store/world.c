@@ -85,39 +85,41 @@ static uint64_t commit_one(struct world *world, struct store_op op, bool renewal
 {
 	struct answer answer = { 0 };
 
-	CHECK_OK(store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .actor = STR("tester"),
-								    .cause = 7, .renewal = renewal,
-								    .done = world_answered, .arg = &answer }));
+	CHECK_OK(store_commit(world->store, &(struct store_commit){ .ops = &op,
+								    .n_ops = 1,
+								    .actor = STR("tester"),
+								    .cause = 7,
+								    .renewal = renewal,
+								    .done = world_answered,
+								    .arg = &answer }));
 	world_wait(&answer);
 	return answer.revision;
 }
 
 uint64_t world_put(struct world *world, const char *key, const char *data, uint64_t expect)
 {
-	return commit_one(world, (struct store_op){ .key = str_from(key), .data = str_from(data), .expect = expect },
-			  false);
+	return commit_one(world, (struct store_op){ .key = str_from(key), .data = str_from(data), .expect = expect }, false);
 }
 
 uint64_t world_renew(struct world *world, const char *key, const char *data)
 {
-	return commit_one(world, (struct store_op){ .key = str_from(key), .data = str_from(data), .expect = STORE_ANY },
-			  true);
+	return commit_one(world, (struct store_op){ .key = str_from(key), .data = str_from(data), .expect = STORE_ANY }, true);
 }
 
 uint64_t world_delete(struct world *world, const char *key, uint64_t expect)
 {
-	return commit_one(world, (struct store_op){ .kind = STORE_DELETE, .key = str_from(key), .expect = expect },
-			  false);
+	return commit_one(world, (struct store_op){ .kind = STORE_DELETE, .key = str_from(key), .expect = expect }, false);
 }
 
-struct error *world_put_later(struct world *world, const char *key, const char *data, uint64_t expect,
-			      struct answer *answer)
+struct error *world_put_later(struct world *world, const char *key, const char *data, uint64_t expect, struct answer *answer)
 {
 	struct store_op op = { .key = str_from(key), .data = str_from(data), .expect = expect };
 
 	if (answer != NULL)
 		*answer = (struct answer){ 0 };
-	return store_commit(world->store, &(struct store_commit){ .ops = &op, .n_ops = 1, .actor = STR("tester"),
+	return store_commit(world->store, &(struct store_commit){ .ops = &op,
+								  .n_ops = 1,
+								  .actor = STR("tester"),
 								  .done = answer != NULL ? world_answered : NULL,
 								  .arg = answer });
 }

@@ -9,7 +9,7 @@
 struct world {
 	struct store *store;
 	char dir[64];
-	char path[80];   /* of a store on disk */
+	char path[80]; /* of a store on disk */
 	bool on_disk;
 };
 
@@ -17,7 +17,7 @@ struct answer {
 	bool came;
 	struct error *err;
 	uint64_t revision;
-	int order;       /* of all answers */
+	int order; /* of all answers */
 };
 
 void world_open(struct world *world, bool on_disk);
@@ -32,8 +32,7 @@ void world_wait(struct answer *answer);
 uint64_t world_put(struct world *world, const char *key, const char *data, uint64_t expect);
 uint64_t world_delete(struct world *world, const char *key, uint64_t expect);
 uint64_t world_renew(struct world *world, const char *key, const char *data);
-struct error *world_put_later(struct world *world, const char *key, const char *data, uint64_t expect,
-			      struct answer *answer);
+struct error *world_put_later(struct world *world, const char *key, const char *data, uint64_t expect, struct answer *answer);
 struct str world_get(struct world *world, const char *key); /* empty when absent */
 
 #endif
