@@ -23,8 +23,9 @@
 #include "netns/netns.h"
 #include "runtime/node.h"
 
-#define SLOTS   200
-#define STOP_MS 10000
+#define SLOTS         200
+#define STOP_MS       10000
+#define NODE_GRACE_MS 1000
 
 struct error *life_need_root(void)
 {
@@ -36,17 +37,18 @@ struct error *life_need_root(void)
 
 const char *life_node_name(struct arena *arena, const struct profile *profile, int index)
 {
-	return index == 0 ? profile->name : arena_printf(arena, "%s-m%02d", profile->name, index + 1);
+	/* As minikube names them: the profile, then the profile with m02, m03, … */
+	return index == HUB_INDEX ? "hub" : index == 0 ? profile->name : arena_printf(arena, "%s-m%02d", profile->name, index + 1);
+}
+
+const char *life_node_dir(struct arena *arena, const struct profile *profile, int index)
+{
+	return index == HUB_INDEX ? profile->dir : profile_path(arena, profile, "nodes/%s", life_node_name(arena, profile, index));
 }
 
 const char *life_node_socket(struct arena *arena, const struct profile *profile, int index)
 {
-	return profile_path(arena, profile, "nodes/%s/node.sock", life_node_name(arena, profile, index));
-}
-
-const char *life_hub_socket(struct arena *arena, const struct profile *profile)
-{
-	return profile_path(arena, profile, "hub.sock");
+	return arena_printf(arena, "%s/%s.sock", life_node_dir(arena, profile, index), index == HUB_INDEX ? "hub" : "node");
 }
 
 /* --- choosing what is free --- */
@@ -287,14 +289,6 @@ static void shutting_down(void *arg, struct node_reply *reply)
 
 static const struct node_handlers handlers = { .closed = nobody_listens };
 
-static pid_t peer_of(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 ? cred.pid : 0;
-}
-
 bool life_node_runs(const char *socket)
 {
 	struct node_client *client = NULL;
@@ -328,47 +322,57 @@ static bool serves(int pid, const char *socket)
 	return node && same;
 }
 
-/* A process that was just being started when its server was killed does not listen yet: it is found by its words. */
-static void kill_unborn(const char *socket)
+/* Signal 0 asks whether any is there. A process that is just being started, or that ends, does not listen: it is found by
+ * its words. */
+static bool signal_processes(const char *socket, int signal)
 {
 	AUTO_DIR DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	bool any = false;
 	uint64_t pid;
 
 	while (proc != NULL && (entry = readdir(proc)) != NULL)
-		if (str_to_u64(str_from(entry->d_name), &pid) && pid > 1 && serves((int)pid, socket))
-			kill((pid_t)pid, SIGKILL);
+		if (str_to_u64(str_from(entry->d_name), &pid) && pid > 1 && serves((int)pid, socket)) {
+			any = true;
+			kill((pid_t)pid, signal);
+		}
+	return any;
 }
 
-struct error *life_stop_node(struct arena *arena, const char *socket)
+/* Asks whoever listens to end; its containers have a moment to do so themselves. */
+static void ask_to_end(const char *socket)
 {
 	struct node_client *client = NULL;
 	struct error *err = node_client_open(socket, &handlers, NULL, &client);
-	pid_t pid;
 
-	(void)arena;
 	if (err != NULL) {
-		error_free(err); /* nobody there, or not yet */
-		kill_unborn(socket);
-		unlink(socket);
-		return NULL;
+		error_free(err); /* nobody there, not yet or no more */
+		return;
 	}
-	pid = peer_of(node_client_fd(client));
-	node_shutdown(client, &(struct node_shutdown){ .grace_ms = 1000 }, shutting_down, NULL);
-	error_free(node_client_drain(client, 5000));
+	node_shutdown(client, &(struct node_shutdown){ .grace_ms = NODE_GRACE_MS }, shutting_down, NULL);
+	error_free(node_client_drain(client, STOP_MS / 2));
 	node_client_free(client);
-	for (int i = 0; pid > 1 && i < STOP_MS / 5 && !is_gone(pid); i++) {
-		if (i == STOP_MS / 10)
-			kill(pid, SIGKILL);
+}
+
+struct error *life_stop_node(const char *socket)
+{
+	int64_t kill_at = clock_mono() + 2 * NODE_GRACE_MS * NS_PER_MS, until = clock_mono() + STOP_MS * NS_PER_MS;
+
+	do {
+		ask_to_end(socket);
+		if (!signal_processes(socket, clock_mono() > kill_at ? SIGKILL : 0)) {
+			unlink(socket);
+			return NULL;
+		}
 		usleep(5000);
-	}
-	unlink(socket);
-	return NULL;
+	} while (clock_mono() < until);
+	return error_advise(error_new(ERR_TIMEOUT, "the node process at %s does not end", socket),
+			    "Try again; if it stays, look at what it waits for in /proc/PID/stack.");
 }
 
 void life_node_argv(struct arena *arena, const struct profile *profile, int index, const char *program, const char *argv[24])
 {
-	const char *name = index == HUB_INDEX ? "hub" : life_node_name(arena, profile, index);
+	const char *name = life_node_name(arena, profile, index), *dir = life_node_dir(arena, profile, index);
 	size_t n = 0;
 
 	argv[n++] = program;
@@ -376,15 +380,14 @@ void life_node_argv(struct arena *arena, const struct profile *profile, int inde
 	argv[n++] = "--name";
 	argv[n++] = name;
 	argv[n++] = "--socket";
-	argv[n++] = index == HUB_INDEX ? life_hub_socket(arena, profile) : life_node_socket(arena, profile, index);
+	argv[n++] = life_node_socket(arena, profile, index);
 	argv[n++] = "--log";
-	argv[n++] = index == HUB_INDEX ? profile_path(arena, profile, "hub.log")
-				       : profile_path(arena, profile, "nodes/%s/node.log", name);
+	argv[n++] = arena_printf(arena, "%s/%s.log", dir, index == HUB_INDEX ? "hub" : "node");
 	if (index == HUB_INDEX) {
 		argv[n++] = "--hub";
 	} else {
 		argv[n++] = "--root";
-		argv[n++] = profile_path(arena, profile, "nodes/%s/root", name);
+		argv[n++] = arena_printf(arena, "%s/root", dir);
 		argv[n++] = "--images";
 		argv[n++] = profile->images;
 		argv[n++] = "--cgroup";
@@ -425,9 +428,9 @@ struct error *life_stop_nodes(struct arena *arena, const struct profile *profile
 	struct error *err = NULL;
 
 	for (int i = 0; err == NULL && i < profile->nodes; i++)
-		err = life_stop_node(arena, life_node_socket(arena, profile, i));
+		err = life_stop_node(life_node_socket(arena, profile, i));
 	if (err == NULL)
-		err = life_stop_node(arena, life_hub_socket(arena, profile));
+		err = life_stop_node(life_node_socket(arena, profile, HUB_INDEX));
 	if (err == NULL && rtnl >= 0 && profile->slot >= 0) {
 		topology_host_link(link, profile->name);
 		err = net_link_delete(rtnl, link);

@@ -88,6 +88,7 @@ struct container {
 	struct run *now;  /* of this sandbox, or the one before when `again` */
 	struct run *last; /* the end before */
 	bool busy;        /* being made */
+	bool replaced;    /* its spec changed: `now` was told to end, and the next one starts at once */
 	bool again;       /* `now` belongs to an older sandbox: it counts as not made yet */
 	struct backoff backoff;
 	struct backoff image_backoff;

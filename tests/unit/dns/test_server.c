@@ -21,6 +21,7 @@ struct world {
 	struct fake_api *api;
 	struct client *client;
 	struct dns *dns;
+	struct dns_listener *listener;
 	struct sockaddr_in server;
 	char conf[32];
 };
@@ -80,7 +81,7 @@ static struct world open_world(const char *conf)
 	w.client = client_new(fake_api_transport(w.api), "test");
 	w.dns = dns_start(&(struct dns_options){
 		.client = w.client, .domain = "cluster.local", .dns_ip = ip_v4(127, 0, 0, 1), .resolv_conf = w.conf });
-	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &w.server), bound(SOCK_STREAM, &w.server)));
+	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &w.server), bound(SOCK_STREAM, &w.server), &w.listener));
 	loop_run_for(5 * NS_PER_MS);
 	return w;
 }
