@@ -1,5 +1,6 @@
 #include "cmd/life.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -176,12 +177,28 @@ static struct error *wait_ready(int fd, const struct profile *profile, int64_t t
 	}
 }
 
+/* Whether it is still there to answer, and not only not yet gone: even a refusal proves that. */
+static bool answers(const struct profile *profile)
+{
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)profile->port) };
+	struct timeval limit = { .tv_sec = 2 };
+	static const char question[] = "GET /livez HTTP/1.0\r\n\r\n";
+	char reply[16];
+
+	return fd >= 0 && inet_pton(AF_INET, profile->listen, &addr.sin_addr) == 1 &&
+	       setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0 &&
+	       connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+	       send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) > 0 && recv(fd, reply, sizeof(reply), 0) > 0;
+}
+
 struct error *life_join_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns, bool *runs)
 {
 	int64_t until = clock_mono() + timeout_ns;
 
 	while (profile_server_pid(arena, profile) != 0) {
-		*runs = profile_server_ready(arena, profile);
+		/* A signal that it was sent before we asked is dealt with when it answers: look again. */
+		*runs = profile_server_ready(arena, profile) && answers(profile) && profile_server_ready(arena, profile);
 		if (*runs)
 			return NULL;
 		if (clock_mono() > until)

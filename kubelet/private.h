@@ -337,6 +337,7 @@ struct error *link_absent_error(struct kubelet *kubelet) MUST_CHECK;
 struct node_post {
 	struct loop_timer timer, lease_timer;
 	void *call, *lease_call;
+	struct object *written; /* by us, last */
 	bool posted_ready, was_ready, dirty, has_lease;
 	int64_t posted_at;
 	int64_t cpu_milli, memory, storage;

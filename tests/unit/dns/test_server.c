@@ -313,6 +313,26 @@ TEST(dns_forwards_to_nobody)
 	close_world(&w);
 }
 
+TEST(dns_lets_go_of_a_listener)
+{
+	struct world w = open_world("nameserver 127.0.0.2\n");
+	struct sockaddr_in again = w.server, silent = loopback(2, 53);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), resolver = bound(SOCK_DGRAM, &silent), asked;
+	char answer[4096];
+
+	CHECK(connect(fd, (struct sockaddr *)&w.server, sizeof(w.server)) == 0);
+	asked = ask(&w, 3, "x.org"); /* the resolver says nothing: the question stays open */
+	loop_run_for(20 * NS_PER_MS);
+	dns_listener_close(w.listener);
+	CHECK_EQ(answer_of(asked, answer, NS_PER_S / 20), -1);
+	CHECK_EQ(recv(fd, answer, 1, 0), 0);
+	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &again), bound(SOCK_STREAM, &again), NULL)); /* its address is free again */
+	close(fd);
+	close(asked);
+	close(resolver);
+	close_world(&w);
+}
+
 TEST(dns_stops_with_connections_open)
 {
 	struct world w = open_world("nameserver 127.0.0.9\n");
