@@ -434,7 +434,7 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 		struct arena *arena;
 		struct net_plan *plan;
 
-		if (&nodes->machines[i] == owner)
+		if (&nodes->machines[i] == owner || nodes->machines[i].rtnl < 0) /* one that comes back asks again */
 			continue;
 		arena = arena_new();
 		plan = net_plan_new(arena);

@@ -306,7 +306,7 @@ void pool_claim(struct kubelet *kubelet, struct ip ip);
 void pool_release(struct kubelet *kubelet, struct ip ip);
 /* pod_rtnl: a socket inside the pod. */
 struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl) MUST_CHECK;
-/* Removes links of pods that are no more. */
+/* Removes links of pods that are no more, and puts back the routes to those that are. */
 void network_sweep(struct kubelet *kubelet);
 struct error *network_unplug(struct kubelet *kubelet, struct str uid) MUST_CHECK;
 

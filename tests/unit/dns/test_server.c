@@ -54,8 +54,9 @@ static void lo_up(void)
 
 static int bound(int type, const struct sockaddr_in *addr)
 {
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
 	CHECK(bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0);
 	return fd;
 }
