@@ -21,6 +21,7 @@
 #include "cmd/cluster.h"
 #include "cmd/files.h"
 #include "cmd/topology.h"
+#include "cmd/ui.h"
 #include "netns/netns.h"
 #include "runtime/node.h"
 
@@ -148,8 +149,32 @@ static _Noreturn void exec_server(const char *program, char *const argv[], const
 	_exit(127);
 }
 
+#define SERVER_SAYS "monokube server: "
+
+/* What a server that ended said last: the error it ended with, and what to do. */
+static struct error *last_words(const struct profile *profile, off_t from)
+{
+	AUTO_BUF struct buf log = { 0 };
+	AUTO_FREE char *path = xasprintf("%s/server.log", profile->dir);
+	struct str rest, line, says = STR(""), advice = STR("");
+	struct error *err = files_read(path, &log);
+
+	if (err != NULL)
+		error_free(err); /* then there are none */
+	for (rest = str_skip(buf_str(&log), (size_t)from); str_cut(&rest, '\n', &line);)
+		if (str_has_prefix(line, STR(SERVER_SAYS)))
+			says = str_skip(line, strlen(SERVER_SAYS));
+		else if (str_has_prefix(line, STR(UI_ADVICE)))
+			advice = str_skip(line, strlen(UI_ADVICE));
+	if (says.len == 0)
+		return error_advise(error_new(ERR_INTERNAL, "the server ended while it started"), "The last lines of %s say why.",
+				    path);
+	return error_advise(error_new(ERR_INTERNAL, "the server ended while it started: %.*s", STR_ARG(says)), "%.*s",
+			    STR_ARG(advice));
+}
+
 /* Reads the server's lines: "ready PORT", then "nodes". */
-static struct error *wait_ready(int fd, const struct profile *profile, int64_t timeout_ns, pid_t pid)
+static struct error *wait_ready(int fd, const struct profile *profile, int64_t timeout_ns, pid_t pid, off_t log_end)
 {
 	int64_t until = clock_mono() + timeout_ns;
 	AUTO_BUF struct buf text = { 0 };
@@ -172,8 +197,7 @@ static struct error *wait_ready(int fd, const struct profile *profile, int64_t t
 			continue;
 		}
 		waitpid(pid, NULL, WNOHANG);
-		return error_advise(error_new(ERR_INTERNAL, "the server ended while it started"),
-				    "The last lines of %s/server.log say why.", profile->dir);
+		return last_words(profile, log_end);
 	}
 }
 
@@ -214,6 +238,7 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 {
 	char program[PATH_MAX] = { 0 };
 	const char *ready = NULL, *argv[24];
+	struct stat log;
 	int pipe_fds[2];
 	struct error *err;
 	pid_t pid, parent = getpid();
@@ -223,6 +248,8 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 		return error_errno(errno, "find our own program");
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
 		return error_errno(errno, "make a pipe");
+	if (stat(profile_path(arena, profile, "server.log"), &log) != 0)
+		log.st_size = 0;
 	ready = arena_printf(arena, "%d", pipe_fds[1]);
 	argv[n++] = "monokube";
 	argv[n++] = "server";
@@ -246,7 +273,7 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 		exec_server(program, (char *const *)(const void *)argv, profile_path(arena, profile, "server.log"), pipe_fds[1],
 			    parent);
 	close(pipe_fds[1]);
-	err = pid < 0 ? error_errno(errno, "start the server") : wait_ready(pipe_fds[0], profile, timeout_ns, pid);
+	err = pid < 0 ? error_errno(errno, "start the server") : wait_ready(pipe_fds[0], profile, timeout_ns, pid, log.st_size);
 	close(pipe_fds[0]);
 	return err;
 }

@@ -62,9 +62,11 @@ struct nodes {
 	struct task *stopping;
 };
 
-static task_fn find_processes, start_processes, open_processes, take_handles, join_network, open_listeners, start_components;
+static task_fn open_images, find_processes, forget_processes, start_processes, open_processes, take_handles, join_network,
+	open_listeners, start_components;
 
 static const struct task_step start_steps[] = {
+	{ "image store", open_images, forget_processes },
 	{ "find processes", find_processes, NULL },
 	{ "start processes", start_processes, NULL },
 	{ "connect", open_processes, NULL },
@@ -124,18 +126,24 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 
 /* --- processes --- */
 
-static enum task_result find_processes(struct task *task, void *arg)
+static enum task_result open_images(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 	struct image_store *images = NULL;
-	struct error *err;
-
-	err = image_store_open(nodes->profile.images, &images);
+	struct error *err = image_store_open(nodes->profile.images, &images);
 	if (err == NULL)
 		err = image_store_add_hello(images);
 	image_store_close(images);
 	if (err != NULL)
 		return task_fail(task, error_context(err, "image store"));
+	return TASK_NEXT;
+}
+
+static enum task_result find_processes(struct task *task, void *arg)
+{
+	struct nodes *nodes = arg;
+	struct error *err;
+
 	nodes->host_rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
@@ -700,9 +708,10 @@ static void kubelet_stopped(void *arg)
 	task_wake(task, NULL);
 }
 
-enum task_result nodes_stop(struct task *task, struct cluster *cluster)
+/* Also the undo of a start that failed: as much as there is of them. */
+static enum task_result forget_processes(struct task *task, void *arg)
 {
-	struct nodes *nodes = cluster->nodes;
+	struct nodes *nodes = arg;
 
 	if (nodes->informer != NULL)
 		informer_unlisten(nodes->informer, nodes);
@@ -720,4 +729,9 @@ enum task_result nodes_stop(struct task *task, struct cluster *cluster)
 	dns_stop(nodes->dns);
 	kubelet_stopped(nodes);
 	return TASK_WAIT;
+}
+
+enum task_result nodes_stop(struct task *task, struct cluster *cluster)
+{
+	return forget_processes(task, cluster->nodes);
 }
