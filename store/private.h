@@ -125,6 +125,8 @@ struct store {
 	struct engine *engine;
 	struct tree index;
 	struct window window;
+	void (*cool)(struct store_value *value);
+	struct buf hand;   /* the key at which it goes on */
 	uint64_t revision; /* published */
 	uint64_t last;     /* given */
 	uint64_t reserved; /* volatile revisions may be given up to here */
@@ -144,7 +146,7 @@ struct store {
 	struct store_stats stats;
 };
 
-struct store_value *value_new(struct str key, struct str data, struct str actor);
+struct store_value *value_new(struct str key, struct bytes *bytes, struct str actor); /* takes bytes; NULL: a deletion */
 struct str prefix_end(struct arena *arena, struct str prefix); /* first key beyond all with that prefix; empty: none */
 
 #endif

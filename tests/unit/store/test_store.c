@@ -382,6 +382,44 @@ TEST(attachments_of_superseded_states_go)
 	world_close(world);
 }
 
+static int cooled;
+
+static void count_cool(struct store_value *value)
+{
+	CHECK(value->attachment != NULL);
+	store_value_attach(value, NULL, NULL);
+	cooled++;
+}
+
+/* In memory nothing is ever only the store's (its engine holds history): on disk. */
+TEST(what_was_not_written_lately_and_nobody_holds_is_cooled)
+{
+	struct store_value *held, *free_one;
+	struct world own, *world = &own;
+
+	world_open(world, true);
+	world_close_store(world);
+	world_reopen(world, &(struct store_options){ .cool = count_cool });
+	cooled = 0;
+	world_put(world, "/free", "x", 0);
+	world_put(world, "/held", "x", 0);
+	held = store_value_ref(store_find(world->store, STR("/held")));
+	free_one = store_find(world->store, STR("/free"));
+	store_value_attach(held, world, NULL);
+	store_value_attach(free_one, world, NULL);
+	for (int i = 0; i < 60; i++)
+		world_put(world, "/busy", "x", STORE_ANY);
+	CHECK_EQ(cooled, 0); /* both were written lately */
+	for (int i = 0; i < 10; i++)
+		world_put(world, "/busy", "x", STORE_ANY);
+	CHECK_EQ(cooled, 1);
+	CHECK(free_one->attachment == NULL && held->attachment == world);
+	store_value_unref(held);
+	world_put(world, "/busy", "x", STORE_ANY);
+	CHECK_EQ(cooled, 2);
+	world_close(world);
+}
+
 BOTH(too_much_at_once_is_refused)
 {
 	char *big = xcalloc(1, 1024 * 1024 + 1), key[16];
