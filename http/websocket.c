@@ -13,7 +13,9 @@ struct websocket {
 	void *arg;
 	struct buf in;      /* bytes of frames that are not whole yet */
 	struct buf message; /* fragments so far */
+	bool in_message;    /* its last fragment has not come */
 	bool binary;        /* of the message under way */
+	bool input_ended;   /* no more bytes will come */
 	bool paused;
 	bool ended; /* the other side is gone: closed() is on its way */
 	struct loop_call tell;
@@ -187,6 +189,9 @@ static int parse_frame(struct buf *in, struct frame *frame)
 	if ((p[0] & 0x70) != 0 || (p[1] & 0x80) == 0)
 		return -1;
 	len = p[1] & 0x7f;
+	/* RFC 6455, 5.5: control frames are short and whole. */
+	if ((p[0] & 0x08) != 0 && ((p[0] & 0x80) == 0 || len > 125))
+		return -1;
 	if (len == 126)
 		at = 4;
 	else if (len == 127)
@@ -213,6 +218,9 @@ static int parse_frame(struct buf *in, struct frame *frame)
 
 static bool take_data(struct websocket *ws, const struct frame *frame)
 {
+	if ((frame->opcode == OP_CONTINUE) != ws->in_message)
+		return false; /* nothing to continue, or another message in the middle of one */
+	ws->in_message = !frame->fin;
 	if (frame->opcode != OP_CONTINUE) {
 		buf_clear(&ws->message);
 		ws->binary = frame->opcode == OP_BINARY;
@@ -256,9 +264,9 @@ static void parse_more(void *arg)
 	if (ws->ended || ws->paused)
 		return;
 	state = parse_frame(&ws->in, &frame);
-	if (state == 0)
+	if (state == 0 && !ws->input_ended)
 		return;
-	if (state < 0) {
+	if (state <= 0) {
 		end(ws);
 		return;
 	}
@@ -285,9 +293,13 @@ static void on_read(void *arg, struct str data)
 		end(ws);
 }
 
+/* What came before the end is still told. */
 static void on_ended(void *arg)
 {
-	end(arg);
+	struct websocket *ws = arg;
+
+	ws->input_ended = true;
+	loop_call_soon(&ws->more, parse_more, ws);
 }
 
 static void on_failed(void *arg, struct error *err)
