@@ -116,7 +116,7 @@ static __int128 scale(__int128 value, int scale10, int base, int exponent)
 		value /= 10;
 	}
 	value += rest ? 1 : 0;
-	return value < LARGEST ? value : LARGEST;
+	return base == 10 || value < LARGEST ? value : LARGEST;
 }
 
 bool quantity_parse(struct str text, struct quantity *out, const char **why)

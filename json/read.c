@@ -213,7 +213,7 @@ static int on_end(void *ctx)
 	if (frame.object && n != 0) {
 		struct json_member *members = arena_raw(r->arena, sizeof(*members) * n);
 		memcpy(members, children, sizeof(*members) * n);
-		value->members = members;
+		json_set_members(r->arena, value, members, n);
 	} else if (n != 0) {
 		const struct json **items = arena_raw(r->arena, sizeof(*items) * n);
 		for (size_t i = 0; i < n; i++)

@@ -37,3 +37,9 @@ fuzz-targets:
 	@echo $(FUZZ_TARGETS)
 .PHONY: fuzz fuzz-programs fuzz-targets
 .SECONDARY:
+
+# What tests/attack runs inside containers: static, so that any root file system will do.
+if STATIC
+noinst_PROGRAMS += tests/attack/probe
+tests_attack_probe_SOURCES = tests/attack/probe.c
+endif

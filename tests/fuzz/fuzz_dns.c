@@ -38,8 +38,8 @@ static const struct json *find_service(void *arg, struct str ns, struct str name
 {
 	if (!str_is(ns, "default"))
 		return NULL;
-	return str_is(name, "web") ? tree_of(arg, service_text)
-	       : str_is(name, "db") ? tree_of(arg, headless_text)
+	return str_is(name, "web")   ? tree_of(arg, service_text)
+	       : str_is(name, "db")  ? tree_of(arg, headless_text)
 	       : str_is(name, "ext") ? tree_of(arg, external_text)
 				     : NULL;
 }
@@ -85,8 +85,8 @@ static void check_message(struct str message, struct str query, size_t limit)
 
 static void check_question(struct cluster *cluster, struct str query, struct str outside, bool tcp)
 {
-	struct dns_view view = { STR("cluster.local"), ip_v4(10, 96, 0, 10), 7, cluster, has_namespace, find_service, find_slices,
-				 services_of_ip, slices_of_ip };
+	struct dns_view view = { STR("cluster.local"), ip_v4(10, 96, 0, 10), 7,           cluster, has_namespace, find_service,
+				 find_slices,          services_of_ip,       slices_of_ip };
 	AUTO_BUF struct buf out = { 0 }, chase = { 0 }, refused = { 0 };
 	enum dns_verdict verdict = dns_answer(&view, query, tcp, &out, &chase);
 	struct dns_question question;
@@ -97,8 +97,7 @@ static void check_question(struct cluster *cluster, struct str query, struct str
 	FUZZ_CHECK((out.len != 0) == (verdict == DNS_ANSWERED || verdict == DNS_CHASE));
 	if (out.len != 0)
 		check_message(buf_str(&out), query, limit);
-	if (verdict == DNS_CHASE && dns_belongs(buf_str(&chase), outside) &&
-	    dns_add_chased(&out, query, tcp, outside))
+	if (verdict == DNS_CHASE && dns_belongs(buf_str(&chase), outside) && dns_add_chased(&out, query, tcp, outside))
 		check_message(buf_str(&out), query, limit);
 	dns_refuse(query, DNS_SERVFAIL, &refused);
 	if (refused.len != 0)

@@ -6,7 +6,14 @@
 
 static void frame(struct buf *out, unsigned type, unsigned flags, unsigned stream, struct str payload)
 {
-	char head[9] = { (char)(payload.len >> 16), (char)(payload.len >> 8), (char)payload.len, (char)type, (char)flags, 0, 0, 0,
+	char head[9] = { (char)(payload.len >> 16),
+			 (char)(payload.len >> 8),
+			 (char)payload.len,
+			 (char)type,
+			 (char)flags,
+			 0,
+			 0,
+			 0,
 			 (char)stream };
 
 	buf_append(out, head, sizeof(head));

@@ -10,7 +10,8 @@ static void check_proto(struct arena *arena, const struct kind *kind, const stru
 	const struct json *again;
 
 	api_write_proto(&first, kind_type(kind), tree);
-	FUZZ_OK(api_decode(arena, &(struct api_body){ .kind = kind, .media = API_PROTOBUF, .text = buf_str(&first) }, NULL, &again));
+	FUZZ_OK(api_decode(arena, &(struct api_body){ .kind = kind, .media = API_PROTOBUF, .text = buf_str(&first) }, NULL,
+			   &again));
 	api_write_proto(&second, kind_type(kind), again);
 	FUZZ_SAME(buf_str(&second), buf_str(&first));
 }
@@ -33,8 +34,9 @@ static void check_object(struct arena *arena, const struct kind *kind, const str
 	tree = api_with_kind(arena, api_default(arena, kind, tree), kind);
 	check_defaults(arena, kind, tree);
 	owned = api_track(arena, &me, NULL, tree);
-	FUZZ_CHECK(json_equal(api_track(arena, &me, owned, owned), owned));
 	AUTO_ERROR invalid = api_validate(arena, kind, tree);
+	/* No change, no owner; in what is invalid items of a list may share their keys. */
+	FUZZ_CHECK(json_equal(api_track(arena, &me, owned, owned), owned) || invalid != NULL);
 	AUTO_ERROR no_change = api_validate_update(arena, kind, tree, tree);
 	AUTO_ERROR status = api_validate_status_update(arena, kind, tree, tree);
 	api_cells(arena, kind, tree, 0);

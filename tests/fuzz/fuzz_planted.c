@@ -9,7 +9,7 @@ static uint64_t sum_of(const uint8_t *data, size_t size)
 
 	if (size < 2 || data[0] != 'n')
 		return 0;
-	for (size_t i = 0; i < data[1] - '0'; i++)
+	for (size_t i = 0; i < (size_t)(data[1] - '0'); i++)
 		sum = sum * 10 + data[2 + i];
 	return sum;
 }

@@ -65,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	AUTO_ERROR err = api_read_proto(arena, kind_type(kind), envelope.raw, &tree);
 	if (err == NULL)
 		check_tree(arena, kind_type(kind), tree);
-	AUTO_ERROR err_body = api_decode(arena, &(struct api_body){ .kind = kind, .media = API_PROTOBUF, .text = in }, NULL, &decoded);
+	AUTO_ERROR err_body =
+		api_decode(arena, &(struct api_body){ .kind = kind, .media = API_PROTOBUF, .text = in }, NULL, &decoded);
 	if (err_body == NULL)
 		check_tree(arena, kind_type(kind), decoded);
 	FUZZ_CHECK(arena_size(arena) < 8000000 + 4000 * size);

@@ -19,7 +19,8 @@ static const struct wire_struct *const tables[] = {
 
 static void check_body(struct arena *arena, const struct wire_struct *type, struct str body)
 {
-	void *first = arena_alloc(arena, type->size), *second = arena_alloc(arena, type->size), *copy = arena_alloc(arena, type->size);
+	void *first = arena_alloc(arena, type->size), *second = arena_alloc(arena, type->size),
+	     *copy = arena_alloc(arena, type->size);
 	AUTO_BUF struct buf out = { 0 }, again = { 0 }, copied = { 0 };
 	AUTO_ERROR err = wire_decode(arena, type, body, first);
 
