@@ -11,7 +11,8 @@ struct websocket {
 	struct stream *stream;
 	struct websocket_events events;
 	void *arg;
-	struct buf in;      /* bytes of frames that are not whole yet */
+	struct buf in;      /* bytes of frames that are not whole yet, behind those that were taken */
+	size_t taken;       /* of in: moved away now and then, not frame by frame */
 	struct buf message; /* fragments so far */
 	bool in_message;    /* its last fragment has not come */
 	bool binary;        /* of the message under way */
@@ -178,13 +179,13 @@ struct frame {
 };
 
 /* 1: a whole frame stands at the front; 0: more bytes are needed; -1: broken. */
-static int parse_frame(struct buf *in, struct frame *frame)
+static int parse_frame(struct str in, struct frame *frame)
 {
-	const unsigned char *p = (const unsigned char *)in->ptr;
+	const unsigned char *p = (const unsigned char *)in.ptr;
 	uint64_t len;
 	size_t at = 2;
 
-	if (in->len < 2)
+	if (in.len < 2)
 		return 0;
 	if ((p[0] & 0x70) != 0 || (p[1] & 0x80) == 0)
 		return -1;
@@ -196,7 +197,7 @@ static int parse_frame(struct buf *in, struct frame *frame)
 		at = 4;
 	else if (len == 127)
 		at = 10;
-	if (in->len < at + 4)
+	if (in.len < at + 4)
 		return 0;
 	if (at != 2) {
 		len = 0;
@@ -205,12 +206,12 @@ static int parse_frame(struct buf *in, struct frame *frame)
 	}
 	if (len > WEBSOCKET_MESSAGE)
 		return -1;
-	if (in->len < at + 4 + len)
+	if (in.len < at + 4 + len)
 		return 0;
 	*frame = (struct frame){ .fin = (p[0] & 0x80) != 0,
 				 .opcode = (enum opcode)(p[0] & 0x0f),
 				 .mask = p + at,
-				 .data = in->ptr + at + 4,
+				 .data = (char *)in.ptr + at + 4,
 				 .len = (size_t)len,
 				 .whole = at + 4 + (size_t)len };
 	return 1;
@@ -263,7 +264,7 @@ static void parse_more(void *arg)
 
 	if (ws->ended || ws->paused)
 		return;
-	state = parse_frame(&ws->in, &frame);
+	state = parse_frame(str_skip(buf_str(&ws->in), ws->taken), &frame);
 	if (state == 0 && !ws->input_ended)
 		return;
 	if (state <= 0) {
@@ -278,7 +279,11 @@ static void parse_more(void *arg)
 
 	buf_append(&own, frame.data, frame.len);
 	frame.data = own.ptr;
-	buf_consume(&ws->in, frame.whole);
+	ws->taken += frame.whole;
+	if (ws->taken >= ws->in.len / 2) {
+		buf_consume(&ws->in, ws->taken);
+		ws->taken = 0;
+	}
 	if (!take_frame(ws, &frame))
 		end(ws);
 }
@@ -289,7 +294,7 @@ static void on_read(void *arg, struct str data)
 
 	buf_add(&ws->in, data);
 	loop_call_soon(&ws->more, parse_more, ws);
-	if (ws->in.len > 2 * WEBSOCKET_MESSAGE)
+	if (ws->in.len - ws->taken > 2 * WEBSOCKET_MESSAGE)
 		end(ws);
 }
 
