@@ -227,6 +227,7 @@ static void publish_batch(struct store *store, struct batch *batch)
 	struct commit *commit;
 
 	TRACE("store publish", store->revision, first);
+	window_strip(&store->window);
 	LIST_EACH (&batch->commits, struct commit, link, it)
 		for (size_t i = 0; i < it->n; i++)
 			publish_change(store, it, &it->changes[i], mono);
