@@ -73,6 +73,8 @@ struct str json_get_str(const struct json *object, const char *key);  /* json_st
 struct str json_path_str(const struct json *value, const char *path); /* json_str(json_path()) */
 /* Same content; members in any order, numbers by value. NULL equals NULL only. */
 bool json_equal(const struct json *a, const struct json *b);
+/* A text that equal values share and others do not, for indexes (base/places.h); NULL has the empty one. */
+struct str json_key(struct arena *arena, const struct json *value);
 const char *json_type_name(const struct json *value); /* as Go names it in errors: "object", "array", "string", … */
 
 /* Items of an array or members of an object, in order; for anything else the body never runs. */
