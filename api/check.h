@@ -38,8 +38,6 @@ struct shown_field {
 };
 const struct json *shown_struct(struct arena *arena, const struct json *tree, const struct shown_field *fields, size_t n);
 
-void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
-			       size_t n);
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 void finding_not_found_among(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 
@@ -53,9 +51,18 @@ void check_pod_template(struct api_findings *f, const char *path, const struct j
 
 /* What an update may change, per kind; run before the object is looked at by itself. */
 void update_pod(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_ephemeral(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_resources(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_service(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_config_map(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_secret(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_node(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_ip_address(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_service_cidr(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_event(struct api_findings *f, const struct json *tree, const struct json *old);
+void create_event(struct api_findings *f, const struct json *tree);
+/* What may be said through /status. */
+void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old);

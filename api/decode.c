@@ -53,7 +53,7 @@ static struct error *wrong_type(struct decoder *d, const struct json *value, str
 	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
 }
 
-static void note_add(struct arena *arena, struct api_notes *notes, struct str text)
+void api_note(struct arena *arena, struct api_notes *notes, struct str text)
 {
 	if (notes->len >= MANY_NOTES)
 		return;
@@ -82,7 +82,7 @@ static void note_unknown(struct decoder *d, struct str key)
 		buf_putc(&path, '.');
 	buf_add(&path, key);
 	json_write_string(&text, buf_str(&path));
-	note_add(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
+	api_note(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
 }
 
 /* The path grows on the way down; the length to go back to is returned. */
@@ -576,10 +576,10 @@ static void duplicate_found(void *arg, struct str path, int line)
 	struct duplicates *d = arg;
 
 	if (line != 0)
-		note_add(d->arena, &d->yaml,
+		api_note(d->arena, &d->yaml,
 			 str_format(d->arena, "  line %d: key \"%.*s\" already set in map", line, STR_ARG(path)));
 	else
-		note_add(d->arena, d->notes, str_format(d->arena, "duplicate field \"%.*s\"", STR_ARG(path)));
+		api_note(d->arena, d->notes, str_format(d->arena, "duplicate field \"%.*s\"", STR_ARG(path)));
 }
 
 static struct str body_kind(const struct api_body *body)
@@ -595,7 +595,7 @@ static struct error *unrecognized(const struct api_body *body, struct error *cau
 
 	if (text.len == 0) {
 		buf_add(&start, STR("<empty>"));
-	} else if (body->media == API_JSON && text.ptr[0] == '{') {
+	} else if (text.ptr[0] == '{') {
 		buf_add(&start, str_head(text, 30));
 		if (text.len > 30)
 			buf_add(&start, STR(" ..."));
@@ -633,7 +633,7 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 		buf_add(&joined, STR("yaml: unmarshal errors:"));
 		for (size_t i = 0; i < d.yaml.len; i++)
 			buf_printf(&joined, "\n%.*s", STR_ARG(d.yaml.text[i]));
-		note_add(arena, notes, str_dup(arena, buf_str(&joined)));
+		api_note(arena, notes, str_dup(arena, buf_str(&joined)));
 	}
 	return NULL;
 }
@@ -682,6 +682,9 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	const struct type *said = type_find_named(group, rest, kind);
 	if (said == type)
 		return NULL;
+	if (str_find(rest, '/') >= 0)
+		return unrecognized(body, error_new(ERR_BAD_REQUEST, "unexpected GroupVersion string: %.*s", STR_ARG(api_version)),
+				    "");
 	if (said == NULL)
 		cause = error_new(ERR_BAD_REQUEST,
 				  "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
@@ -690,7 +693,7 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	else if ((cause = raw == NULL ? NULL : api_normalize(arena, said, raw, NULL, &raw)) == NULL) /* it is decoded first */
 		cause = error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest),
 				  STR_ARG(kind), STR_ARG(internal_package(body)), STR_ARG(body_kind(body)));
-	return not_handled(body, wanted_version(body), kind, cause);
+	return not_handled(body, rest, kind, cause);
 }
 
 static struct error *decode_proto(struct arena *arena, const struct api_body *body, const struct json **out)
@@ -764,6 +767,45 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 			p.found[k - 1] = place;
 		}
 	}
+}
+
+/* ---- as it comes back from upstream's storage ---- */
+
+static const struct json *kept_value(struct arena *arena, const struct field *field, const struct json *value)
+{
+	const struct type *type = field_type(field);
+	const struct json *out = value;
+
+	if (json_is(value, JSON_ARRAY) && value->len == 0)
+		return &json_null;
+	if (type->form != FORM_STRUCT || (type->flags & TYPE_HAS_LISTS) == 0 || field->shape == SHAPE_MAP_OF_LISTS)
+		return value;
+	if (field->shape == SHAPE_ONE)
+		return api_as_kept(arena, type, value);
+	JSON_EACH (value, it) {
+		const struct json *kept = api_as_kept(arena, type, it.value);
+
+		if (kept != it.value)
+			out = field->shape == SHAPE_LIST ? json_with_item(arena, out, it.index, kept)
+							 : json_with_key(arena, out, it.key, kept);
+	}
+	return out;
+}
+
+const struct json *api_as_kept(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	const struct json *out = tree;
+
+	if ((type->flags & TYPE_HAS_LISTS) == 0)
+		return tree;
+	JSON_EACH (tree, it) {
+		const struct field *field = type_find(type, it.key);
+		const struct json *kept = field == NULL ? it.value : kept_value(arena, field, it.value);
+
+		if (kept != it.value)
+			out = json_with_key(arena, out, it.key, kept);
+	}
+	return out;
 }
 
 struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes, const struct json **out)

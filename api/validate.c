@@ -93,6 +93,10 @@ static const struct {
 	{ "", "Service", update_service },
 	{ "", "ConfigMap", update_config_map },
 	{ "", "Secret", update_secret },
+	{ "", "Node", update_node },
+	{ "events.k8s.io", "Event", update_event },
+	{ "networking.k8s.io", "IPAddress", update_ip_address },
+	{ "networking.k8s.io", "ServiceCIDR", update_service_cidr },
 	{ "apps", "Deployment", update_selector },
 	{ "apps", "ReplicaSet", update_selector },
 	{ "apps", "DaemonSet", update_selector },
@@ -114,7 +118,12 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
-	return api_invalid(f, kind_text(arena, kind), json_path_str(tree, "metadata.name"));
+	struct error *err;
+
+	/* What is stored in another group is judged there. */
+	kind = kind_stored_as(kind);
+	err = api_invalid(f, kind_text(arena, kind), json_path_str(tree, "metadata.name"));
+	return err == NULL ? NULL : error_about(err, kind_group(kind), kind_name(kind), json_path_str(tree, "metadata.name"));
 }
 
 struct error *api_validate(struct arena *arena, const struct kind *kind, const struct json *tree)
@@ -124,6 +133,8 @@ struct error *api_validate(struct arena *arena, const struct kind *kind, const s
 	api_find_invalid(&f, kind, tree);
 	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0)
 		api_find_invalid_pod_create(&f, tree);
+	if (str_is(kind_name(kind), "Event"))
+		create_event(&f, tree);
 	return verdict(arena, &f, kind, tree);
 }
 
@@ -146,5 +157,24 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
 	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)
 		walk_type(&f, field_type(status), json_get(tree, "status"), "status");
+	check_status(&f, kind, tree, old);
+	return verdict(arena, &f, kind, tree);
+}
+
+struct error *api_validate_subresource(struct arena *arena, const struct kind *kind, struct str subresource,
+				       const struct json *tree, const struct json *old)
+{
+	struct api_findings f = { .arena = arena };
+
+	if (str_is(subresource, "status"))
+		return api_validate_status_update(arena, kind, tree, old);
+	if (!str_is(subresource, "ephemeralcontainers") && !str_is(subresource, "resize"))
+		return api_validate_update(arena, kind, tree, old);
+	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	api_find_invalid(&f, kind, tree);
+	if (str_is(subresource, "resize"))
+		update_resources(&f, tree, old);
+	else
+		update_ephemeral(&f, tree, old);
 	return verdict(arena, &f, kind, tree);
 }

@@ -485,7 +485,51 @@ void update_endpoint_slice(struct api_findings *f, const struct json *tree, cons
 	check_immutable(f, "addressType", json_get(tree, "addressType"), json_get(old, "addressType"));
 }
 
-/* ---- Node, Event, Lease ---- */
+/* ---- Node, Lease, addresses ---- */
+
+void update_node(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *ranges = json_path(old, "spec.podCIDRs"), *new = json_path(tree, "spec.podCIDRs");
+	struct str provider = json_path_str(old, "spec.providerID");
+	static const char text[] = "node updates may not change podCIDR except from \"\" to valid";
+
+	if (json_len(ranges) != 0 && json_len(ranges) != json_len(new))
+		finding_forbidden(f, "spec.podCIDRs", text);
+	else
+		JSON_EACH (ranges, it)
+			if (!json_equal(it.value, json_at(new, it.index)))
+				finding_forbidden(f, "spec.podCIDRs", text);
+	if (provider.len != 0 && !str_eq(provider, json_path_str(tree, "spec.providerID")))
+		finding_forbidden(f, "spec.providerID", "node updates may not change providerID except from \"\" to valid");
+	if (!str_eq(json_path_str(tree, "spec.externalID"), json_path_str(old, "spec.externalID")))
+		finding_forbidden(f, "spec.externalID", "may not be updated");
+}
+
+void update_ip_address(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const struct shown_field parent[] = { { "Group", "group", "\"\"" },
+						     { "Resource", "resource", "\"\"" },
+						     { "Namespace", "namespace", "\"\"" },
+						     { "Name", "name", "\"\"" } };
+	const struct json *new = json_path(tree, "spec.parentRef");
+
+	if (!json_equal(new, json_path(old, "spec.parentRef")))
+		finding_invalid(f, "spec.parentRef", new == NULL ? &json_null : shown_struct(f->arena, new, parent, N_OF(parent)),
+				"field is immutable");
+}
+
+void update_service_cidr(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *ranges = json_path(old, "spec.cidrs"), *new = json_path(tree, "spec.cidrs");
+
+	if (json_len(ranges) != json_len(new) && !(json_len(ranges) == 1 && json_len(new) == 2)) {
+		finding_invalid(f, "spec.cidrs", new == NULL ? &json_null : new, "field is immutable");
+		return;
+	}
+	JSON_EACH (ranges, it)
+		if (!json_equal(it.value, json_at(new, it.index)))
+			finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), json_at(new, it.index), "field is immutable");
+}
 
 void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
@@ -512,19 +556,6 @@ void validate_node(struct api_findings *f, const struct type *type, const struct
 	}
 	JSON_EACH (json_path(tree, "spec.podCIDRs"), it)
 		check_cidr(f, AT(f, "spec.podCIDRs[%zu]", it.index), json_str(it.value));
-}
-
-void validate_event(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
-{
-	bool core = json_get(tree, "involvedObject") != NULL;
-	struct str about = json_path_str(tree, core ? "involvedObject.namespace" : "regarding.namespace");
-	struct str own = json_path_str(tree, "metadata.namespace");
-
-	(void)type;
-	(void)path;
-	if (about.len == 0 ? own.len != 0 && !str_is(own, "default") : !str_eq(about, own))
-		finding_invalid_text(f, core ? "involvedObject.namespace" : "regarding.namespace", about,
-				     "does not match event.namespace");
 }
 
 void validate_lease_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)

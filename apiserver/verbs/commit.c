@@ -84,8 +84,13 @@ static struct error *say(struct request *req, struct error *err, struct str name
 static enum task_result pretend(struct request *req)
 {
 	struct object *object = lasting_object(req, req->tree);
+	uint64_t revision = 0;
 
-	req->object = object_owned(req->arena, object_with_revision(object, req->old != NULL ? req->old->revision : 0));
+	if (req->old != NULL)
+		revision = req->old->revision;
+	else
+		str_to_u64(meta_str(req->input, "resourceVersion"), &revision);
+	req->object = object_owned(req->arena, object_with_revision(object, revision));
 	object_unref(object);
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		req->object = object_owned(req->arena, object_convert(req->object, req->route.kind));
@@ -158,6 +163,7 @@ enum task_result commit_tree(struct task *task, struct request *req)
 			return task_fail(task, exists_error(req, name));
 		return pretend(req);
 	}
+	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	*wait = (struct commit_wait){ req, task, lasting_object(req, req->tree) };
 	op.data = bytes_str(object_stored(wait->object));
 	op.attachment = wait->object;

@@ -25,6 +25,7 @@ struct watcher {
 	bool synced; /* the end of the initial events was told */
 	bool closed;
 	bool bookmarks;
+	bool columns_told; /* of tables: only the first event describes them */
 	struct loop_call again;
 	struct loop_timer deadline, bookmark;
 	uint64_t told; /* revision of the last event or bookmark */
@@ -146,6 +147,9 @@ static void tell_http(struct watcher *w, enum api_event_type type, struct object
 		const struct type *of;
 		const struct json *tree = present(arena, accept, w->kind, &object, 1, &of);
 
+		if (accept->as == AS_TABLE && w->columns_told)
+			tree = json_with(arena, tree, "columnDefinitions", &json_null);
+		w->columns_told = true;
 		write_tree_event(&out, accept, type_names[type], of, tree);
 		arena_free(arena);
 	}
@@ -362,8 +366,8 @@ static struct error *choose_start(struct watcher *w, struct str version, bool se
 	uint64_t asked = 0;
 
 	if (version.len != 0 && !str_to_u64(version, &asked))
-		return error_new(ERR_INTERNAL, "Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": invalid syntax",
-				 STR_ARG(version), STR_ARG(version));
+		return error_new(ERR_PLAIN, "resourceVersion: Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": %s",
+				 STR_ARG(version), STR_ARG(version), number_complaint(version));
 	if (asked == 0 || send_initial) {
 		w->initial = store_hold(store);
 		*after = store_version_revision(w->initial);
@@ -391,28 +395,13 @@ static struct error *open_watch(struct watcher *w, uint64_t after)
 	return err;
 }
 
-static struct error *check_options(const struct request *req)
-{
-	const struct query *query = &req->query;
-
-	if (query->send_initial_given && !str_is(query->version_match, "NotOlderThan"))
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-					      "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-	if (!query->send_initial_given && query->version_match.len != 0)
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-					      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
-	return NULL;
-}
-
 static void send_head(struct request *req)
 {
-	static const struct http_header json[] = { { STR_INIT("cache-control"), STR_INIT("no-cache, private") },
-						   { STR_INIT("content-type"), STR_INIT("application/json") } };
-	static const struct http_header proto[] = { { STR_INIT("cache-control"), STR_INIT("no-cache, private") },
-						    { STR_INIT("content-type"),
-						      STR_INIT("application/vnd.kubernetes.protobuf;stream=watch") } };
+	bool proto = req->accept.media == API_PROTOBUF;
 
-	http_reply_start(req->http, 200, (struct http_headers){ req->accept.media == API_PROTOBUF ? proto : json, 2 });
+	http_reply_start(req->http, 200,
+			 answer_headers(req,
+					proto ? STR("application/vnd.kubernetes.protobuf;stream=watch") : STR("application/json")));
 }
 
 static void start_timers(struct watcher *w)
@@ -440,9 +429,7 @@ void watch_start(struct request *req)
 	list_init(&w->link);
 	w->bookmarks = req->query.bookmarks;
 	w->synced = !req->query.send_initial; /* only then is the end of the initial events told */
-	err = check_options(req);
-	if (err == NULL)
-		err = match_parse(req->arena, w->kind, req->query.labels, req->query.fields, &w->match);
+	err = match_parse(req->arena, w->kind, req->query.labels, req->query.fields, &w->match);
 	if (err == NULL)
 		err = choose_start(w, req->query.resource_version, req->query.send_initial, &after);
 	if (err == NULL)

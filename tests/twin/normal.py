@@ -11,7 +11,7 @@ import time
 
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}:\d{2}(\.\d{6})?Z")
-VERSION = re.compile(r"((?:resource version|resourceVersion)\w*: |too old resource version: |current: )\d+( \(\d+\))?", re.I)
+VERSION = re.compile(r"(resource ?version\w*[\\\"]*: ?[\\\"]*|current: |ResourceVersion in [\w ]+ \()\d+( \(\d+\))?", re.I)
 JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 ADDRESS = re.compile(r"\b10\.(9[6-9]|10\d|11[01])\.\d+\.\d+\b")
 # What the apiserver gives out at random ends in five of these.
@@ -80,6 +80,7 @@ def causes(key, value):
     if key == "causes" and isinstance(value, list):
         return sorted(value, key=lambda one: json.dumps(one, sort_keys=True))
     if key == "message" and isinstance(value, str):
+        value = re.sub(r"\n@@ .*?\n(?=\]?$)", "", value, flags=re.S)  # a diff of Go's structs
         match = re.fullmatch(r"(.*?: )\[(.*)\]", value, re.S)
         if match:
             return match.group(1) + "[" + ", ".join(sorted(match.group(2).split(", "))) + "]"
