@@ -49,6 +49,8 @@ struct error *api_decode(struct arena *arena, const struct api_body *body, struc
 /* ERR_BAD_REQUEST `… strict decoding error: unknown field "a", unknown field "b"`. */
 struct error *api_strict_error(const struct api_body *body, const struct api_notes *notes) MUST_CHECK;
 
+/* Whether a tree says that it is of that type (or nothing); in upstream's words. */
+struct error *api_check_type(struct arena *arena, const struct type *type, const struct json *raw) MUST_CHECK;
 /* Any JSON value of that type to the normal form; errors in the words of Go's json package. notes may be NULL. */
 struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value, struct api_notes *notes,
 			    const struct json **out) MUST_CHECK;
@@ -140,7 +142,7 @@ struct str resource_text(struct arena *arena, const struct kind *kind);
 /* ---- patches --------------------------------------------------------------------------------------------------- */
 
 /* Strategic merge: raw trees in, raw tree out (normalise afterwards). Errors as upstream: unknown $patch and a missing
- * merge key ERR_INTERNAL, a bad $retainKeys ERR_BAD_REQUEST. */
+ * merge key ERR_PLAIN, a bad $retainKeys ERR_BAD_REQUEST. */
 struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree, const struct json *patch,
 				  const struct json **out) MUST_CHECK;
 

@@ -96,6 +96,20 @@ void check_cidr(struct api_findings *f, const char *path, struct str text)
 		finding_invalid_text(f, path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
 }
 
+void check_canonical_cidr(struct api_findings *f, const char *path, struct str text)
+{
+	char canonical[IP_TEXT];
+	struct cidr cidr;
+
+	check_cidr(f, path, text);
+	if (!cidr_parse(text, &cidr))
+		return;
+	if (ip_sub(cidr.ip, cidr_first(cidr)) != 0)
+		finding_invalid_text(f, path, text, "must not have bits set beyond the prefix length");
+	else if (!str_eq(cidr_format(canonical, cidr), text))
+		finding_invalid_text(f, path, text, AT(f, "must be in canonical form (\"%s\")", canonical));
+}
+
 static bool within(struct ip ip, const char *range)
 {
 	struct cidr cidr;
@@ -238,13 +252,18 @@ static void check_finalizers(struct api_findings *f, const struct kind *kind, co
 		finding_invalid(f, "metadata.finalizers", finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
 }
 
+void check_metadata_maps(struct api_findings *f, const struct json *metadata)
+{
+	check_labels(f, "metadata.labels", json_get(metadata, "labels"));
+	check_annotations(f, "metadata.annotations", json_get(metadata, "annotations"));
+	check_owners(f, json_get(metadata, "ownerReferences"));
+}
+
 void check_metadata(struct api_findings *f, const struct kind *kind, const struct json *metadata)
 {
 	check_name(f, kind, metadata);
 	check_not_negative(f, "metadata.generation", json_get(metadata, "generation"));
-	check_labels(f, "metadata.labels", json_get(metadata, "labels"));
-	check_annotations(f, "metadata.annotations", json_get(metadata, "annotations"));
-	check_owners(f, json_get(metadata, "ownerReferences"));
+	check_metadata_maps(f, metadata);
 	check_finalizers(f, kind, json_get(metadata, "finalizers"));
 }
 

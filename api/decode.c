@@ -953,3 +953,27 @@ const struct json *api_with(struct arena *arena, const struct type *type, const 
 {
 	return with_steps(arena, type, tree, str_from(path), value);
 }
+
+struct error *api_check_type(struct arena *arena, const struct type *type, const struct json *raw)
+{
+	struct str version = json_get_str(raw, "apiVersion"), kind = json_get_str(raw, "kind"), rest = version, group = STR("");
+	const struct type *said;
+	struct str package = type_group(type), head = STR("core");
+
+	if (str_find(version, '/') >= 0)
+		str_cut(&rest, '/', &group);
+	said = type_find_named(group, rest, kind);
+	if (said == type || version.len == 0 || kind.len == 0)
+		return NULL;
+	if (said == NULL)
+		return error_new(ERR_BAD_REQUEST,
+				 "no kind \"%.*s\" is registered for version \"%.*s\" in scheme \"pkg/runtime/scheme.go:111\"",
+				 STR_ARG(kind), STR_ARG(version));
+	struct error *err = api_normalize(arena, said, raw, NULL, &raw);
+	if (err != NULL)
+		return err;
+	if (package.len != 0)
+		str_cut(&package, '.', &head);
+	return error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest), STR_ARG(kind),
+			 STR_ARG(head), STR_ARG(type_name(type)));
+}

@@ -105,15 +105,44 @@ static const struct {
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class },
 };
 
-/* Metadata is judged twice upstream, by the registry and by the kind, and both causes are sent. */
+/* Kinds that judge a changed object as if it were new, beside the change; and those that do not look at metadata of their own. */
+static const struct {
+	const char *group, *kind;
+	bool again, none;
+} updated[] = {
+	{ "", "ConfigMap", true, false },
+	{ "", "Secret", true, false },
+	{ "", "Service", true, false },
+	{ "", "Endpoints", true, false },
+	{ "", "ServiceAccount", true, false },
+	{ "", "Node", true, false },
+	{ "", "Pod", true, false },
+	{ "", "Namespace", true, false },
+	{ "", "Event", false, true },
+	{ "discovery.k8s.io", "EndpointSlice", true, true },
+};
+
+/* Metadata is judged by the registry and by the kind, and all causes are sent. */
 void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
-	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
-	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	bool again = false, none = false;
+
+	for (size_t i = 0; i < N_OF(updated); i++)
+		if (str_is(kind_group(kind), updated[i].group) && str_is(kind_name(kind), updated[i].kind)) {
+			again = updated[i].again;
+			none = updated[i].none;
+		}
+	check_metadata(f, kind, json_get(tree, "metadata"));
+	for (int i = none ? 1 : 0; i < 2; i++) {
+		check_metadata_maps(f, json_get(tree, "metadata"));
+		check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	}
 	for (size_t i = 0; i < N_OF(updates); i++)
 		if (str_is(kind_group(kind), updates[i].group) && str_is(kind_name(kind), updates[i].kind))
 			updates[i].check(f, tree, old);
-	api_find_invalid(f, kind, tree);
+	if (again)
+		check_metadata(f, kind, json_get(tree, "metadata"));
+	walk_type(f, kind_type(kind), tree, "");
 }
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
@@ -168,6 +197,12 @@ struct error *api_validate_subresource(struct arena *arena, const struct kind *k
 
 	if (str_is(subresource, "status"))
 		return api_validate_status_update(arena, kind, tree, old);
+	if (str_is(subresource, "finalize")) {
+		check_metadata(&f, kind, json_get(tree, "metadata"));
+		check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+		check_spec_finalizers(&f, tree, true);
+		return verdict(arena, &f, kind, tree);
+	}
 	if (!str_is(subresource, "ephemeralcontainers") && !str_is(subresource, "resize"))
 		return api_validate_update(arena, kind, tree, old);
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));

@@ -1,6 +1,7 @@
 /* What a status may say: rows of numbers that must not be negative, and of numbers that must not exceed another one. Sources: the
  * Validate…StatusUpdate functions of k8s.io/kubernetes/pkg/apis. */
 #include "api/check.h"
+#include "base/ip.h"
 
 struct order {
 	const char *field, *most, *text;
@@ -89,13 +90,53 @@ static void check_namespace(struct api_findings *f, const struct json *tree)
 					   : "may only be 'Active' if `deletionTimestamp` is empty");
 }
 
+static void check_ingress(struct api_findings *f, const struct json *ingress, const char *path)
+{
+	static const char *const modes[] = { "Proxy", "VIP" };
+	struct str ip = json_get_str(ingress, "ip"), host = json_get_str(ingress, "hostname");
+	const struct json *mode = json_get(ingress, "ipMode");
+	struct ip parsed;
+
+	if (ip.len != 0)
+		check_ip(f, AT(f, "%s.ip", path), ip);
+	if (mode == NULL && ip.len != 0)
+		finding_required(f, AT(f, "%s.ipMode", path), "must be specified when `ip` is set");
+	else if (mode != NULL && ip.len == 0)
+		finding_forbidden(f, AT(f, "%s.ipMode", path), "may not be specified when `ip` is not set");
+	else if (mode != NULL)
+		check_one_of(f, AT(f, "%s.ipMode", path), json_str(mode), true, modes, 2);
+	if (host.len == 0)
+		return;
+	check_complaints(f, AT(f, "%s.hostname", path), host, name_dns_subdomain(host));
+	if (ip_parse(host, &parsed))
+		finding_invalid_text(f, AT(f, "%s.hostname", path), host, "must be a DNS name, not an IP address");
+}
+
+static void check_load_balancer(struct api_findings *f, const struct json *tree)
+{
+	const struct json *ingress = json_path(tree, "status.loadBalancer.ingress");
+
+	if (json_len(ingress) != 0 && !str_is(json_path_str(tree, "spec.type"), "LoadBalancer")) {
+		finding_forbidden(f, "status.loadBalancer.ingress", "may only be used when `spec.type` is 'LoadBalancer'");
+		return;
+	}
+	JSON_EACH (ingress, it)
+		check_ingress(f, it.value, AT(f, "status.loadBalancer.ingress[%zu]", it.index));
+}
+
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	for (size_t i = 0; i < N_OF(rules); i++)
 		if (str_is(kind_group(kind), rules[i].group) && str_is(kind_name(kind), rules[i].kind))
 			check_rule(f, &rules[i], json_get(tree, "status"), json_get(old, "status"));
-	if (kind_group(kind).len == 0 && str_is(kind_name(kind), "Namespace"))
+	if (kind_group(kind).len != 0)
+		return;
+	if (str_is(kind_name(kind), "Namespace"))
 		check_namespace(f, tree);
+	else if (str_is(kind_name(kind), "Node"))
+		check_node_update(f, tree);
+	else if (str_is(kind_name(kind), "Service"))
+		check_load_balancer(f, tree);
 }
 
 /* --- the other subresources of pods --- */

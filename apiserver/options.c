@@ -73,7 +73,7 @@ const char *number_complaint(struct str text)
 	return is_number(text) && text.ptr[0] != '-' ? "value out of range" : "invalid syntax";
 }
 
-static struct error *query_int(const struct request *req, const char *name, int64_t *out)
+struct error *query_int(const struct request *req, const char *name, int64_t *out)
 {
 	bool found;
 	struct str value = http_param(req->http, name, &found);
@@ -95,14 +95,14 @@ static void check_watch(struct api_findings *f, const struct query *query)
 
 	if (query->send_initial_given && !not_older)
 		finding_forbidden(f, MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+	if (query->token.len != 0)
+		finding_forbidden(f, MATCH, "resourceVersionMatch is forbidden when continue is provided");
 	if (query->version_match.len == 0)
 		return;
 	if (!query->send_initial_given)
 		finding_forbidden(f, MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
 	if (!not_older)
 		finding_unsupported(f, MATCH, query->version_match, matches, 1);
-	if (query->token.len != 0)
-		finding_forbidden(f, MATCH, "resourceVersionMatch is forbidden when continue is provided");
 }
 
 static void check_list(struct api_findings *f, const struct query *query)

@@ -421,6 +421,11 @@ void respond(struct request *req)
 	}
 	if (req->version != NULL)
 		reply_built_list(req);
+	else if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
+		reply_tree(req, req->status, meta_type("PartialObjectMetadata"),
+			   JSON_OBJECT_OF(req->arena, { "kind", json_text(req->arena, "PartialObjectMetadata") },
+					  { "apiVersion", meta_version(req->arena, &req->accept) },
+					  { "metadata", json_get(req->answer, "metadata") }));
 	else if (req->answer != NULL)
 		reply_tree(req, req->status, req->answer_type != NULL ? req->answer_type : meta_type("Status"), req->answer);
 	else

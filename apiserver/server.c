@@ -241,7 +241,8 @@ static void request_run(struct request *req)
 	struct task *task;
 	bool in_process = req->http == NULL;
 
-	if (req->query.watch && (req->route.verb == VERB_LIST || req->route.verb == VERB_GET)) {
+	/* Of one object only the old paths are a watch. */
+	if (req->query.watch && (req->route.verb == VERB_LIST || (req->route.verb == VERB_GET && req->route.old_watch))) {
 		watch_start(req);
 		return;
 	}

@@ -25,6 +25,7 @@ struct apiserver {
 	size_t n_running;
 	uint64_t n_requests[600]; /* by HTTP status, for /metrics */
 	int64_t started;
+	bool ending;                /* watches were told to go */
 	struct bytes *documents[8]; /* discovery and OpenAPI, made on first use; see docs/ */
 };
 
@@ -115,6 +116,8 @@ struct error *options_include(struct request *req) MUST_CHECK; /* includeObject 
 void options_check_dry_run(struct api_findings *f, const struct json *values);
 /* The error that findings about options are; type is "DeleteOptions". */
 struct error *options_error(struct api_findings *findings, const char *type) MUST_CHECK;
+/* A number of the query; *out stays when it is not there. */
+struct error *query_int(const struct request *req, const char *name, int64_t *out) MUST_CHECK;
 const char *number_complaint(struct str text); /* "invalid syntax" or "value out of range" */
 
 /* --- warnings (warning.c) --- */

@@ -12,7 +12,7 @@ static void committed(void *arg, struct error *err, const struct store_result *r
 	struct commit_wait *wait = arg;
 	struct request *req = wait->req;
 
-	if (err == NULL && result->values[0] != NULL)
+	if (err == NULL && wait->object != NULL && result->values[0] != NULL)
 		req->object = value_served(req->arena, req->route.kind, result->values[0]);
 	task_wake(wait->task, err);
 }
@@ -178,6 +178,13 @@ enum task_result commit_removal(struct task *task, struct request *req)
 
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, meta_str(req->old_tree, "name"));
 	req->object = value_served(req->arena, req->route.kind, req->old);
+	/* An update that took the last finalizer shows what it made. */
+	if (req->tree != NULL && kind_stored_as(req->route.kind) == req->route.kind) {
+		struct object *last = lasting_object(req, req->tree);
+
+		req->object = object_owned(req->arena, object_with_revision(last, req->old->revision));
+		object_unref(last);
+	}
 	if (req->query.dry_run)
 		return TASK_NEXT;
 	*wait = (struct commit_wait){ req, task, NULL };

@@ -57,6 +57,7 @@ static enum task_result step_options(struct task *task, void *arg)
 	const struct type *type = type_find_named(STR(""), STR("v1"), STR("DeleteOptions"));
 	struct api_body body = { .type = type, .text = req->body };
 	struct error *err = NULL;
+	int64_t seconds = 0;
 
 	if (req->http == NULL) {
 		req->input = req->call.body;
@@ -68,6 +69,8 @@ static enum task_result step_options(struct task *task, void *arg)
 		if (err == NULL)
 			err = api_decode(req->arena, &body, NULL, &req->input);
 	}
+	if (err == NULL && req->http != NULL && req->body.len == 0)
+		err = query_int(req, "gracePeriodSeconds", &seconds);
 	if (err != NULL)
 		return task_fail(task, err);
 	req->query.dry_run = json_len(json_get(req->input, "dryRun")) != 0;
@@ -95,7 +98,7 @@ static struct error *precondition(struct request *req, const char *what, struct 
 	return error_about(err, kind_group(stored), kind_name(stored), req->route.name);
 }
 
-static struct error *check_preconditions(struct request *req)
+struct error *check_preconditions(struct request *req)
 {
 	const struct json *wanted = json_get(req->input, "preconditions"), *uid = json_get(wanted, "uid");
 	const struct json *version = json_get(wanted, "resourceVersion");
@@ -143,6 +146,8 @@ static int64_t grace_of(struct request *req)
 	const struct prepare *prepare = prepare_of(req->route.kind);
 	int64_t asked = json_int(json_get(req->input, "gracePeriodSeconds"), -1);
 
+	if (json_get(req->input, "gracePeriodSeconds") != NULL && asked < 0)
+		asked = 1; /* upstream's answer to a negative grace */
 	return prepare->grace != NULL ? prepare->grace(req, asked) : 0;
 }
 
@@ -164,6 +169,18 @@ static const struct json *marked(struct request *req, int64_t grace, const struc
 	return tree;
 }
 
+/* Namespaces that a cluster cannot be without. */
+static struct error *check_protected(const struct request *req)
+{
+	static const char *const names[] = { "default", "kube-system", "kube-public" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (req->route.group.len == 0 && str_is(req->route.resource, "namespaces") && str_is(req->route.name, names[i]))
+			return error_new(ERR_FORBIDDEN, "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+					 names[i]);
+	return NULL;
+}
+
 static enum task_result step_mark(struct task *task, void *arg)
 {
 	struct request *req = arg;
@@ -173,6 +190,8 @@ static enum task_result step_mark(struct task *task, void *arg)
 	struct error *err = check_preconditions(req);
 
 	req->tree = NULL;
+	if (err == NULL)
+		err = check_protected(req);
 	if (err != NULL)
 		return task_fail(task, err);
 	finalizers = finalizers_for(req);

@@ -38,12 +38,24 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 
 	switch (how) {
 	case API_PATCH_JSON:
+		if (json_is(patch, JSON_NULL)) {
+			*out = old;
+			return NULL;
+		}
+		JSON_EACH (patch, it)
+			if (!json_is(it.value, JSON_OBJECT) && !json_is(it.value, JSON_NULL))
+				return error_new(ERR_BAD_REQUEST,
+						 "error decoding patch: json: cannot unmarshal %s into Go value of type "
+						 "handlers.jsonPatchOp",
+						 json_type_name(it.value));
 		err = json_patch(req->arena, old, patch, out);
 		/* Upstream names nothing in these. */
 		if (err != NULL && err->kind == ERR_INVALID)
 			err = error_about(err, STR(""), STR(""), STR(""));
 		return err;
 	case API_PATCH_MERGE:
+		if (json_is(patch, JSON_NULL))
+			return error_new(ERR_BAD_REQUEST, "Invalid JSON Patch");
 		if (!json_is(patch, JSON_OBJECT))
 			return error_new(ERR_BAD_REQUEST,
 					 "error decoding patch: json: cannot unmarshal %s into Go value of "
@@ -52,9 +64,11 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 		*out = json_merge_patch(req->arena, old, patch);
 		return NULL;
 	case API_PATCH_STRATEGIC:
+		if (json_is(patch, JSON_NULL))
+			patch = &json_empty_object;
 		if (!json_is(patch, JSON_OBJECT))
 			return error_new(ERR_BAD_REQUEST,
-					 "error decoding patch: json: cannot unmarshal %s into Go value of "
+					 "json: cannot unmarshal %s into Go value of "
 					 "type map[string]interface {}",
 					 json_type_name(patch));
 		return api_strategic_merge(req->arena, type, old, patch, out);
@@ -66,23 +80,21 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 
 /* --- apply --- */
 
-static struct error *check_config(struct request *req, struct str api_version, struct str kind, const struct json *config)
+static struct error *check_config(struct str api_version, struct str kind, const struct json *config)
 {
-	struct str name = meta_str(config, "name");
+	struct str said = json_get_str(config, "apiVersion"), is = json_get_str(config, "kind");
 
-	if (!json_is(config, JSON_OBJECT))
-		return error_new(ERR_BAD_REQUEST, "error decoding YAML: the body is no object");
-	if (!str_eq(json_get_str(config, "kind"), kind) || !str_eq(json_get_str(config, "apiVersion"), api_version))
-		return error_new(ERR_BAD_REQUEST,
-				 "the kind of the provided object (%.*s, %.*s) does not match the expected one "
-				 "(%.*s, %.*s)",
-				 STR_ARG(json_get_str(config, "apiVersion")), STR_ARG(json_get_str(config, "kind")),
-				 STR_ARG(api_version), STR_ARG(kind));
+	if (!json_is(config, JSON_OBJECT) && !json_is(config, JSON_NULL))
+		return error_new(
+			ERR_BAD_REQUEST,
+			"error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal %s into Go "
+			"value of type map[string]interface {}",
+			json_type_name(config));
+	if (!str_eq(is, kind) || !str_eq(said, api_version))
+		return error_new(ERR_BAD_REQUEST, "invalid object type: %s%.*s, Kind=%.*s", str_find(said, '/') >= 0 ? "" : "/",
+				 STR_ARG(said), STR_ARG(is));
 	if (json_len(json_path(config, "metadata.managedFields")) != 0)
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
-	if (name.len != 0 && !str_eq(name, req->route.name))
-		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
-				 STR_ARG(name), STR_ARG(req->route.name));
 	return NULL;
 }
 
@@ -102,7 +114,7 @@ static struct error *read_config(struct request *req, const struct json **out)
 	req->notes = (struct api_notes){ 0 };
 	err = json_read_yaml(req->arena, req->body, &options, out);
 	if (err != NULL)
-		return error_context(err, "error decoding YAML");
+		return error_context(err, "error decoding YAML: error converting YAML to JSON");
 	if (!notes_refused(req))
 		return NULL;
 	for (size_t i = 0; i < req->notes.len; i++)
@@ -121,7 +133,7 @@ struct error *config_read(struct request *req, const struct type *type, const st
 		err = read_config(req, out);
 	if (err != NULL)
 		return err;
-	return check_config(req, group.len == 0 ? version : str_format(req->arena, "%.*s/%.*s", STR_ARG(group), STR_ARG(version)),
+	return check_config(group.len == 0 ? version : str_format(req->arena, "%.*s/%.*s", STR_ARG(group), STR_ARG(version)),
 			    type_name(type), *out);
 }
 
@@ -136,17 +148,20 @@ static struct error *apply_config(struct request *req)
 		err = read_config(req, &config);
 	if (err != NULL)
 		return err;
-	err = check_config(req, kind_api_version(req->route.kind), kind_name(req->route.kind), config);
+	err = check_config(kind_api_version(req->route.kind), kind_name(req->route.kind), config);
 	if (err != NULL)
 		return err;
-	config = json_with_path(req->arena, config, "metadata.name", json_string(req->arena, req->route.name));
-	if (kind_namespaced(req->route.kind))
-		config = json_with_path(req->arena, config, "metadata.namespace", json_string(req->arena, req->route.ns));
 	me = manager_of(req);
 	err = api_apply(req->arena, &me, req->old_tree, config, req->query.force, &tree);
 	if (err != NULL)
 		return err;
 	req->applied = true;
+	err = req->http != NULL ? check_name(req, tree) : NULL;
+	if (err != NULL)
+		return err;
+	tree = with(req, tree, "metadata.name", json_string(req->arena, req->route.name));
+	if (kind_namespaced(req->route.kind))
+		tree = with(req, tree, "metadata.namespace", json_string(req->arena, req->route.ns));
 	tree = api_default(req->arena, req->route.kind, api_with_kind(req->arena, tree, req->route.kind));
 	if (req->old != NULL)
 		return make_next(req, tree);
@@ -173,16 +188,6 @@ static void duplicate_in_operation(void *arg, struct str path, int line)
 	api_note(req->arena, &req->notes, str_format(req->arena, "json patch duplicate field \"%.*s\"", STR_ARG(path)));
 }
 
-static const struct json *sorted(struct arena *arena, const struct json *object)
-{
-	struct json_builder b = { .arena = arena };
-
-	JSON_EACH (object, it)
-		json_builder_member(&b, it.key, it.value);
-	json_builder_sort(&b);
-	return json_builder_object(&b);
-}
-
 /* The patched document as upstream's library writes it: in key order where the patch went, else as it was. */
 static const struct json *as_patched(struct arena *arena, const struct json *tree, const struct json *patch)
 {
@@ -196,22 +201,52 @@ static const struct json *as_patched(struct arena *arena, const struct json *tre
 	return json_builder_object(&b);
 }
 
-static struct error *strict_patch_error(struct request *req, enum api_patch how, const struct json *patch, const struct json *raw)
+/* Where the operations of a JSON patch went, as a patch that merges. */
+static const struct json *touched(struct arena *arena, const struct json *operations)
+{
+	const struct json *all = &json_empty_object;
+
+	JSON_EACH (operations, it) {
+		struct str path = json_get_str(it.value, "path"), parts[16], part;
+		const struct json *one = &json_empty_object;
+		size_t n = 0;
+
+		str_cut(&path, '/', &part);
+		while (n < 16 && str_cut(&path, '/', &part))
+			parts[n++] = part;
+		while (n > 0) {
+			struct json_builder b = { .arena = arena };
+
+			json_builder_member(&b, parts[--n], one);
+			one = json_builder_object(&b);
+		}
+		all = json_merge_patch(arena, all, one);
+	}
+	return all;
+}
+
+static struct error *patch_error(struct request *req, enum api_patch how, const struct json *patch, const struct json *raw,
+				 const char *text)
 {
 	struct api_findings findings = { .arena = req->arena };
-	AUTO_BUF struct buf text = { 0 };
 	struct str shown;
 
 	if (how == API_PATCH_STRATEGIC)
 		shown = api_go_text(req->arena, patch);
 	else
-		shown = json_format(req->arena,
-				    how == API_PATCH_MERGE ? as_patched(req->arena, raw, patch) : sorted(req->arena, raw));
+		shown = json_format(req->arena, raw);
+	finding_invalid_text(&findings, "patch", shown, text);
+	return error_about(api_invalid(&findings, STR(""), STR("")), STR(""), STR(""), STR(""));
+}
+
+static struct error *strict_patch_error(struct request *req, enum api_patch how, const struct json *patch, const struct json *raw)
+{
+	AUTO_BUF struct buf text = { 0 };
+
 	buf_add(&text, STR("strict decoding error: "));
 	for (size_t i = 0; i < req->notes.len; i++)
 		buf_printf(&text, "%s%.*s", i == 0 ? "" : ", ", STR_ARG(req->notes.text[i]));
-	finding_invalid_text(&findings, "patch", shown, arena_strdup(req->arena, buf_cstr(&text)));
-	return error_about(api_invalid(&findings, STR(""), STR("")), STR(""), STR(""), STR(""));
+	return patch_error(req, how, patch, raw, arena_strdup(req->arena, buf_cstr(&text)));
 }
 
 static struct error *read_patch(struct request *req, enum api_patch how, const struct json **out)
@@ -240,25 +275,50 @@ struct error *patch_apply(struct request *req, const struct type *type, const st
 	return err != NULL ? err : apply_patch(req, type, old, *patch, *how, out);
 }
 
-/* What cannot be read is shown as the patched document, or of a strategic patch the patch. */
-static struct error *unreadable(struct request *req, enum api_patch how, const struct json *patch, const struct json *raw,
-				struct error *err)
+/* Strategic patches are decoded by another library, which has other words for what does not fit. */
+static const char *restored_text(struct arena *arena, const char *text)
 {
-	(void)how;
-	(void)patch;
-	(void)raw;
-	(void)req;
-	err->kind = ERR_INVALID;
-	return error_context(err, "%s", "");
+	static const char head[] = "json: cannot unmarshal ", into[] = " into Go ", of[] = " of type ";
+	const char *end = strstr(text, into), *type = strstr(text, of);
+	struct str from, kind;
+
+	if (strncmp(text, head, sizeof(head) - 1) != 0 || end == NULL || type == NULL)
+		return text;
+	from = str_of(text + sizeof(head) - 1, (size_t)(end - text) - (sizeof(head) - 1));
+	kind = str_from(type + sizeof(of) - 1);
+	if (str_has_prefix(from, STR("number")))
+		from = str_find(from, '.') >= 0 ? STR("float64") : STR("int64");
+	else if (str_is(from, "object"))
+		from = STR("map");
+	else if (str_is(from, "array"))
+		from = STR("slice");
+	if (str_has_prefix(kind, STR("[]")))
+		return arena_printf(arena, "cannot restore slice from %.*s", STR_ARG(from));
+	if (str_has_prefix(kind, STR("map[")))
+		return arena_printf(arena, "cannot restore map from %.*s", STR_ARG(from));
+	if (str_find(kind, '.') >= 0)
+		return arena_printf(arena, "cannot restore struct from: %.*s", STR_ARG(from));
+	if (str_is(from, "float64"))
+		return arena_printf(arena, "cannot convert float64 to %.*s", STR_ARG(kind));
+	return arena_printf(arena, "unrecognized type: %.*s", STR_ARG(kind));
 }
 
 struct error *patch_normalize(struct request *req, const struct type *type, enum api_patch how, const struct json *patch,
 			      const struct json *raw, const struct json **out)
 {
-	struct error *err = api_normalize(req->arena, type, raw, &req->notes, out);
+	struct error *err = how == API_PATCH_STRATEGIC || req->http == NULL ? NULL : api_check_type(req->arena, type, raw);
 
-	if (err != NULL)
-		return unreadable(req, how, patch, raw, err);
+	/* What is unknown is told in the order in which upstream has the result. */
+	raw = as_patched(req->arena, raw, how == API_PATCH_JSON ? touched(req->arena, patch) : patch);
+	if (err == NULL)
+		err = api_normalize(req->arena, type, raw, &req->notes, out);
+
+	if (err != NULL) {
+		AUTO_ERROR cause = err;
+
+		return patch_error(req, how, patch, raw,
+				   how == API_PATCH_STRATEGIC ? restored_text(req->arena, cause->text) : cause->text);
+	}
 	return notes_refused(req) ? strict_patch_error(req, how, patch, raw) : NULL;
 }
 
@@ -277,6 +337,8 @@ static enum task_result step_patch(struct task *task, void *arg)
 	err = patch_apply(req, kind_type(kind), req->old_tree, &how, &patch, &raw);
 	if (err == NULL)
 		err = patch_normalize(req, kind_type(kind), how, patch, raw, &next);
+	if (err == NULL && req->http != NULL)
+		err = check_name(req, next);
 	if (err == NULL)
 		err = make_next(req, api_default(req->arena, kind, api_with_kind(req->arena, next, kind)));
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;

@@ -4,11 +4,16 @@
 #include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
-static task_fn step_dispatch, step_finish;
+static task_fn step_dispatch, step_evict, step_finish;
 
 const struct task_step subresource_steps[] = {
-	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL }, { "make", step_dispatch, NULL },
-	{ "commit", step_commit, NULL },       { "answer", step_finish, NULL },     { NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL },
+	{ "read old", step_read_old, NULL },
+	{ "make", step_dispatch, NULL },
+	{ "commit", step_commit, NULL },
+	{ "evict", step_evict, NULL },
+	{ "answer", step_finish, NULL },
+	{ NULL, NULL, NULL },
 };
 
 /* The body as that type, in normal form. */
@@ -72,22 +77,6 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 					       { "selector", scale_selector(req, tree) }) });
 }
 
-#define STORED_WRONG                                                                                                               \
-	"Operation cannot be fulfilled on %.*s \"%.*s\": StorageError: invalid object, Code: 4, "                                  \
-	"Key: /registry/%.*s/%.*s/%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "                             \
-	"UID in precondition: %.*s, UID in object meta: %.*s"
-
-/* A uid that is not that of the object. */
-static struct error *check_uid(struct request *req, struct str uid)
-{
-	struct str has = meta_str(req->old_tree, "uid"), resource = resource_text(req->arena, req->route.kind);
-
-	if (uid.len == 0 || str_eq(uid, has))
-		return NULL;
-	return error_new(ERR_CONFLICT, STORED_WRONG, STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(req->route.resource),
-			 STR_ARG(req->route.ns), STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
-}
-
 static struct error *patched_scale(struct request *req, const struct json **out)
 {
 	const struct json *scale = scale_of(req, req->old_tree), *raw = NULL, *patch = NULL;
@@ -112,7 +101,6 @@ static struct error *applied_scale(struct request *req)
 	config = JSON_OBJECT_OF(req->arena, { "apiVersion", json_string(req->arena, kind_api_version(req->route.kind)) },
 				{ "kind", json_string(req->arena, kind_name(req->route.kind)) },
 				{ "spec", replicas == NULL ? NULL : JSON_OBJECT_OF(req->arena, { "replicas", replicas }) });
-	me.now = STR("");
 	err = api_apply(req->arena, &me, req->old_tree, config, req->query.force, &tree);
 	if (err != NULL)
 		return err;
@@ -192,17 +180,12 @@ static void answer_scale(struct request *req)
 
 /* --- binding --- */
 
-static const struct json *with_condition(struct request *req, const struct json *tree, const char *type)
+static const struct json *with_condition(struct request *req, const struct json *tree, const struct json *mine)
 {
-	struct arena *arena = req->arena;
-	struct json_builder conditions = { .arena = arena };
-	char time[TIME_TEXT];
-	const struct json *mine = JSON_OBJECT_OF(arena, { "type", json_text(arena, type) }, { "status", json_text(arena, "True") },
-						 { "lastProbeTime", &json_null },
-						 { "lastTransitionTime", json_string_copy(arena, time_format(time, clock_now())) });
+	struct json_builder conditions = { .arena = req->arena };
 
 	JSON_EACH (json_path(tree, "status.conditions"), it)
-		if (!str_is(json_get_str(it.value, "type"), type))
+		if (!str_eq(json_get_str(it.value, "type"), json_get_str(mine, "type")))
 			json_builder_item(&conditions, it.value);
 	json_builder_item(&conditions, mine);
 	return with(req, tree, "status.conditions", json_builder_array(&conditions));
@@ -252,7 +235,8 @@ static void take_over(struct request *req, const struct json *binding, const cha
 static struct error *bind_pod(struct request *req)
 {
 	const struct type *type = type_find_named(STR(""), STR("v1"), STR("Binding"));
-	const struct json *binding;
+	const struct json *binding, *scheduled;
+	char time[TIME_TEXT];
 	struct error *err = read_as(req, type, &binding);
 	struct str node = json_path_str(req->old_tree, "spec.nodeName");
 
@@ -270,7 +254,10 @@ static struct error *bind_pod(struct request *req)
 	req->tree = with(req, req->tree, "status.nominatedNodeName", NULL);
 	take_over(req, binding, "metadata.annotations");
 	take_over(req, binding, "metadata.labels");
-	req->tree = with_condition(req, req->tree, "PodScheduled");
+	scheduled = JSON_OBJECT_OF(req->arena, { "type", json_text(req->arena, "PodScheduled") },
+				   { "status", json_text(req->arena, "True") }, { "lastProbeTime", &json_null },
+				   { "lastTransitionTime", json_string_copy(req->arena, time_format(time, clock_now())) });
+	req->tree = with_condition(req, req->tree, scheduled);
 	return NULL;
 }
 
@@ -298,8 +285,9 @@ static void evicted(void *arg, struct api_reply *reply)
 static struct error *evict(struct request *req)
 {
 	const struct type *type = type_find_named(STR("policy"), STR("v1"), STR("Eviction"));
-	const struct json *eviction;
+	const struct json *eviction, *why;
 	struct error *err = read_as(req, type, &eviction);
+	char time[TIME_TEXT];
 
 	req->tree = req->old_tree;
 	if (err != NULL)
@@ -309,6 +297,15 @@ static struct error *evict(struct request *req)
 	req->input = json_get(eviction, "deleteOptions");
 	if (req->query.dry_run)
 		req->input = json_with(req->arena, req->input, "dryRun", JSON_ARRAY_OF(req->arena, json_text(req->arena, "All")));
+	err = check_preconditions(req);
+	if (err != NULL)
+		return err;
+	why = JSON_OBJECT_OF(req->arena, { "type", json_text(req->arena, "DisruptionTarget") },
+			     { "status", json_text(req->arena, "True") }, { "lastProbeTime", &json_null },
+			     { "lastTransitionTime", json_string_copy(req->arena, time_format(time, clock_now())) },
+			     { "reason", json_text(req->arena, "EvictionByEvictionAPI") },
+			     { "message", json_text(req->arena, "Eviction API: evicting") });
+	req->tree = with_condition(req, req->tree, why);
 	return NULL;
 }
 
@@ -397,8 +394,8 @@ static const struct json *completed(struct request *req, const struct type *type
 	struct api_manager me = manager_of(req);
 	char time[TIME_TEXT];
 
-	me.kind = kind_find_named(STR("authentication.k8s.io"), STR("v1"), STR("TokenRequest"));
-	if (me.kind != NULL && req->http != NULL)
+	me.type = type;
+	if (req->http != NULL)
 		wanted = api_track(req->arena, &me, NULL, wanted);
 	wanted = api_with(req->arena, type, wanted, "metadata.name", json_string(req->arena, req->route.name));
 	wanted = api_with(req->arena, type, wanted, "metadata.namespace", json_string(req->arena, req->route.ns));
@@ -476,15 +473,21 @@ static enum task_result step_dispatch(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	const struct row *row = row_of(req);
-	const struct api_transport *transport = &req->server->transport;
 	struct error *err;
 
 	if (row == NULL)
 		return task_fail(task, error_new(ERR_UNSUPPORTED, "%.*s is not served yet", STR_ARG(req->route.subresource)));
 	err = row->make(req);
-	if (err != NULL)
-		return task_fail(task, err);
-	if (row->make != evict)
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+}
+
+/* The deletion itself, once the pod says why. */
+static enum task_result step_evict(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	const struct api_transport *transport = &req->server->transport;
+
+	if (row_of(req)->make != evict)
 		return TASK_NEXT;
 	task_hold(task);
 	transport->call(transport->arg, &(struct api_call){

@@ -49,7 +49,11 @@ struct error *admit_validate(struct request *req, enum verb verb) MUST_CHECK;
 struct error *make_new(struct request *req) MUST_CHECK;
 /* Turns a wanted tree into req->tree as the successor of req->old_tree: system fields, status split, generation. */
 struct error *make_next(struct request *req, const struct json *wanted) MUST_CHECK;
-struct api_manager manager_of(struct request *req);                                 /* who sets fields by this request */
+struct api_manager manager_of(struct request *req); /* who sets fields by this request */
+/* A uid that is not that of the object; empty is fine. */
+struct error *check_uid(struct request *req, struct str uid) MUST_CHECK;
+/* The preconditions of req->input, DeleteOptions, against what is there. */
+struct error *check_preconditions(struct request *req) MUST_CHECK;
 struct error *check_name(struct request *req, const struct json *input) MUST_CHECK; /* that of the path */
 
 /* Patches of what is no stored object: the raw result, then its normal form, judged. */

@@ -169,7 +169,10 @@ struct api_manager manager_of(struct request *req)
 	return (struct api_manager){ .kind = req->route.kind,
 				     .name = manager_name(req),
 				     .subresource = req->route.subresource,
-				     .now = str_dup(req->arena, time_format(time, clock_now())) };
+				     /* What goes through a Scale loses its time upstream. */
+				     .now = str_is(req->route.subresource, "scale")
+						    ? STR("")
+						    : str_dup(req->arena, time_format(time, clock_now())) };
 }
 
 /* Writes down what this write owns. A renewal owns what the one before it owned. */
@@ -350,22 +353,23 @@ static struct error *check_version(struct request *req, const struct json *wante
 	if (text.len == 0 || str_is(text, "0"))
 		return NULL;
 	if (!str_to_u64(text, &version))
-		return error_new(ERR_BAD_REQUEST, "invalid resource version \"%.*s\"", STR_ARG(text));
+		return error_new(ERR_PLAIN, "strconv.ParseUint: parsing %s: %s", api_quoted(req->arena, text),
+				 number_complaint(text));
 	return version == req->old->revision ? NULL : conflict(req, MODIFIED);
 }
 
-static struct error *check_identity(struct request *req, const struct json *wanted)
+struct error *check_uid(struct request *req, struct str uid)
 {
-	struct str uid = meta_str(wanted, "uid"), old = meta_str(req->old_tree, "uid");
-	char *text;
-	struct error *err;
+	struct str has = meta_str(req->old_tree, "uid"), resource = resource_text(req->arena, req->route.kind);
 
-	if (uid.len == 0 || str_eq(uid, old))
+	if (uid.len == 0 || str_eq(uid, has))
 		return NULL;
-	text = arena_printf(req->arena, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s", STR_ARG(uid),
-			    STR_ARG(old));
-	err = conflict(req, text);
-	return err;
+	return error_new(ERR_CONFLICT,
+			 "Operation cannot be fulfilled on %.*s \"%.*s\": StorageError: invalid object, Code: 4, "
+			 "Key: /registry/%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+			 "UID in precondition: %.*s, UID in object meta: %.*s",
+			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(req->route.resource), STR_ARG(req->route.ns),
+			 req->route.ns.len != 0 ? "/" : "", STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
 }
 
 static const struct json *keep_field(struct request *req, const struct json *tree, const char *path)
@@ -376,18 +380,18 @@ static const struct json *keep_field(struct request *req, const struct json *tre
 /* What a client cannot change by writing the object. */
 static const struct json *keep_system_fields(struct request *req, const struct json *tree)
 {
-	static const char *const kept[] = { "metadata.name",
-					    "metadata.namespace",
-					    "metadata.uid",
-					    "metadata.creationTimestamp",
-					    "metadata.deletionTimestamp",
-					    "metadata.deletionGracePeriodSeconds",
+	static const char *const kept[] = { "metadata.name", "metadata.namespace", "metadata.creationTimestamp",
 					    "metadata.generation" };
+	/* What a client may leave out, but not change: validation says so. */
+	static const char *const filled[] = { "metadata.uid", "metadata.generateName", "metadata.deletionGracePeriodSeconds" };
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		tree = keep_field(req, tree, kept[i]);
-	if (json_path(tree, "metadata.generateName") == NULL)
-		tree = keep_field(req, tree, "metadata.generateName");
+	for (size_t i = 0; i < sizeof(filled) / sizeof(filled[0]); i++)
+		if (json_path(tree, filled[i]) == NULL)
+			tree = keep_field(req, tree, filled[i]);
+	if (json_path(req->old_tree, "metadata.deletionTimestamp") != NULL)
+		tree = keep_field(req, tree, "metadata.deletionTimestamp");
 	return with(req, tree, "metadata.selfLink", NULL);
 }
 
@@ -465,7 +469,7 @@ static const struct json *split_status(struct request *req, const struct json *t
 		tree = str_is(req->route.subresource, "resize") ? with_resources(req, tree) : with_ephemeral(req, tree);
 		return with(req, tree, "metadata.managedFields", managed);
 	}
-	if (has_status_subresource(kind) && req->route.subresource.len == 0)
+	if (has_status_subresource(kind) && (req->route.subresource.len == 0 || str_is(req->route.subresource, "finalize")))
 		return keep_field(req, tree, "status");
 	return tree;
 }
@@ -492,18 +496,24 @@ static bool meta_counts(const struct request *req, const char *field)
 struct error *make_next(struct request *req, const struct json *wanted)
 {
 	const struct prepare *prepare = prepare_of(req->route.kind);
-	struct error *err = check_identity(req, wanted);
+	struct error *err = req->route.verb == VERB_UPDATE ? check_uid(req, meta_str(wanted, "uid")) : NULL;
 	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+	/* Upstream tracks before it drops what may not be changed there. */
+	bool whole = str_is(req->route.subresource, "ephemeralcontainers") || str_is(req->route.subresource, "resize");
 
 	if (err == NULL)
 		err = check_version(req, wanted);
 	if (err != NULL)
 		return err;
-	req->tree = split_status(req, keep_system_fields(req, dedup_owners(req, wanted)));
+	req->tree = keep_system_fields(req, dedup_owners(req, wanted));
+	if (whole)
+		track(req);
+	req->tree = split_status(req, req->tree);
 	if (!req->query.dry_run)
 		req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
-	track(req);
+	if (!whole)
+		track(req);
 	err = admit_mutate(req, VERB_UPDATE);
 	if (err != NULL)
 		return err;
@@ -529,10 +539,8 @@ struct error *check_name(struct request *req, const struct json *input)
 		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				 STR_ARG(name), STR_ARG(req->route.name));
 	if (ns.len != 0 && !str_eq(ns, req->route.ns))
-		return error_new(ERR_BAD_REQUEST,
-				 "the namespace of the object (%.*s) does not match the namespace on the "
-				 "URL (%.*s)",
-				 STR_ARG(ns), STR_ARG(req->route.ns));
+		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent on the "
+						  "request");
 	return NULL;
 }
 

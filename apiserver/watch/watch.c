@@ -181,6 +181,22 @@ static void tell(struct watcher *w, enum api_event_type type, struct store_value
 	w->told = revision;
 }
 
+/* As a table it is a row of an object of which nothing but its metadata is known. */
+static const struct json *table_bookmark(struct arena *arena, struct watcher *w, const struct json *meta)
+{
+	const struct json *empty = NULL, *row, *object;
+
+	error_free(api_normalize(arena, kind_type(w->kind), &json_empty_object, NULL, &empty));
+	object = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
+				{ "apiVersion", json_text(arena, "meta.k8s.io/v1") }, { "metadata", meta });
+	row = JSON_OBJECT_OF(arena, { "cells", api_cells(arena, w->kind, empty, clock_now()) },
+			     { "object", w->req->accept.include == INCLUDE_NONE ? &json_null : object });
+	return JSON_OBJECT_OF(arena,
+			      { "metadata", JSON_OBJECT_OF(arena, { "resourceVersion", json_get(meta, "resourceVersion") }) },
+			      { "columnDefinitions", w->columns_told ? &json_null : api_columns(arena, w->kind) },
+			      { "rows", JSON_ARRAY_OF(arena, row) });
+}
+
 /* A bookmark has kind, apiVersion and resourceVersion, nothing else; the one that ends the initial events is marked. */
 static void tell_bookmark(struct watcher *w, uint64_t revision, bool end)
 {
@@ -202,8 +218,7 @@ static void tell_bookmark(struct watcher *w, uint64_t revision, bool end)
 	if (w->req->accept.as == AS_TABLE) {
 		kind = STR("Table");
 		version = STR("meta.k8s.io/v1");
-		tree = JSON_OBJECT_OF(arena, { "metadata", meta }, { "columnDefinitions", &json_empty_array },
-				      { "rows", &json_empty_array });
+		tree = table_bookmark(arena, w, meta);
 	} else if (w->req->accept.as == AS_PARTIAL) {
 		kind = STR("PartialObjectMetadata");
 		version = STR("meta.k8s.io/v1");
@@ -506,6 +521,7 @@ void transport_watch_close(void *transport, void *watch)
 
 void apiserver_end_watches(struct apiserver *server)
 {
+	server->ending = true;
 	LIST_EACH (&server->watches, struct watcher, link, w)
 		if (w->req != NULL)
 			end_with(w, NULL);

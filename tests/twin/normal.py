@@ -11,9 +11,9 @@ import time
 
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b(\d{4}-\d{2}-\d{2})T\d{2}:\d{2}:\d{2}(\.\d{6})?Z")
-VERSION = re.compile(r"(resource ?version\w*[\\\"]*: ?[\\\"]*|current: |ResourceVersion in [\w ]+ \()\d+( \(\d+\))?", re.I)
+VERSION = re.compile(r"(resource ?version\w*[\\\"]*: ?[\\\"]*|current: |ResourceVersion in [\w ]+(?: \(|: ))\d+( \(\d+\))?", re.I)
 JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
-ADDRESS = re.compile(r"\b10\.(9[6-9]|10\d|11[01])\.\d+\.\d+\b")
+ADDRESS = re.compile(r"\b10\.(9[6-9]|10\d|11[01])\.\d+\.\d+\b|\b(203\.0\.113\.1|192\.168\.49\.1):\d+")
 # What the apiserver gives out at random ends in five of these.
 RANDOM = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 
@@ -62,7 +62,7 @@ def token(key, value):
 
 
 def allocated(key, value):
-    """6. Addresses and ports that the server chose."""
+    """6. Addresses and ports that the server chose, and its own."""
     if key in ("nodePort", "healthCheckNodePort") and isinstance(value, int) and value >= 30000:
         return "<port>"
     return ADDRESS.sub("<ip>", value) if isinstance(value, str) else value
