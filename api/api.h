@@ -130,6 +130,9 @@ void api_find_invalid(struct api_findings *f, const struct kind *kind, const str
 void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 /* NULL when there are none. kind_text: "Deployment.apps"; name may be empty. */
 struct error *api_invalid(const struct api_findings *f, struct str kind_text, struct str name) MUST_CHECK;
+/* What is valid and yet not wise, a sentence at a time. old: NULL when it is new. */
+void api_warnings(struct arena *arena, const struct kind *kind, const struct json *tree, const struct json *old,
+		  void (*tell)(void *arg, struct str text), void *arg);
 /* Of a Pod, by its containers: "Guaranteed", "Burstable" or "BestEffort". */
 const char *api_qos_class(const struct json *tree);
 /* Go's %q of text. */

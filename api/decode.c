@@ -310,11 +310,30 @@ static struct error *decode_quantity(struct decoder *d, const struct json *value
 	return NULL;
 }
 
+/* Go also takes a list of numbers for bytes. */
+static struct error *bytes_of_numbers(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
+{
+	AUTO_BUF struct buf bytes = { 0 }, text = { 0 };
+
+	JSON_EACH (value, it) {
+		int64_t n = json_int(it.value, -1);
+
+		if (n < 0 || n > 255)
+			return wrong_type(d, it.value, walk_go_name(d->arena, type));
+		buf_putc(&bytes, (char)n);
+	}
+	base64_encode(&text, buf_str(&bytes));
+	*out = json_string_copy(d->arena, buf_str(&text));
+	return NULL;
+}
+
 static struct error *decode_bytes(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	struct str text;
 	struct error *err;
 
+	if (value->type == JSON_ARRAY)
+		return bytes_of_numbers(d, type, value, out);
 	if (value->type != JSON_STRING)
 		return wrong_type(d, value, walk_go_name(d->arena, type));
 	err = walk_base64(d->arena, value->text, &text);

@@ -159,7 +159,11 @@ struct error *api_validate(struct arena *arena, const struct kind *kind, const s
 {
 	struct api_findings f = { .arena = arena };
 
-	api_find_invalid(&f, kind, tree);
+	/* Events of the core are looked at by themselves first. */
+	if (str_is(kind_name(kind), "Event") && kind_group(kind).len == 0)
+		walk_type(&f, kind_type(kind), tree, "");
+	if (f.len == 0)
+		api_find_invalid(&f, kind, tree);
 	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0)
 		api_find_invalid_pod_create(&f, tree);
 	if (str_is(kind_name(kind), "Event"))

@@ -165,6 +165,11 @@ const char *api_qos_class(const struct json *tree)
 {
 	bool any = false, all = true;
 
+	/* Resources of the pod as a whole decide alone. */
+	if (json_len(json_path(tree, "spec.resources.requests")) + json_len(json_path(tree, "spec.resources.limits")) != 0) {
+		judge_container(json_get(tree, "spec"), &any, &all);
+		return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
+	}
 	JSON_EACH (json_path(tree, "spec.containers"), it)
 		judge_container(it.value, &any, &all);
 	JSON_EACH (json_path(tree, "spec.initContainers"), it)

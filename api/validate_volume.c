@@ -197,38 +197,47 @@ static void check_projected(struct api_findings *f, const char *path, const stru
 static const struct {
 	const char *name;
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
+	const char *required[3]; /* texts that must not be empty */
 } sources[] = {
-	{ "emptyDir", check_empty_dir },
-	{ "hostPath", check_host_path },
-	{ "gitRepo", NULL },
-	{ "gcePersistentDisk", NULL },
-	{ "awsElasticBlockStore", NULL },
-	{ "secret", check_secret },
-	{ "nfs", check_nfs },
-	{ "iscsi", NULL },
-	{ "glusterfs", NULL },
-	{ "flocker", NULL },
-	{ "persistentVolumeClaim", check_claim },
-	{ "rbd", NULL },
-	{ "cinder", NULL },
-	{ "cephfs", NULL },
-	{ "quobyte", NULL },
-	{ "downwardAPI", check_downward },
-	{ "fc", NULL },
-	{ "flexVolume", NULL },
-	{ "configMap", check_config_map },
-	{ "azureFile", NULL },
-	{ "vsphereVolume", NULL },
-	{ "photonPersistentDisk", NULL },
-	{ "portworxVolume", NULL },
-	{ "azureDisk", NULL },
-	{ "storageos", NULL },
-	{ "projected", check_projected },
-	{ "scaleIO", NULL },
-	{ "csi", NULL },
-	{ "ephemeral", NULL },
-	{ "image", NULL },
+	{ "emptyDir", check_empty_dir, { NULL } },
+	{ "hostPath", check_host_path, { NULL } },
+	{ "gitRepo", NULL, { "repository" } },
+	{ "gcePersistentDisk", NULL, { "pdName" } },
+	{ "awsElasticBlockStore", NULL, { "volumeID" } },
+	{ "secret", check_secret, { NULL } },
+	{ "nfs", check_nfs, { NULL } },
+	{ "iscsi", NULL, { NULL } },
+	{ "glusterfs", NULL, { "endpoints", "path" } },
+	{ "flocker", NULL, { NULL } },
+	{ "persistentVolumeClaim", check_claim, { NULL } },
+	{ "rbd", NULL, { NULL } },
+	{ "cinder", NULL, { "volumeID" } },
+	{ "cephfs", NULL, { NULL } },
+	{ "quobyte", NULL, { NULL } },
+	{ "downwardAPI", check_downward, { NULL } },
+	{ "fc", NULL, { NULL } },
+	{ "flexVolume", NULL, { "driver" } },
+	{ "configMap", check_config_map, { NULL } },
+	{ "azureFile", NULL, { "secretName", "shareName" } },
+	{ "vsphereVolume", NULL, { "volumePath" } },
+	{ "photonPersistentDisk", NULL, { "pdID" } },
+	{ "portworxVolume", NULL, { "volumeID" } },
+	{ "azureDisk", NULL, { "diskName", "diskURI" } },
+	{ "storageos", NULL, { NULL } },
+	{ "projected", check_projected, { NULL } },
+	{ "scaleIO", NULL, { "gateway", "system", "volumeName" } },
+	{ "csi", NULL, { "driver" } },
+	{ "ephemeral", NULL, { NULL } },
+	{ "image", NULL, { NULL } },
 };
+
+static void check_one_source(struct api_findings *f, const char *path, size_t which, const struct json *source)
+{
+	for (size_t i = 0; i < N_OF(sources[which].required) && sources[which].required[i] != NULL; i++)
+		require(f, path, source, sources[which].required[i]);
+	if (sources[which].check != NULL)
+		sources[which].check(f, path, source);
+}
 
 static void check_source(struct api_findings *f, const char *path, const struct json *volume)
 {
@@ -241,8 +250,8 @@ static void check_source(struct api_findings *f, const char *path, const struct 
 			continue;
 		if (n++ != 0)
 			finding_forbidden(f, at, "may not specify more than 1 volume type");
-		else if (sources[i].check != NULL)
-			sources[i].check(f, at, source);
+		else
+			check_one_source(f, at, i, source);
 	}
 	if (n == 0)
 		finding_required(f, path, "must specify a volume type");

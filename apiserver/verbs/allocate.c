@@ -308,14 +308,23 @@ static struct error *families(struct request *req)
 
 	if (!wants_address(req->tree))
 		return NULL;
-	if (str_is(json_path_str(req->tree, "spec.ipFamilyPolicy"), "RequireDualStack"))
+	if (str_is(json_path_str(req->tree, "spec.ipFamilyPolicy"), "RequireDualStack") &&
+	    !str_is(json_path_str(req->tree, "spec.clusterIP"), "None"))
 		return invalid(req, "spec.ipFamilyPolicy", json_path(req->tree, "spec.ipFamilyPolicy"),
 			       "this cluster is not configured for dual-stack services");
-	JSON_EACH (json_path(req->tree, "spec.ipFamilies"), it)
+	JSON_EACH (str_is(json_path_str(req->tree, "spec.clusterIP"), "None") ? NULL : json_path(req->tree, "spec.ipFamilies"), it)
 		if (!str_is(json_str(it.value), family) &&
 		    (str_is(json_str(it.value), "IPv4") || str_is(json_str(it.value), "IPv6")))
 			return invalid(req, arena_printf(req->arena, "spec.ipFamilies[%zu]", it.index), it.value,
 				       "not configured on this cluster");
+	/* Without addresses and without pods of its own a Service has all families. */
+	if (str_is(json_path_str(req->tree, "spec.clusterIP"), "None") && json_len(json_path(req->tree, "spec.selector")) == 0 &&
+	    json_path(req->tree, "spec.ipFamilyPolicy") == NULL && json_path(req->tree, "spec.ipFamilies") == NULL) {
+		req->tree = with(req, req->tree, "spec.ipFamilyPolicy", json_text(req->arena, "RequireDualStack"));
+		req->tree = with(req, req->tree, "spec.ipFamilies",
+				 JSON_ARRAY_OF(req->arena, json_text(req->arena, family),
+					       json_text(req->arena, first->ip.family == 6 ? "IPv4" : "IPv6")));
+	}
 	if (json_path(req->tree, "spec.ipFamilyPolicy") == NULL)
 		req->tree = with(req, req->tree, "spec.ipFamilyPolicy", json_text(req->arena, "SingleStack"));
 	if (json_path(req->tree, "spec.ipFamilies") == NULL)

@@ -562,6 +562,11 @@ static enum task_result step_update(struct task *task, void *arg)
 
 /* --- validate and commit --- */
 
+static void tell_warning(void *arg, struct str text)
+{
+	warn(arg, text);
+}
+
 enum task_result step_validate(struct task *task, void *arg)
 {
 	struct request *req = arg;
@@ -572,6 +577,8 @@ enum task_result step_validate(struct task *task, void *arg)
 		err = api_validate(req->arena, kind, req->tree);
 	else
 		err = api_validate_subresource(req->arena, kind, req->route.subresource, req->tree, req->old_tree);
+	if (err == NULL && req->http != NULL && req->route.subresource.len == 0)
+		api_warnings(req->arena, kind, req->tree, req->old_tree, tell_warning, req);
 	if (err == NULL)
 		err = admit_validate(req, req->old == NULL ? VERB_CREATE : VERB_UPDATE);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
