@@ -48,8 +48,29 @@ static struct error *mismatch(struct decoder *d, const char *what, struct str nu
 	return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&text));
 }
 
+/* What Go calls the type of the field that is being read, when that is a string with a name of its own. */
+static struct str go_name_of_text(const struct decoder *d)
+{
+	static const struct {
+		const char *owner, *field, *name;
+	} rows[] = {
+#define ROW(owner, field, name) { #owner, #field, name },
+#include "api/gonames.def"
+#undef ROW
+	};
+
+	if (d->owner == NULL || d->fields.len == 0)
+		return STR("string");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (str_is(type_name(d->owner), rows[i].owner) && str_is(d->fields.ptr[d->fields.len - 1], rows[i].field))
+			return str_from(rows[i].name);
+	return STR("string");
+}
+
 static struct error *wrong_type(struct decoder *d, const struct json *value, struct str go_type)
 {
+	if (str_is(go_type, "string"))
+		go_type = go_name_of_text(d);
 	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
 }
 
@@ -551,6 +572,8 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 		return decode_bytes(d, type, value, out);
 	case FORM_TIME:
 	case FORM_MICRO_TIME:
+		if (value->type != JSON_STRING)
+			return wrong_type(d, value, STR("string"));
 		return walk_time(d->arena, value, type->form == FORM_MICRO_TIME, out);
 	case FORM_QUANTITY:
 		return decode_quantity(d, value, out);

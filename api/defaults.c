@@ -186,7 +186,8 @@ static bool wants_latest(struct str image)
 			return false; /* no valid reference, so no tag */
 	}
 	colon = str_find(last, ':');
-	if (last.len == 0 || colon == 0)
+	/* A name begins with a letter or a digit. */
+	if (last.len == 0 || colon == 0 || last.ptr[0] == '-' || last.ptr[0] == '.' || last.ptr[0] == '_')
 		return false;
 	if (colon < 0)
 		return at < 0;

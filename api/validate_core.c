@@ -759,7 +759,7 @@ void validate_replica_set_spec(struct api_findings *f, const struct type *type, 
 	(void)type;
 	check_not_negative(f, AT(f, "%s.replicas", path), json_get(tree, "replicas"));
 	check_not_negative(f, AT(f, "%s.minReadySeconds", path), json_get(tree, "minReadySeconds"));
-	check_selector_and_template(f, tree, path, "invalid empty selector");
+	check_selector_and_template(f, tree, path, "empty selector is invalid for deployment");
 }
 
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old)

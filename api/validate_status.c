@@ -1,6 +1,7 @@
 /* What a status may say: rows of numbers that must not be negative, and of numbers that must not exceed another one. Sources: the
  * Validate…StatusUpdate functions of k8s.io/kubernetes/pkg/apis. */
 #include "api/check.h"
+#include "api/quantity.h"
 #include "base/ip.h"
 
 struct order {
@@ -143,7 +144,9 @@ void check_status(struct api_findings *f, const struct kind *kind, const struct 
 
 static bool has_resource(const struct json *list, const char *name)
 {
-	return json_get(list, name) != NULL;
+	struct quantity quantity = quantity_of(json_get(list, name));
+
+	return json_get(list, name) != NULL && quantity_sign(&quantity) > 0;
 }
 
 /* k8s.io/kubernetes/pkg/apis/core/v1/helper/qos: Guaranteed when every container has equal requests and limits of cpu and

@@ -55,7 +55,7 @@ static void check_items(struct api_findings *f, const char *path, const struct j
 
 static void require(struct api_findings *f, const char *path, const struct json *value, const char *field)
 {
-	if (json_get_str(value, field).len == 0)
+	if (json_get_str(value, field).len == 0 && json_len(json_get(value, field)) == 0)
 		finding_required(f, AT(f, "%s.%s", path, field), "");
 }
 
@@ -193,6 +193,20 @@ static void check_projected(struct api_findings *f, const char *path, const stru
 	}
 }
 
+static void check_fc(struct api_findings *f, const char *path, const struct json *source)
+{
+	size_t targets = json_len(json_get(source, "targetWWNs")), ids = json_len(json_get(source, "wwids"));
+	const struct json *lun = json_get(source, "lun");
+
+	if (targets == 0 && ids == 0)
+		finding_required(f, AT(f, "%s.targetWWNs", path), "must specify either targetWWNs or wwids, but not both");
+	if (targets != 0 && ids != 0)
+		finding_invalid(f, AT(f, "%s.targetWWNs", path), json_get(source, "targetWWNs"),
+				"targetWWNs and wwids can not be specified simultaneously");
+	if (targets != 0 && ids == 0 && lun == NULL)
+		finding_required(f, AT(f, "%s.lun", path), "lun is required if targetWWNs is specified");
+}
+
 /* In upstream's order, which says which of two sources is one too many. */
 static const struct {
 	const char *name;
@@ -210,12 +224,12 @@ static const struct {
 	{ "glusterfs", NULL, { "endpoints", "path" } },
 	{ "flocker", NULL, { NULL } },
 	{ "persistentVolumeClaim", check_claim, { NULL } },
-	{ "rbd", NULL, { NULL } },
+	{ "rbd", NULL, { "monitors", "image" } },
 	{ "cinder", NULL, { "volumeID" } },
-	{ "cephfs", NULL, { NULL } },
+	{ "cephfs", NULL, { "monitors" } },
 	{ "quobyte", NULL, { NULL } },
 	{ "downwardAPI", check_downward, { NULL } },
-	{ "fc", NULL, { NULL } },
+	{ "fc", check_fc, { NULL } },
 	{ "flexVolume", NULL, { "driver" } },
 	{ "configMap", check_config_map, { NULL } },
 	{ "azureFile", NULL, { "secretName", "shareName" } },
@@ -223,7 +237,7 @@ static const struct {
 	{ "photonPersistentDisk", NULL, { "pdID" } },
 	{ "portworxVolume", NULL, { "volumeID" } },
 	{ "azureDisk", NULL, { "diskName", "diskURI" } },
-	{ "storageos", NULL, { NULL } },
+	{ "storageos", NULL, { "volumeName" } },
 	{ "projected", check_projected, { NULL } },
 	{ "scaleIO", NULL, { "gateway", "system", "volumeName" } },
 	{ "csi", NULL, { "driver" } },
@@ -245,7 +259,9 @@ static void check_source(struct api_findings *f, const char *path, const struct 
 
 	for (size_t i = 0; i < N_OF(sources); i++) {
 		const struct json *source = json_get(volume, sources[i].name);
-		const char *at = AT(f, "%s.%s", path, sources[i].name);
+		/* Upstream names this one otherwise. */
+		const char *at = AT(f, "%s.%s", path,
+				    strcmp(sources[i].name, "gcePersistentDisk") == 0 ? "persistentDisk" : sources[i].name);
 		if (source == NULL)
 			continue;
 		if (n++ != 0)

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/names.h"
 #include "api/quantity.h"
 #include "json/json.h"
 
@@ -106,6 +107,20 @@ static void of_pod(struct telling *t, const char *path, const struct json *spec)
 	of_containers(t, path, spec);
 }
 
+/* A name that is no DNS label makes odd host names. */
+static void of_name(struct telling *t, const struct json *tree, const char *used)
+{
+	struct complaints c = name_dns_label(json_path_str(tree, "metadata.name"));
+	AUTO_BUF struct buf all = { 0 };
+
+	for (int i = 0; i < c.n; i++)
+		buf_printf(&all, "%s%s", i == 0 ? "" : " ", c.text[i]);
+	if (c.n != 0)
+		TELL(t,
+		     "metadata.name: this is used in %s, which can result in surprising behavior; a DNS label is recommended: [%s]",
+		     used, buf_cstr(&all));
+}
+
 static void of_service(struct telling *t, const struct json *tree)
 {
 	if (str_is(json_path_str(tree, "spec.trafficDistribution"), "PreferClose"))
@@ -119,10 +134,16 @@ void api_warnings(struct arena *arena, const struct kind *kind, const struct jso
 	bool changed = old == NULL || !json_equal(json_get(old, "spec"), json_get(tree, "spec"));
 
 	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0) {
-		if (old == NULL) /* people do not change pods */
+		if (old == NULL) { /* people do not change pods */
+			of_name(&t, tree, "the Pod's hostname");
 			of_pod(&t, "spec", json_get(tree, "spec"));
+		}
 	} else if (str_is(kind_name(kind), "Service") && kind_group(kind).len == 0) {
 		of_service(&t, tree);
+	} else if (changed && str_is(kind_group(kind), "apps") && old == NULL &&
+		   (str_is(kind_name(kind), "Deployment") || str_is(kind_name(kind), "ReplicaSet"))) {
+		of_name(&t, tree, "Pod names and hostnames");
+		of_pod(&t, "spec.template.spec", json_path(tree, "spec.template.spec"));
 	} else if (changed && json_path(tree, "spec.template.spec") != NULL) {
 		of_pod(&t, "spec.template.spec", json_path(tree, "spec.template.spec"));
 	}

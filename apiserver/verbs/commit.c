@@ -158,12 +158,12 @@ enum task_result commit_tree(struct task *task, struct request *req)
 	struct store_op op = { .kind = STORE_PUT, .expect = req->old != NULL ? req->old->revision : 0 };
 
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, name);
+	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	if (req->query.dry_run) {
 		if (req->old == NULL && store_latest(req->server->options.store, op.key) != NULL)
 			return task_fail(task, exists_error(req, name));
 		return pretend(req);
 	}
-	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	*wait = (struct commit_wait){ req, task, lasting_object(req, req->tree) };
 	op.data = bytes_str(object_stored(wait->object));
 	op.attachment = wait->object;

@@ -25,6 +25,19 @@ static struct error *clear_status(struct request *req)
 
 /* --- pods --- */
 
+/* A pod with gates is not looked at by the scheduler, and says so from the start. */
+static const struct json *gated(struct request *req)
+{
+	struct arena *arena = req->arena;
+	char time[TIME_TEXT];
+
+	return JSON_OBJECT_OF(arena, { "type", json_text(arena, "PodScheduled") }, { "status", json_text(arena, "False") },
+			      { "lastProbeTime", &json_null },
+			      { "lastTransitionTime", json_string_copy(arena, time_format(time, clock_now())) },
+			      { "reason", json_text(arena, "SchedulingGated") },
+			      { "message", json_text(arena, "Scheduling is blocked due to non-empty scheduling gates") });
+}
+
 static struct error *pod_create(struct request *req)
 {
 	struct error *err = clear_status(req);
@@ -33,6 +46,8 @@ static struct error *pod_create(struct request *req)
 		return err;
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
 	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, api_qos_class(req->tree)));
+	if (json_len(json_path(req->tree, "spec.schedulingGates")) != 0)
+		req->tree = with(req, req->tree, "status.conditions", JSON_ARRAY_OF(req->arena, gated(req)));
 	return NULL;
 }
 

@@ -509,8 +509,7 @@ struct error *make_next(struct request *req, const struct json *wanted)
 	if (whole)
 		track(req);
 	req->tree = split_status(req, req->tree);
-	if (!req->query.dry_run)
-		req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
+	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
 	if (!whole)
 		track(req);
