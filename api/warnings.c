@@ -3,7 +3,7 @@
 
 #include "api/api.h"
 #include "api/names.h"
-#include "api/quantity.h"
+#include "base/codec.h"
 #include "json/json.h"
 
 struct telling {
@@ -127,6 +127,18 @@ static void of_service(struct telling *t, const struct json *tree)
 		TELL(t, "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
 }
 
+/* A certificate that is none. */
+static void of_secret(struct telling *t, const struct json *tree)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	if (!str_is(json_get_str(tree, "type"), "kubernetes.io/tls"))
+		return;
+	if (!base64_decode(&text, json_get_str(json_get(tree, "data"), "tls.crt")) ||
+	    !str_contains(buf_str(&text), STR("-----BEGIN ")))
+		TELL(t, "tls: failed to find any PEM data in certificate input");
+}
+
 void api_warnings(struct arena *arena, const struct kind *kind, const struct json *tree, const struct json *old,
 		  void (*tell)(void *arg, struct str text), void *arg)
 {
@@ -138,6 +150,8 @@ void api_warnings(struct arena *arena, const struct kind *kind, const struct jso
 			of_name(&t, tree, "the Pod's hostname");
 			of_pod(&t, "spec", json_get(tree, "spec"));
 		}
+	} else if (str_is(kind_name(kind), "Secret") && kind_group(kind).len == 0) {
+		of_secret(&t, tree);
 	} else if (str_is(kind_name(kind), "Service") && kind_group(kind).len == 0) {
 		of_service(&t, tree);
 	} else if (changed && str_is(kind_group(kind), "apps") && old == NULL &&

@@ -8,6 +8,7 @@ static struct error *namespace_lifecycle(struct request *req, enum verb verb);
 static struct error *service_account(struct request *req, enum verb verb);
 static struct error *default_tolerations(struct request *req, enum verb verb);
 static struct error *taint_node(struct request *req, enum verb verb);
+static struct error *runtime_class(struct request *req, enum verb verb);
 static struct error *priority(struct request *req, enum verb verb);
 
 static const struct plugin {
@@ -20,6 +21,7 @@ static const struct plugin {
 	{ "TaintNodesByCondition", "nodes", taint_node, NULL },
 	{ "ServiceAccount", "pods", service_account, NULL },
 	{ "Priority", "pods", priority, NULL },
+	{ "RuntimeClass", "pods", runtime_class, NULL },
 	{ "DefaultTolerationSeconds", "pods", default_tolerations, NULL },
 };
 
@@ -205,6 +207,16 @@ static struct error *service_account(struct request *req, enum verb verb)
 	return NULL;
 }
 
+static struct error *runtime_class(struct request *req, enum verb verb)
+{
+	struct str name = json_path_str(req->tree, "spec.runtimeClassName");
+
+	if (verb != VERB_CREATE || name.len == 0 || lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name) != NULL)
+		return NULL;
+	return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: pod rejected: RuntimeClass \"%.*s\" not found",
+			 STR_ARG(meta_str(req->tree, "name")), STR_ARG(name));
+}
+
 static const struct json *toleration(struct arena *arena, const char *key)
 {
 	return JSON_OBJECT_OF(arena, { "key", json_text(arena, key) }, { "operator", json_text(arena, "Exists") },
@@ -266,6 +278,27 @@ static const struct json *default_class(struct request *req)
 	return found;
 }
 
+/* What the class decides cannot be said by hand, unless it is the same. */
+static struct error *check_said(struct request *req, int64_t value, struct str policy)
+{
+	const struct json *said = json_path(req->tree, "spec.priority");
+	struct str own = json_path_str(req->tree, "spec.preemptionPolicy"), name = meta_str(req->tree, "name");
+
+	if (said != NULL && json_int(said, 0) != value)
+		return error_new(
+			ERR_FORBIDDEN,
+			"pods \"%.*s\" is forbidden: the integer value of priority (%lld) must not be provided in pod spec; "
+			"priority admission controller computed %lld from the given PriorityClass name",
+			STR_ARG(name), (long long)json_int(said, 0), (long long)value);
+	if (own.len != 0 && !str_eq(own, policy))
+		return error_new(
+			ERR_FORBIDDEN,
+			"pods \"%.*s\" is forbidden: the string value of PreemptionPolicy (%.*s) must not be provided in pod "
+			"spec; priority admission controller computed %.*s from the given PriorityClass name",
+			STR_ARG(name), STR_ARG(own), STR_ARG(policy));
+	return NULL;
+}
+
 static struct error *priority(struct request *req, enum verb verb)
 {
 	struct str name = json_path_str(req->tree, "spec.priorityClassName"), policy = STR("PreemptLowerPriority");
@@ -284,6 +317,9 @@ static struct error *priority(struct request *req, enum verb verb)
 		if (err != NULL)
 			return err;
 	}
+	err = check_said(req, value, policy.len != 0 ? policy : STR("PreemptLowerPriority"));
+	if (err != NULL)
+		return err;
 	req->tree = with(req, req->tree, "spec.priority", json_number(req->arena, value));
 	if (json_path(req->tree, "spec.preemptionPolicy") == NULL)
 		req->tree = with(req, req->tree, "spec.preemptionPolicy",

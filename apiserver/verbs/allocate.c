@@ -96,12 +96,24 @@ static struct error *refused(struct request *req, const struct json *asked, cons
 		       arena_printf(req->arena, "failed to allocate IP %.*s: %s", STR_ARG(json_str(asked)), why));
 }
 
+static const char *range_text(struct request *req)
+{
+	char text[IP_TEXT];
+
+	return str_cstr(req->arena, cidr_format(text, req->server->options.service_cidrs[0]));
+}
+
 static struct error *take_asked(struct request *req, const struct json *asked)
 {
 	struct ip ip;
 
 	if (!ip_parse(json_str(asked), &ip))
 		return NULL; /* validation says so */
+	if (req->query.dry_run && !in_ranges(req, ip))
+		return refused(req, asked,
+			       arena_printf(req->arena,
+					    "the provided IP (%.*s) is not in the valid range. The range of valid IPs is %s",
+					    STR_ARG(json_str(asked)), range_text(req)));
 	if (req->query.dry_run)
 		return NULL;
 	if (!in_ranges(req, ip))

@@ -46,6 +46,8 @@ static struct error *pod_create(struct request *req)
 		return err;
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
 	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, api_qos_class(req->tree)));
+	if (json_int(json_path(req->tree, "spec.terminationGracePeriodSeconds"), 0) < 0)
+		req->tree = with(req, req->tree, "spec.terminationGracePeriodSeconds", json_number(req->arena, 1));
 	if (json_len(json_path(req->tree, "spec.schedulingGates")) != 0)
 		req->tree = with(req, req->tree, "status.conditions", JSON_ARRAY_OF(req->arena, gated(req)));
 	return NULL;
