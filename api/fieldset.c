@@ -13,8 +13,46 @@ struct fieldset *fieldset_new(struct arena *arena)
 	return set;
 }
 
+#define INDEXED 48
+
+/* The slot of a name: its entry's, or the free one where it would go. */
+static uint32_t *slot_of(const struct fieldset *set, struct str name)
+{
+	size_t slot = str_hash_secret(name) & (set->n_slots - 1);
+
+	while (set->slots[slot] != 0 && !str_eq(set->entries[set->slots[slot] - 1].name, name))
+		slot = (slot + 1) & (set->n_slots - 1);
+	return &set->slots[slot];
+}
+
+static void index_entry(struct fieldset *set, size_t place)
+{
+	uint32_t *slot = slot_of(set, set->entries[place].name);
+
+	if (*slot == 0) /* of equal names the first is found */
+		*slot = (uint32_t)place + 1;
+}
+
+static void index_last(struct fieldset *set)
+{
+	if (set->len < INDEXED)
+		return;
+	if (2 * set->len <= set->n_slots) {
+		index_entry(set, set->len - 1);
+		return;
+	}
+	set->n_slots = set->n_slots == 0 ? 256 : set->n_slots * 2;
+	set->slots = ARENA_ARRAY(set->arena, uint32_t, set->n_slots);
+	for (size_t i = 0; i < set->len; i++)
+		index_entry(set, i);
+}
+
 static struct fieldset_entry *find(const struct fieldset *set, struct str name)
 {
+	if (set != NULL && set->slots != NULL) {
+		uint32_t place = *slot_of(set, name);
+		return place != 0 ? &set->entries[place - 1] : NULL;
+	}
 	for (size_t i = 0; set != NULL && i < set->len; i++)
 		if (str_eq(set->entries[i].name, name))
 			return &set->entries[i];
@@ -37,6 +75,7 @@ static void keep(struct fieldset *set, struct str name, bool member, struct fiel
 		set->cap = cap;
 	}
 	set->entries[set->len++] = (struct fieldset_entry){ name, member, below };
+	index_last(set);
 }
 
 bool fieldset_empty(const struct fieldset *set)

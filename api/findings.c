@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/map.h"
 
 static void add(struct api_findings *f, const char *reason, const char *field, const char *message)
 {
@@ -123,27 +124,22 @@ void finding_too_many(struct api_findings *f, const char *field, size_t is, size
 	    arena_printf(f->arena, "Too many: %zu: must have at most %zu item%s", is, max, max == 1 ? "" : "s"));
 }
 
-static bool said_before(const struct api_findings *f, size_t i)
-{
-	for (size_t k = 0; k < i; k++)
-		if (strcmp(f->items[k].field, f->items[i].field) == 0 && strcmp(f->items[k].message, f->items[i].message) == 0)
-			return true;
-	return false;
-}
-
 struct error *api_invalid(const struct api_findings *f, struct str kind, struct str name)
 {
 	AUTO_BUF struct buf text = { 0 };
+	struct map said = { 0 };
 	struct error *err;
 	size_t n = 0;
 
 	if (f->len == 0)
 		return NULL;
 	for (size_t i = 0; i < f->len; i++) {
-		if (said_before(f, i))
+		struct str both = str_format(f->arena, "%s: %s", f->items[i].field, f->items[i].message);
+		if (map_set(&said, both, (void *)f) != NULL)
 			continue;
 		buf_printf(&text, "%s%s: %s", n++ == 0 ? "" : ", ", f->items[i].field, f->items[i].message);
 	}
+	map_fini(&said);
 	err = error_new(ERR_INVALID, "%.*s %s is invalid: %s%s%s", STR_ARG(kind), api_quoted(f->arena, name), n > 1 ? "[" : "",
 			buf_cstr(&text), n > 1 ? "]" : "");
 	for (size_t i = 0; i < f->len; i++)

@@ -302,9 +302,10 @@ static struct error *parse_requirement(struct parser *p, struct requirement *out
 
 static int by_key(const void *a, const void *b)
 {
-	const struct requirement *x = a, *y = b;
+	const struct requirement *x = *(const struct requirement *const *)a, *y = *(const struct requirement *const *)b;
+	int order = str_cmp(x->key, y->key);
 
-	return str_cmp(x->key, y->key);
+	return order != 0 ? order : x < y ? -1 : x > y; /* of equal keys the first stays first */
 }
 
 struct requirements {
@@ -317,13 +318,14 @@ struct requirements {
 static void finish(struct arena *arena, struct requirements *list, struct selector *out)
 {
 	struct requirement *items = ARENA_ARRAY(arena, struct requirement, list->len);
+	const struct requirement **order = ARENA_ARRAY(arena, const struct requirement *, list->len);
 
-	for (size_t i = 0; i < list->len; i++) {
-		size_t at = i;
-		for (; at > 0 && by_key(&items[at - 1], &list->ptr[i]) > 0; at--)
-			items[at] = items[at - 1];
-		items[at] = list->ptr[i];
-	}
+	for (size_t i = 0; i < list->len; i++)
+		order[i] = &list->ptr[i];
+	if (list->len > 1)
+		qsort(order, list->len, sizeof(*order), by_key);
+	for (size_t i = 0; i < list->len; i++)
+		items[i] = *order[i];
 	*out = (struct selector){ .items = items, .len = list->len };
 }
 

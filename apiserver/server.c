@@ -117,7 +117,7 @@ static void warn_deprecated(struct request *req)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (req->route.group.len == 0 && str_is(req->route.resource, rows[i].resource))
+		if (req->route.what == ROUTE_RESOURCE && req->route.group.len == 0 && str_is(req->route.resource, rows[i].resource))
 			warn(req, str_from(rows[i].text));
 }
 

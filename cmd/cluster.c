@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 
 static task_fn lock_data, unlock_data, open_pki, close_pki, open_store, close_store, start_apiserver, stop_apiserver,
 	start_bootstrap, start_listening, stop_listening, start_client, stop_client, start_controllers, stop_controllers,
-	start_scheduler, stop_scheduler, start_nodes, stop_nodes, start_announcing;
+	start_scheduler, stop_scheduler, start_nodes, stop_nodes, start_announcing, start_tidying, stop_tidying;
 
 /* Started from top to bottom, stopped from bottom to top. A stop is the undo of its start. */
 static const struct task_step components[] = {
@@ -38,6 +39,7 @@ static const struct task_step components[] = {
 	{ "scheduler", start_scheduler, stop_scheduler },
 	{ "nodes", start_nodes, stop_nodes },
 	{ "announce", start_announcing, NULL },
+	{ "give memory back", start_tidying, stop_tidying },
 	{ NULL, NULL, NULL },
 };
 #define N_COMPONENTS (sizeof(components) / sizeof(components[0]) - 1)
@@ -143,7 +145,8 @@ static enum task_result open_store(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	struct error *err =
-		store_open(&(struct store_options){ .path = arena_printf(cluster->arena, "%s/state.db", cluster->options.dir) },
+		store_open(&(struct store_options){ .path = arena_printf(cluster->arena, "%s/state.db", cluster->options.dir),
+						    .cool = apiserver_cool },
 			   &cluster->store);
 
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
@@ -242,6 +245,7 @@ static enum task_result start_listening(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	const struct cluster_pki *pki = &cluster->pki;
+	struct http_listener *listener = NULL;
 	struct error *err = http_tls_server(&(struct http_tls_options){ .cert = buf_str(&pki->server_pem),
 									.key = buf_str(&pki->server_key_pem),
 									.ca = buf_str(&pki->ca_pem) },
@@ -253,12 +257,13 @@ static enum task_result start_listening(struct task *task, void *arg)
 		&(struct http_server_options){ .tls = cluster->tls, .handle = apiserver_handle, .arg = cluster->apiserver });
 	err = http_server_listen(cluster->http,
 				 &(struct stream_address){ .host = cluster->options.listen, .port = cluster->options.port },
-				 &cluster->port);
+				 &listener);
 	if (err != NULL)
 		return task_fail(task,
 				 error_advise(error_context(err, "listen on %s:%u", cluster->options.listen, cluster->options.port),
 					      "Another program uses this port; choose another one: "
 					      "--apiserver-port of 'start', --listen of 'server'."));
+	cluster->port = http_listener_port(listener);
 	return TASK_NEXT;
 }
 
@@ -384,7 +389,43 @@ static enum task_result start_announcing(struct task *task, void *arg)
 		if (options->nodes == 0)
 			cluster_nodes_ready(cluster);
 	}
+	return TASK_NEXT;
+}
+
+/* After a burst the heap is full of holes: what is free goes back to the machine once it is quiet again. */
+#define TIDY_EVERY (20 * NS_PER_S)
+#define TIDY_BUSY  500 /* turns in that time */
+
+static void tidy(void *arg)
+{
+	struct cluster *cluster = arg;
+	uint64_t turns = loop_stats().turns;
+	bool busy = turns - cluster->turns > TIDY_BUSY;
+
+	if (cluster->was_busy && !busy)
+		malloc_trim(0);
+	cluster->was_busy = busy;
+	cluster->turns = turns;
+}
+
+static enum task_result start_tidying(struct task *task, void *arg)
+{
+	struct cluster *cluster = arg;
+
+	(void)task;
+	cluster->was_busy = true; /* a start is a burst */
+	cluster->tidying.weak = true;
+	loop_timer_every(&cluster->tidying, TIDY_EVERY, tidy, cluster);
 	return TASK_DONE;
+}
+
+static enum task_result stop_tidying(struct task *task, void *arg)
+{
+	struct cluster *cluster = arg;
+
+	(void)task;
+	loop_timer_stop(&cluster->tidying);
+	return TASK_NEXT;
 }
 
 void cluster_nodes_ready(struct cluster *cluster)
@@ -446,6 +487,8 @@ static void on_signal(void *arg, int signal)
 	struct cluster *cluster = arg;
 
 	(void)signal;
+	/* From now on a `start` waits for our end instead of joining us. */
+	unlink(arena_printf(cluster->arena, "%s/server.ready", cluster->options.dir));
 	if (cluster->starting != NULL)
 		task_cancel(cluster->starting, error_new(ERR_CANCELED, "the start was interrupted"));
 	else

@@ -9,7 +9,7 @@
 
 #define TIMEOUT (60 * NS_PER_S)
 
-static struct error *read_flags(const struct args *args, struct profile *profile, bool existed)
+static struct error *check_flags(const struct args *args)
 {
 	int64_t nodes = flag_number(args, "nodes"), port = flag_number(args, "apiserver-port");
 
@@ -19,6 +19,13 @@ static struct error *read_flags(const struct args *args, struct profile *profile
 	if (port > 65535)
 		return error_advise(error_new(ERR_USAGE, "--apiserver-port is %lld, the most is 65535", (long long)port),
 				    "Choose a port from 1024 to 65535.");
+	return NULL;
+}
+
+static struct error *use_flags(const struct args *args, struct profile *profile, bool existed)
+{
+	int64_t nodes = flag_number(args, "nodes"), port = flag_number(args, "apiserver-port");
+
 	if (flag_text(args, "nodes") != NULL && existed && nodes != profile->nodes)
 		return error_advise(error_new(ERR_USAGE, "profile %s has %lld node%s; their number is fixed at the first start",
 					      profile->name, (long long)profile->nodes, profile->nodes == 1 ? "" : "s"),
@@ -60,33 +67,51 @@ static void say_next(const struct profile *profile)
 	ui_info("  kubectl expose deployment web --port=80 --target-port=8080 --type=LoadBalancer");
 }
 
+/* A server that runs: *done is true when it is ready and stays. One that an interrupted stop told to end, ends. */
+static struct error *join(struct args *args, const struct profile *profile, bool *done)
+{
+	struct error *err = NULL;
+	bool runs = false;
+
+	ui_step("Running", "Cluster '%s' runs already", profile->name);
+	do {
+		err = life_join_server(args->arena, profile, TIMEOUT, &runs);
+		if (err != NULL || !runs)
+			return err;
+		err = take_kubeconfig(args, profile);
+		*done = err == NULL && profile_server_ready(args->arena, profile);
+	} while (err == NULL && !*done);
+	if (err == NULL)
+		say_next(profile);
+	return err;
+}
+
 static struct error *run(struct args *args)
 {
+	AUTO_FD int lock = -1;
 	struct profile profile;
 	struct error *err = life_need_root();
-	bool existed, runs = false;
+	bool existed, done = false;
 
 	ui_open("start", args->json, args->quiet, 4);
+	if (err == NULL)
+		err = profile_check_name(args->profile);
+	if (err == NULL)
+		err = check_flags(args);
+	if (err == NULL)
+		err = profile_lock(args->arena, args->profile, &lock);
 	if (err == NULL)
 		err = profile_open(args->arena, args->profile, &profile);
 	if (err != NULL)
 		return err;
 	existed = profile_exists(&profile) && profile.slot >= 0;
-	err = read_flags(args, &profile, existed);
+	err = use_flags(args, &profile, existed);
 	if (err != NULL)
 		return err;
-	if (profile_server_pid(args->arena, &profile) != 0) {
-		ui_step("Running", "Cluster '%s' runs already", profile.name);
-		err = life_join_server(args->arena, &profile, TIMEOUT, &runs);
-		if (err != NULL)
-			return err;
-	}
-	if (runs) {
-		err = take_kubeconfig(args, &profile);
-		if (err == NULL)
-			say_next(&profile);
+	if (profile_server_pid(args->arena, &profile) != 0)
+		err = join(args, &profile, &done);
+	if (err != NULL || done)
 		return err;
-	}
 	ui_step("Preparing", "%s profile '%s'", existed ? "Found" : "New", profile.name);
 	err = choose(args->arena, &profile);
 	if (err != NULL)
