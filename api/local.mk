@@ -66,9 +66,12 @@ libapi_a_SOURCES = \
 	api/strategic.c \
 	api/validate.c \
 	api/validate_container.c \
-	api/validate_core.c \
+	api/validate_core.c api/validate_event.c api/validate_status.c \
+	api/validate_event.c \
+	api/validate_status.c \
 	api/validate_pod.c \
-	api/validate_volume.c
+	api/validate_volume.c \
+	api/warnings.c
 api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_pod.$(OBJEXT): \
 	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)

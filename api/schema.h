@@ -61,6 +61,7 @@ enum {
 	TYPE_ATOMIC = 4,       /* x-kubernetes-map-type: atomic */
 	TYPE_HAS_DEFAULTS = 8, /* it, or something below it; found by the compiler */
 	TYPE_HAS_RULES = 16,   /* the same for validation */
+	TYPE_HAS_LISTS = 32,   /* the same for lists that are written when empty */
 };
 
 struct type {
