@@ -109,6 +109,8 @@ struct api_findings {
 		const char *message; /* "Required value: …" */
 	} * items;
 	size_t len, cap;
+	size_t found; /* with those that are not kept: see LIMIT_CAUSES */
+	size_t bytes; /* of all messages */
 };
 void finding_required(struct api_findings *f, const char *field, const char *detail); /* detail may be "" */
 void finding_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);

@@ -12,6 +12,7 @@
 #include "api/quantity.h"
 #include "api/walk.h"
 #include "base/codec.h"
+#include "base/limits.h"
 #include "base/vec.h"
 
 #define MANY_NOTES 100 /* more are not kept, as upstream */
@@ -22,6 +23,7 @@ struct decoder {
 	struct buf path;         /* "spec.containers[0]", kept only with notes */
 	VEC(struct str) fields;  /* Go's field stack */
 	const struct type *owner;
+	size_t structs; /* so far */
 	VEC(const struct json *) slots;
 };
 
@@ -96,6 +98,8 @@ static void note_unknown(struct decoder *d, struct str key)
 {
 	AUTO_BUF struct buf text = { 0 };
 
+	if (d->notes->len >= MANY_NOTES)
+		return;
 	buf_add(&text, STR("unknown field "));
 	AUTO_BUF struct buf path = { 0 };
 	buf_add(&path, buf_str(&d->path));
@@ -510,12 +514,19 @@ static struct error *decode_member(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
+struct error *api_too_many_structs(void)
+{
+	return error_new(ERR_TOO_LARGE, "Request entity too large: limit is %d structures in one object", LIMIT_STRUCTS);
+}
+
 static struct error *decode_struct(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	const struct type *owner = d->owner;
 	size_t n = type_len(type), slots = d->slots.len, hint = 0;
 	struct json_builder b = { .arena = d->arena };
 
+	if (++d->structs > LIMIT_STRUCTS)
+		return api_too_many_structs();
 	if (value->type == JSON_NULL) {
 		*out = walk_zero(d->arena, type);
 		return NULL;
@@ -682,6 +693,8 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 
 static struct error *not_handled(const struct api_body *body, struct str version, struct str kind, struct error *cause)
 {
+	if (cause->kind == ERR_TOO_LARGE)
+		return cause;
 	struct error *err = error_new(ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", STR_ARG(kind),
 				      STR_ARG(version), STR_ARG(body_kind(body)), cause->text);
 
@@ -759,7 +772,7 @@ static struct error *decode_proto(struct arena *arena, const struct api_body *bo
 
 /* ---- notes in the order of the text ---- */
 
-struct places {
+struct note_places {
 	const struct api_notes *notes;
 	size_t members;           /* seen so far */
 	size_t found[MANY_NOTES]; /* at which of them the note was due; 0: not yet */
@@ -770,7 +783,7 @@ static const char unknown_word[] = "unknown field ", duplicate_word[] = "duplica
 
 static void member_passed(void *arg, struct str path)
 {
-	struct places *p = arg;
+	struct note_places *p = arg;
 	AUTO_BUF struct buf quoted = { 0 };
 
 	json_write_string(&quoted, path);
@@ -787,7 +800,7 @@ static void member_passed(void *arg, struct str path)
 /* The reader finds duplicate members, the walker unknown ones. Upstream does both in one pass. */
 static void order_notes(struct arena *arena, struct str text, struct api_notes *notes)
 {
-	struct places p = { .notes = notes };
+	struct note_places p = { .notes = notes };
 	struct json_options options = { .member = member_passed, .arg = &p };
 	const struct json *ignored;
 	bool unknown = false, duplicate = false;
@@ -816,7 +829,8 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 static const struct json *kept_value(struct arena *arena, const struct field *field, const struct json *value)
 {
 	const struct type *type = field_type(field);
-	const struct json *out = value;
+	struct json_builder b = { .arena = arena };
+	bool same = true;
 
 	if (json_is(value, JSON_ARRAY) && value->len == 0)
 		return &json_null;
@@ -827,11 +841,13 @@ static const struct json *kept_value(struct arena *arena, const struct field *fi
 	JSON_EACH (value, it) {
 		const struct json *kept = api_as_kept(arena, type, it.value);
 
-		if (kept != it.value)
-			out = field->shape == SHAPE_LIST ? json_with_item(arena, out, it.index, kept)
-							 : json_with_key(arena, out, it.key, kept);
+		same = same && kept == it.value;
+		if (field->shape == SHAPE_LIST)
+			json_builder_item(&b, kept);
+		else
+			json_builder_member(&b, it.key, kept);
 	}
-	return out;
+	return same ? value : field->shape == SHAPE_LIST ? json_builder_array(&b) : json_builder_object(&b);
 }
 
 const struct json *api_as_kept(struct arena *arena, const struct type *type, const struct json *tree)
