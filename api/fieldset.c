@@ -354,15 +354,23 @@ static bool is_map(enum node node)
 	return node == NODE_STRUCT || node == NODE_MAP;
 }
 
+/* Of what a node may hold; a leaf holds nothing. */
+static size_t size(const struct json *value, enum node node)
+{
+	if (node == NODE_LEAF)
+		return 0;
+	return json_is(value, is_map(node) ? JSON_OBJECT : JSON_ARRAY) ? json_len(value) : 0;
+}
+
 static struct fieldset *set_of(struct arena *arena, struct place place, const struct json *value, bool *member)
 {
-	struct fieldset *set = fieldset_new(arena);
 	enum node node = node_of(place, value);
 	bool known;
 
 	*member = node == NODE_LEAF;
-	if (node == NODE_LEAF || value == NULL || value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
-		return set;
+	if (size(value, node) == 0)
+		return NULL;
+	struct fieldset *set = fieldset_new(arena);
 	JSON_EACH (value, it) {
 		bool self;
 		if (!is_map(node)) {
@@ -381,8 +389,9 @@ static struct fieldset *set_of(struct arena *arena, struct place place, const st
 struct fieldset *fieldset_of(struct arena *arena, const struct type *type, const struct json *tree)
 {
 	bool member;
+	struct fieldset *set = set_of(arena, (struct place){ .type = type }, tree, &member);
 
-	return set_of(arena, (struct place){ .type = type }, tree, &member);
+	return set != NULL ? set : fieldset_new(arena);
 }
 
 /* ---- comparing ---- */
@@ -406,23 +415,19 @@ static void compare_child(struct arena *arena, struct place place, struct str na
 	keep(out->modified, name, marks.modified, below.modified);
 }
 
-static size_t size(const struct json *value, enum node node)
-{
-	return json_is(value, is_map(node) ? JSON_OBJECT : JSON_ARRAY) ? json_len(value) : 0;
-}
-
 static void compare(struct arena *arena, struct place place, const struct json *from, const struct json *to, struct comparison *out,
 		    struct marks *self)
 {
 	enum node node = node_of(place, to != NULL ? to : from);
 	bool known;
 
-	*out = (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
+	*out = (struct comparison){ NULL, NULL, NULL };
 	*self = (struct marks){ .added = from == NULL && to != NULL, .removed = to == NULL && from != NULL };
-	if (node == NODE_LEAF || (size(from, node) == 0 && size(to, node) == 0)) {
+	if (size(from, node) == 0 && size(to, node) == 0) {
 		self->modified = from != NULL && to != NULL && !json_equal(from, to);
 		return;
 	}
+	*out = (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
 	if (is_map(node)) {
 		JSON_EACH (from, it)
 			compare_child(arena, place_below(place, node, it.key, &known), str_format(arena, "f:%.*s", STR_ARG(it.key)),
@@ -451,7 +456,7 @@ struct comparison fieldset_compare(struct arena *arena, const struct type *type,
 	struct marks self;
 
 	compare(arena, (struct place){ .type = type }, from, to, &out, &self);
-	return out;
+	return out.added != NULL ? out : (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
 }
 
 static struct fieldset *named(struct arena *arena, struct place place, const struct fieldset *set)
