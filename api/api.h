@@ -30,6 +30,7 @@ struct api_notes {
 	struct str *text; /* on the arena of the decode */
 	size_t len;
 	size_t cap;
+	size_t bytes;
 };
 
 /* One more; text is borrowed. */

@@ -15,7 +15,8 @@
 #include "base/limits.h"
 #include "base/vec.h"
 
-#define MANY_NOTES 100 /* more are not kept, as upstream */
+#define MANY_NOTES    100         /* more are not kept, as upstream */
+#define ORDERED_NOTES (64 * 1024) /* in longer texts unknown members are not put among duplicate ones: it costs too much */
 
 struct decoder {
 	struct arena *arena;
@@ -76,9 +77,14 @@ static struct error *wrong_type(struct decoder *d, const struct json *value, str
 	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
 }
 
+static bool notes_wanted(const struct api_notes *notes)
+{
+	return notes->len < MANY_NOTES && notes->bytes < LIMIT_CAUSE_BYTES;
+}
+
 void api_note(struct arena *arena, struct api_notes *notes, struct str text)
 {
-	if (notes->len >= MANY_NOTES)
+	if (!notes_wanted(notes))
 		return;
 	for (size_t i = 0; i < notes->len; i++)
 		if (str_eq(notes->text[i], text))
@@ -92,13 +98,14 @@ void api_note(struct arena *arena, struct api_notes *notes, struct str text)
 		notes->cap = cap;
 	}
 	notes->text[notes->len++] = text;
+	notes->bytes += text.len;
 }
 
 static void note_unknown(struct decoder *d, struct str key)
 {
 	AUTO_BUF struct buf text = { 0 };
 
-	if (d->notes->len >= MANY_NOTES)
+	if (!notes_wanted(d->notes))
 		return;
 	buf_add(&text, STR("unknown field "));
 	AUTO_BUF struct buf path = { 0 };
@@ -809,7 +816,7 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 		unknown |= str_has_prefix(notes->text[i], str_from(unknown_word));
 		duplicate |= str_has_prefix(notes->text[i], str_from(duplicate_word));
 	}
-	if (!unknown || !duplicate)
+	if (!unknown || !duplicate || text.len > ORDERED_NOTES)
 		return;
 	AUTO_ERROR err = json_read(arena, text, &options, &ignored);
 	for (size_t i = 1; i < notes->len && err == NULL; i++) {
@@ -830,7 +837,6 @@ static const struct json *kept_value(struct arena *arena, const struct field *fi
 {
 	const struct type *type = field_type(field);
 	struct json_builder b = { .arena = arena };
-	bool same = true;
 
 	if (json_is(value, JSON_ARRAY) && value->len == 0)
 		return &json_null;
@@ -838,16 +844,9 @@ static const struct json *kept_value(struct arena *arena, const struct field *fi
 		return value;
 	if (field->shape == SHAPE_ONE)
 		return api_as_kept(arena, type, value);
-	JSON_EACH (value, it) {
-		const struct json *kept = api_as_kept(arena, type, it.value);
-
-		same = same && kept == it.value;
-		if (field->shape == SHAPE_LIST)
-			json_builder_item(&b, kept);
-		else
-			json_builder_member(&b, it.key, kept);
-	}
-	return same ? value : field->shape == SHAPE_LIST ? json_builder_array(&b) : json_builder_object(&b);
+	JSON_EACH (value, it)
+		json_builder_put(&b, &it, api_as_kept(arena, type, it.value));
+	return json_builder_like(&b, value);
 }
 
 const struct json *api_as_kept(struct arena *arena, const struct type *type, const struct json *tree)

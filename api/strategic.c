@@ -420,53 +420,8 @@ static struct error *check_order(struct arena *arena, const struct json *patch, 
 	return NULL;
 }
 
-/* The members of an object while they change: NULL is one that goes. */
-struct changing {
-	struct json_builder members;
-	struct places places;
-};
-
-static struct changing changing_of(struct arena *arena, const struct json *object)
-{
-	struct changing c = { .members = { .arena = arena }, .places = { .arena = arena } };
-
-	JSON_EACH (object, it) {
-		places_add(&c.places, it.key, it.index);
-		json_builder_member(&c.members, it.key, it.value);
-	}
-	return c;
-}
-
-static const struct json *changing_find(const struct changing *c, struct str key)
-{
-	size_t place = places_find(&c->places, key);
-
-	return place == PLACES_NONE ? NULL : c->members.members[place].value;
-}
-
-static void changing_set(struct changing *c, struct str key, const struct json *value)
-{
-	size_t place = places_find(&c->places, key);
-
-	if (place != PLACES_NONE) {
-		c->members.members[place].value = value;
-	} else if (value != NULL) {
-		places_add(&c->places, key, c->members.len);
-		json_builder_member(&c->members, key, value);
-	}
-}
-
-static const struct json *changing_object(const struct changing *c)
-{
-	struct json_builder b = { .arena = c->members.arena };
-
-	for (uint32_t i = 0; i < c->members.len; i++)
-		json_builder_member(&b, c->members.members[i].key, c->members.members[i].value);
-	return json_builder_object(&b);
-}
-
 /* Merges the list of every $setElementOrder; done: which, so that they are not merged again. */
-static struct error *order_lists(struct arena *arena, struct shape shape, struct changing *original, const struct json *patch,
+static struct error *order_lists(struct arena *arena, struct shape shape, struct json_draft *original, const struct json *patch,
 				 struct places *done)
 {
 	JSON_EACH (patch, it) {
@@ -474,7 +429,7 @@ static struct error *order_lists(struct arena *arena, struct shape shape, struct
 			continue;
 		struct str name = str_skip(it.key, sizeof(set_order) - 1);
 		const struct field *field = field_of(shape, name);
-		const struct json *before = changing_find(original, name), *change = json_find(patch, name), *merged;
+		const struct json *before = json_draft_get(original, name), *change = json_find(patch, name), *merged;
 		struct str key = field == NULL ? STR("") : field_patch_key(field);
 		struct error *err = NULL;
 		if (it.value->type != JSON_ARRAY || (before != NULL && before->type != JSON_ARRAY) ||
@@ -493,16 +448,16 @@ static struct error *order_lists(struct arena *arena, struct shape shape, struct
 		if (err != NULL)
 			return err;
 		merged = in_order(arena, merged, it.value, before, key);
-		changing_set(original, name, merged);
+		json_draft_set(original, name, merged);
 		places_add(done, name, 0);
 	}
 	return NULL;
 }
 
-static struct error *delete_primitives(struct arena *arena, struct str key, const struct json *items, struct changing *original)
+static struct error *delete_primitives(struct arena *arena, struct str key, const struct json *items, struct json_draft *original)
 {
 	struct str name = str_skip(key, sizeof(delete_from) - 1);
-	const struct json *before = changing_find(original, name);
+	const struct json *before = json_draft_get(original, name);
 
 	if (items->type != JSON_ARRAY)
 		return error_new(ERR_BAD_REQUEST, "invalid patch format of primitive list");
@@ -510,16 +465,16 @@ static struct error *delete_primitives(struct arena *arena, struct str key, cons
 		if (it.value->type == JSON_OBJECT || it.value->type == JSON_ARRAY)
 			return error_new(ERR_BAD_REQUEST, "invalid patch format of primitive list");
 	if (json_is(before, JSON_ARRAY))
-		changing_set(original, name, remove_items(arena, before, items, STR("")));
+		json_draft_set(original, name, remove_items(arena, before, items, STR("")));
 	return NULL;
 }
 
 /* ---- objects ---- */
 
 static struct error *merge_member(struct arena *arena, struct shape shape, struct str key, const struct json *patch,
-				  struct changing *original)
+				  struct json_draft *original)
 {
-	const struct json *before = changing_find(original, key), *value;
+	const struct json *before = json_draft_get(original, key), *value;
 	const struct field *field = field_of(shape, key);
 	struct error *err = NULL;
 
@@ -534,7 +489,7 @@ static struct error *merge_member(struct arena *arena, struct shape shape, struc
 	else
 		value = patch;
 	if (err == NULL)
-		changing_set(original, key, value);
+		json_draft_set(original, key, value);
 	return err;
 }
 
@@ -557,18 +512,18 @@ static struct error *merge_object(struct arena *arena, struct shape shape, const
 	err = retain_keys(arena, &original, patch);
 	if (err != NULL)
 		return err;
-	struct changing changing = changing_of(arena, original);
+	struct json_draft draft = json_draft_of(arena, original);
 	struct places ordered = { .arena = arena };
-	err = order_lists(arena, shape, &changing, patch, &ordered);
+	err = order_lists(arena, shape, &draft, patch, &ordered);
 	JSON_EACH (patch, it) {
 		if (err != NULL)
 			return err;
 		if (str_has_prefix(it.key, str_from(delete_from)))
-			err = delete_primitives(arena, it.key, it.value, &changing);
+			err = delete_primitives(arena, it.key, it.value, &draft);
 		else if (!is_directive(it.key) && places_find(&ordered, it.key) == PLACES_NONE)
-			err = merge_member(arena, shape, it.key, it.value, &changing);
+			err = merge_member(arena, shape, it.key, it.value, &draft);
 	}
-	*out = changing_object(&changing);
+	*out = json_draft_object(&draft);
 	return err;
 }
 
