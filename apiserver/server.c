@@ -63,7 +63,7 @@ static struct request *request_new(struct apiserver *server, struct arena *arena
 	struct request *req = ARENA_NEW(arena, struct request);
 
 	req->server = server;
-	req->arena = arena;
+	req->arena = req->lasting = arena;
 	req->remaining = -1;
 	req->status = 200;
 	list_push(&server->requests, &req->link);
@@ -78,7 +78,9 @@ void request_end(struct request *req)
 	store_version_unref(req->version);
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
-	arena_free(req->arena);
+	if (req->arena != req->lasting)
+		arena_free(req->arena);
+	arena_free(req->lasting);
 }
 
 /* --- the query --- */

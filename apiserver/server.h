@@ -25,7 +25,9 @@ struct apiserver {
 	size_t n_running;
 	uint64_t n_requests[600]; /* by HTTP status, for /metrics */
 	int64_t started;
-	struct bytes *documents[8]; /* discovery and OpenAPI, made on first use; see docs/ */
+	struct bytes *documents[8];             /* discovery and OpenAPI, made on first use; see docs/ */
+	const struct admission *more_admission; /* rows behind the built-in ones; see verbs/verbs.h */
+	size_t n_more_admission;
 };
 
 /* Options of the query that writes and reads share. */
@@ -53,7 +55,8 @@ struct request {
 	struct list link;
 	struct apiserver *server;
 	struct task *task;
-	struct arena *arena;
+	struct arena *arena;       /* what lasts until the reply; from the second attempt on, what that attempt makes */
+	struct arena *lasting;     /* the first attempt's, which has the request itself */
 	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
 	bool canceled; /* in process: nobody waits any more */
@@ -74,6 +77,8 @@ struct request {
 	const struct json *old_tree;
 	const struct json *tree;   /* what shall be */
 	VEC(struct store_op) also; /* further operations of the same commit: the addresses of a Service */
+	unsigned admitting;        /* VERB() bit of what admission is asked; 0: nothing */
+	size_t admitted;           /* rows of admission that have had their turn */
 	unsigned attempts;
 
 	/* the answer */

@@ -11,5 +11,10 @@ tests_unit_scheduler_test_scheduler_SOURCES = tests/unit/scheduler/test_plan.c $
 tests_unit_scheduler_test_scheduler_LDADD = libtap.a $(scheduler_LIBS)
 
 check_PROGRAMS += tests/unit/apiserver/test_apiserver
-tests_unit_apiserver_test_apiserver_SOURCES = tests/unit/apiserver/test_pure.c $(STATIC_NSS)
+tests_unit_apiserver_test_apiserver_SOURCES = \
+	tests/unit/apiserver/test_admission.c \
+	tests/unit/apiserver/test_pure.c \
+	tests/unit/apiserver/test_versions.c \
+	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
+	$(STATIC_NSS)
 tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)

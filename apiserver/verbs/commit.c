@@ -58,8 +58,12 @@ static struct error *exists_error(struct request *req, struct str name)
 
 static bool retries(struct request *req, const struct error *err)
 {
-	/* Someone else wrote between our read and our commit: an unconditional write tries again. */
-	return err->kind == ERR_CONFLICT && req->old != NULL && ++req->attempts < 10;
+	/* Someone else wrote between our read and our commit: an unconditional write tries again, until its deadline. Each
+	 * time somebody's write did happen, so all get through. */
+	if (err->kind != ERR_CONFLICT || req->old == NULL)
+		return false;
+	req->attempts++;
+	return true;
 }
 
 static struct error *say(struct request *req, struct error *err, struct str name)

@@ -4,13 +4,9 @@
 static task_fn step_options, step_mark, step_remove, step_answer, step_select, step_delete_each, step_list_deleted;
 
 const struct task_step delete_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "options", step_options, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "mark", step_mark, NULL },
-	{ "remove", step_remove, NULL },
-	{ "answer", step_answer, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "options", step_options, NULL }, { "read old", step_read_old, NULL },
+	{ "mutate", step_mutate, NULL },       { "judge", step_judge, NULL },     { "mark", step_mark, NULL },
+	{ "remove", step_remove, NULL },       { "answer", step_answer, NULL },   { NULL, NULL, NULL },
 };
 
 const struct task_step delete_collection_steps[] = {
@@ -39,6 +35,7 @@ static enum task_result step_options(struct task *task, void *arg)
 	struct api_body body = { .type = type, .text = req->body };
 	struct error *err = NULL;
 
+	req->admitting = VERB(DELETE);
 	if (req->http == NULL) {
 		req->input = req->call.body;
 	} else if (req->body.len == 0) {

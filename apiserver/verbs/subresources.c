@@ -8,6 +8,7 @@ static task_fn step_dispatch, step_finish;
 
 const struct task_step subresource_steps[] = {
 	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL }, { "make", step_dispatch, NULL },
+	{ "mutate", step_mutate, NULL },       { "prepare", step_prepare, NULL },   { "judge", step_judge, NULL },
 	{ "commit", step_commit, NULL },       { "answer", step_finish, NULL },     { NULL, NULL, NULL },
 };
 

@@ -13,7 +13,7 @@ extern const struct task_step get_steps[], list_steps[], create_steps[], update_
 	delete_collection_steps[], subresource_steps[], review_steps[];
 
 /* Steps that several tables share. */
-task_fn step_authenticate, step_authorize, step_read_body, step_decode, step_read_old, step_commit, step_respond;
+task_fn step_read_body, step_decode, step_read_old, step_mutate, step_prepare, step_judge, step_commit;
 
 /* --- what a kind does when it is written (prepare.c): rows by kind --- */
 
@@ -33,15 +33,30 @@ struct prepare {
 
 const struct prepare *prepare_of(const struct kind *kind);
 
-/* --- admission (admit/): rows in order; each looks at req->tree --- */
-struct error *admit_mutate(struct request *req, enum verb verb) MUST_CHECK;
-struct error *admit_validate(struct request *req, enum verb verb) MUST_CHECK;
+/* --- admission (admit/): one table, in the order in which rows have their turn --- */
+
+/* Mutating rows run in step_mutate, on req->tree before it is prepared; validating ones in step_judge, on what would be
+ * committed (of a deletion: on req->old_tree). */
+struct admission {
+	const char *name;
+	const char *group, *resource; /* NULL: any */
+	unsigned verbs;               /* VERB() bits of CREATE, UPDATE, DELETE */
+	bool subresources;            /* also writes through subresources */
+	bool validates;
+	struct error *(*decide)(struct request *req); /* at once… */
+	/* …or after waiting: a step as of any task, with the request as arg. TASK_WAIT: the next row has its turn when all holds
+	 * are gone; TASK_AGAIN: this one once more. */
+	task_fn *run;
+};
+
+/* Rows behind the built-in ones; borrowed. */
+void admission_add(struct apiserver *server, const struct admission *rows, size_t n);
 
 /* --- shared by create, update, patch and apply --- */
 
-/* Turns req->input into req->tree as a new object, up to validation. */
+/* Turns req->input into req->tree as a new object, up to admission. */
 struct error *make_new(struct request *req) MUST_CHECK;
-/* Turns a wanted tree into req->tree as the successor of req->old_tree: system fields, status split, generation. */
+/* Turns a wanted tree into req->tree as the successor of req->old_tree: system fields, status split. Admission is next. */
 struct error *make_next(struct request *req, const struct json *wanted) MUST_CHECK;
 bool is_status(const struct request *req);
 /* Commits req->tree (or its removal) and waits; results in req->object. */

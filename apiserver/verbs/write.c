@@ -10,33 +10,30 @@ static task_fn step_create, step_update, step_patch, step_validate, step_keep_re
 		"decode", step_decode, NULL                                                                                        \
 	}
 
+#define ADMIT_STEPS                                                                                                                \
+	{ "mutate", step_mutate, NULL }, { "prepare", step_prepare, NULL }, { "validate", step_validate, NULL },                   \
+	{                                                                                                                          \
+		"judge", step_judge, NULL                                                                                          \
+	}
+
 const struct task_step create_steps[] = {
 	DECODE_STEPS,
 	{ "make", step_create, NULL },
-	{ "validate", step_validate, NULL },
+	ADMIT_STEPS,
 	{ "commit", step_commit, NULL },
 	{ "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
 const struct task_step update_steps[] = {
-	DECODE_STEPS,
-	{ "read old", step_read_old, NULL },
-	{ "make", step_update, NULL },
-	{ "validate", step_validate, NULL },
-	{ "commit", step_commit, NULL },
-	{ "keep result", step_keep_result, NULL },
+	DECODE_STEPS,         { "read old", step_read_old, NULL }, { "make", step_update, NULL },
+	ADMIT_STEPS,          { "commit", step_commit, NULL },     { "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
 const struct task_step patch_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "make", step_patch, NULL },
-	{ "validate", step_validate, NULL },
-	{ "commit", step_commit, NULL },
-	{ "keep result", step_keep_result, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL },       { "make", step_patch, NULL }, ADMIT_STEPS,
+	{ "commit", step_commit, NULL },       { "keep result", step_keep_result, NULL }, { NULL, NULL, NULL },
 };
 
 /* --- the body --- */
@@ -195,7 +192,6 @@ struct error *make_new(struct request *req)
 	const struct prepare *prepare = prepare_of(req->route.kind);
 	const struct json *tree = req->input;
 	char uid[37], time[TIME_TEXT];
-	struct error *err;
 
 	if (meta_str(tree, "resourceVersion").len != 0)
 		return error_new(ERR_INTERNAL, "resourceVersion should not be set on objects to be created");
@@ -211,14 +207,15 @@ struct error *make_new(struct request *req)
 	if (prepare->generation)
 		tree = with(req, tree, "metadata.generation", json_number(req->arena, 1));
 	req->tree = tree;
-	err = admit_mutate(req, VERB_CREATE);
-	if (err == NULL) {
-		req->tree = api_default(req->arena, req->route.kind, req->tree);
-		err = prepare->create != NULL ? prepare->create(req) : NULL;
-	}
-	if (err == NULL)
-		track(req);
-	return err;
+	req->admitting = VERB(CREATE);
+	return NULL;
+}
+
+static struct error *prepare_new(struct request *req)
+{
+	const struct prepare *prepare = prepare_of(req->route.kind);
+
+	return prepare->create != NULL ? prepare->create(req) : NULL;
 }
 
 static enum task_result step_create(struct task *task, void *arg)
@@ -247,10 +244,26 @@ static bool is_apply(const struct request *req)
 	return str_is(content_type(http_header(&req->http->headers, "content-type")), "application/apply-patch+yaml");
 }
 
+/* What the attempt before made goes: a write that loses many races must not grow. */
+static void begin_attempt(struct request *req)
+{
+	req->admitted = 0;
+	if (req->attempts == 0)
+		return;
+	if (req->arena != req->lasting)
+		arena_free(req->arena);
+	req->arena = arena_new();
+	req->tree = NULL;
+	req->notes = (struct api_notes){ 0 };
+	if (req->route.verb == VERB_PATCH)
+		vec_clear(&req->warnings); /* its body is read anew */
+}
+
 enum task_result step_read_old(struct task *task, void *arg)
 {
 	struct request *req = arg;
 
+	begin_attempt(req);
 	req->old =
 		store_latest(req->server->options.store, object_key(req->arena, req->route.kind, req->route.ns, req->route.name));
 	req->old_tree = NULL;
@@ -374,9 +387,7 @@ static bool spec_changed(const struct json *tree, const struct json *old)
 
 struct error *make_next(struct request *req, const struct json *wanted)
 {
-	const struct prepare *prepare = prepare_of(req->route.kind);
 	struct error *err = check_identity(req, wanted);
-	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
 
 	if (err == NULL)
 		err = check_version(req, wanted);
@@ -384,18 +395,36 @@ struct error *make_next(struct request *req, const struct json *wanted)
 		return err;
 	req->tree = split_status(req, keep_system_fields(req, wanted));
 	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
-	err = admit_mutate(req, VERB_UPDATE);
-	if (err != NULL)
-		return err;
-	req->tree = api_default(req->arena, req->route.kind, req->tree);
-	if (prepare->update != NULL)
-		err = prepare->update(req);
+	req->admitting = VERB(UPDATE);
+	return NULL;
+}
+
+static struct error *prepare_next(struct request *req)
+{
+	const struct prepare *prepare = prepare_of(req->route.kind);
+	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+	struct error *err = prepare->update != NULL ? prepare->update(req) : NULL;
+
 	if (err == NULL && prepare->generation && !str_is(req->route.subresource, "status") &&
 	    spec_changed(req->tree, req->old_tree))
 		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, generation + 1));
-	if (err == NULL)
-		track(req);
 	return err;
+}
+
+/* What the kind does when it is written, and who wrote what; after admission, which may have changed anything. */
+enum task_result step_prepare(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	struct error *err;
+
+	if (req->admitting == 0)
+		return TASK_NEXT;
+	req->tree = api_default(req->arena, req->route.kind, req->tree);
+	err = req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+	if (err != NULL)
+		return task_fail(task, err);
+	track(req);
+	return TASK_NEXT;
 }
 
 static struct error *check_name(struct request *req)
@@ -605,8 +634,6 @@ static enum task_result step_validate(struct task *task, void *arg)
 		err = api_validate_status_update(req->arena, kind, req->tree, req->old_tree);
 	else
 		err = api_validate_update(req->arena, kind, req->tree, req->old_tree);
-	if (err == NULL)
-		err = admit_validate(req, req->old == NULL ? VERB_CREATE : VERB_UPDATE);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
