@@ -41,6 +41,8 @@ const struct json *shown_struct(struct arena *arena, const struct json *tree, co
 void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
 			       size_t n);
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail);
+void finding_type_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);
+void finding_copy(struct api_findings *f, const struct api_finding *from);
 void finding_not_found_among(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 
 /* Pods (api/validate_pod.c): the spec of a pod, or of a template. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/custom.h"
 #include "api/quantity.h"
 #include "api/walk.h"
 #include "base/codec.h"
@@ -137,6 +138,7 @@ const struct json *walk_zero(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 		return &json_false;
 	case FORM_STRUCT:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -166,6 +168,7 @@ static bool by_value_struct(const struct field *field)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -239,6 +242,7 @@ struct str walk_go_name(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -506,9 +510,47 @@ static struct error *decode_struct(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
+static void custom_unknown(void *arg, struct str path)
+{
+	struct decoder *d = arg;
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_add(&text, STR("unknown field "));
+	json_write_string(&text, path);
+	note_add(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
+}
+
+/* Of a kind that is described at run time only the metadata has a form that must be met. */
+static struct error *decode_custom(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
+{
+	struct custom_notes notes = { custom_unknown, d };
+	const struct json *metadata = json_get(value, "metadata");
+	size_t before;
+	struct error *err;
+
+	if ((type->flags & TYPE_OBJECT) != 0 && value->type != JSON_OBJECT)
+		return wrong_type(d, value, STR("map[string]interface {}"));
+	if ((type->flags & TYPE_OBJECT) != 0 && !json_absent(metadata)) {
+		const struct field *field = type_find(type, STR("metadata"));
+		d->owner = type;
+		push_field(d, field);
+		before = path_key(d, STR("metadata"));
+		err = decode_type(d, field_type(field), metadata, &metadata);
+		if (err != NULL)
+			return err;
+		d->fields.len = 0;
+		d->path.len = before;
+		value = json_with(d->arena, value, "metadata", metadata);
+	}
+	*out = custom_prune(d->arena, type, value, d->notes != NULL ? &notes : NULL, buf_str(&d->path));
+	return NULL;
+}
+
 static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	*out = value;
+	if ((type->flags & TYPE_CUSTOM) != 0)
+		return decode_custom(d, type, value, out);
 	if (value->type == JSON_NULL && type->form != FORM_STRUCT) {
 		*out = walk_zero(d->arena, type);
 		return NULL;
@@ -545,6 +587,7 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
 		return decode_schema_union(d, type, value, out);
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -886,9 +929,13 @@ static const struct json *with_steps(struct arena *arena, const struct type *typ
 {
 	struct str name;
 
+	struct str path = rest;
+
 	if (!str_cut(&rest, '.', &name))
 		return value;
 	const struct field *field = type_find(type, name);
+	if (field == NULL && (type->flags & TYPE_PRESERVES) != 0)
+		return json_with_path(arena, tree, str_cstr(arena, path), value);
 	if (field == NULL)
 		return tree;
 	if (json_absent(tree))

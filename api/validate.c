@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "api/custom.h"
 #include "api/hooks.h"
 
 static validate_hook *const hooks[] = { NULL,
@@ -82,7 +83,10 @@ static void walk_type(struct api_findings *f, const struct type *type, const str
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
 	check_metadata(f, kind, json_get(tree, "metadata"));
-	walk_type(f, kind_type(kind), tree, "");
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		api_check_schema(f, custom_schema(kind), tree, NULL);
+	else
+		walk_type(f, kind_type(kind), tree, "");
 }
 
 static const struct {
@@ -106,6 +110,11 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 {
 	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
 	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	if ((kind->flags & KIND_CUSTOM) != 0) {
+		check_metadata(f, kind, json_get(tree, "metadata"));
+		api_check_schema(f, custom_schema(kind), tree, old);
+		return;
+	}
 	for (size_t i = 0; i < N_OF(updates); i++)
 		if (str_is(kind_group(kind), updates[i].group) && str_is(kind_name(kind), updates[i].kind))
 			updates[i].check(f, tree, old);
@@ -142,6 +151,10 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 	const struct field *status = type_find(kind_type(kind), STR("status"));
 
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	if ((kind->flags & KIND_CUSTOM) != 0) {
+		api_check_schema(&f, custom_schema(kind), tree, old);
+		return verdict(arena, &f, kind, tree);
+	}
 	JSON_EACH (json_path(tree, "status.podIPs"), it)
 		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
 	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)

@@ -109,7 +109,7 @@ static bool serve_as(const struct clause *clause, bool table, struct accept *out
 	return out->list || same(clause->as, "PartialObjectMetadata");
 }
 
-struct error *accept_parse(struct str header, bool table, struct accept *out)
+struct error *accept_parse(struct str header, bool table, bool proto, struct accept *out)
 {
 	struct clause clauses[MAX_CLAUSES];
 	size_t n = parse_clauses(header, clauses);
@@ -118,11 +118,12 @@ struct error *accept_parse(struct str header, bool table, struct accept *out)
 	if (n == 0)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
-		if (serve_media(clauses[i].type, &out->media) && serve_as(&clauses[i], table, out))
+		if (serve_media(clauses[i].type, &out->media) && (proto || out->media != API_PROTOBUF) &&
+		    serve_as(&clauses[i], table, out))
 			return NULL;
 	*out = (struct accept){ .media = API_JSON };
-	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: application/json, "
-					     "application/yaml, application/vnd.kubernetes.protobuf");
+	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: application/json, application/yaml%s",
+			 proto ? ", application/vnd.kubernetes.protobuf" : "");
 }
 
 const char *media_name(enum api_media media)

@@ -16,9 +16,9 @@ struct accept {
 	enum { INCLUDE_METADATA, INCLUDE_NONE, INCLUDE_OBJECT } include; /* includeObject of a Table */
 };
 
-/* The first clause we can serve, in the client's order of preference. table: whether Tables and metadata are on offer.
- * ERR_NOT_ACCEPTABLE when there is none. */
-struct error *accept_parse(struct str header, bool table, struct accept *out) MUST_CHECK;
+/* The first clause we can serve, in the client's order of preference. table: whether Tables and metadata are on offer;
+ * proto: whether protobuf is. ERR_NOT_ACCEPTABLE when there is none. */
+struct error *accept_parse(struct str header, bool table, bool proto, struct accept *out) MUST_CHECK;
 const char *media_name(enum api_media media);
 
 /* Discovery asks with g, v and as: true when aggregated discovery v2 (or v2beta1) is preferred. */

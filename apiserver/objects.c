@@ -22,6 +22,8 @@ struct object *value_object(const struct kind *kind, struct store_value *value)
 {
 	struct object *object = value->attachment;
 
+	if (object != NULL && object_kind(object) != kind_stored_as(kind))
+		object = NULL; /* its kind was described anew since */
 	/* Committed with the writer's own object, whose revision was not known then; or loaded from disk. */
 	if (object == NULL) {
 		struct bytes *bytes = bytes_new(value->data);

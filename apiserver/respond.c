@@ -255,8 +255,9 @@ static void reply_built_list(struct request *req)
 		return;
 	}
 	for (size_t i = 0; i < req->n_items; i++)
-		json_builder_item(&items, req->accept.as == AS_PARTIAL ? partial(arena, objects[i], true)
-								       : api_without_kind(arena, object_tree(objects[i])));
+		json_builder_item(&items, req->accept.as == AS_PARTIAL         ? partial(arena, objects[i], true)
+					  : custom_of(req->route.kind) != NULL ? object_tree(objects[i])
+									       : api_without_kind(arena, object_tree(objects[i])));
 	if (req->accept.as == AS_PARTIAL) {
 		type = meta_type("PartialObjectMetadataList");
 		kind = "PartialObjectMetadataList";
@@ -300,8 +301,13 @@ static void write_item(struct buf *out, struct request *req, struct store_value 
 
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		object = value_served(req->arena, req->route.kind, value);
-	object_json_item_parts(object, parts);
-	buf_putc(out, '{');
+	/* Items of typed lists go without kind and apiVersion; custom resources keep them. */
+	if (custom_of(req->route.kind) != NULL) {
+		object_json_parts(object, parts);
+	} else {
+		object_json_item_parts(object, parts);
+		buf_putc(out, '{');
+	}
 	for (int i = 0; i < 3; i++)
 		buf_add(out, parts[i]);
 }

@@ -56,6 +56,18 @@ size_t apiserver_running(const struct apiserver *server)
 	return server->n_running;
 }
 
+void apiserver_register(struct apiserver *server, struct custom *custom)
+{
+	(void)server;
+	custom_register(custom);
+}
+
+void apiserver_unregister(struct apiserver *server, struct custom *custom)
+{
+	custom_unregister(custom);
+	watch_end_of(server, custom);
+}
+
 /* --- a request's life --- */
 
 static struct request *request_new(struct apiserver *server, struct arena *arena)
@@ -76,6 +88,7 @@ void request_end(struct request *req)
 	list_remove(&req->link);
 	req->server->n_running--;
 	store_version_unref(req->version);
+	kind_unref(req->route.kind);
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
 	if (req->arena != req->lasting)
@@ -214,6 +227,7 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req = request_new(server, arena);
 	req->http = http;
 	req->route = route;
+	kind_ref(route.kind);
 	/* The path lies in the HTTP request, whose end comes before ours. */
 	req->route.group = str_dup(arena, route.group);
 	req->route.version = str_dup(arena, route.version);
@@ -224,7 +238,8 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req->route.rest = str_dup(arena, route.rest);
 	str_to_u64(http_header(&http->headers, "x-monokube-cause"), &req->cause);
 	table = route.kind != NULL && (kind_verbs(route.kind) & (VERB(GET) | VERB(LIST))) != 0;
-	err = accept_parse(http_header(&http->headers, "accept"), table && !streams_wants(req), &req->accept);
+	err = accept_parse(http_header(&http->headers, "accept"), table && !streams_wants(req), custom_of(route.kind) == NULL,
+			   &req->accept);
 	if (err != NULL && streams_wants(req)) {
 		error_free(err); /* a log or a stream has no media type to agree on */
 		err = NULL;
@@ -315,7 +330,7 @@ static void *transport_call(void *transport, const struct api_call *call)
 	req->user = (struct user){ .name = req->call.actor, .trusted = true };
 	req->route = (struct route){
 		.what = ROUTE_RESOURCE,
-		.kind = call->kind,
+		.kind = kind_ref(call->kind),
 		.group = kind_group(call->kind),
 		.version = kind_version(call->kind),
 		.resource = kind_resource(call->kind),

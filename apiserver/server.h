@@ -26,6 +26,7 @@ struct apiserver {
 	uint64_t n_requests[600]; /* by HTTP status, for /metrics */
 	int64_t started;
 	struct bytes *documents[8];             /* discovery and OpenAPI, made on first use; see docs/ */
+	uint64_t documents_of;                  /* kinds_generation() they were made in */
 	const struct admission *more_admission; /* rows behind the built-in ones; see verbs/verbs.h */
 	size_t n_more_admission;
 };
@@ -136,7 +137,8 @@ struct str match_name(const struct match *match);
 /* --- tasks by verb (verbs/) --- */
 
 const struct task_step *steps_of(const struct request *req);
-void watch_start(struct request *req); /* watch/; takes the request */
+void watch_start(struct request *req);                                    /* watch/; takes the request */
+void watch_end_of(struct apiserver *server, const struct custom *custom); /* those of its kinds, as when time is over */
 
 /* --- helpers on trees in normal form --- */
 

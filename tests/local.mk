@@ -13,6 +13,7 @@ tests_unit_scheduler_test_scheduler_LDADD = libtap.a $(scheduler_LIBS)
 check_PROGRAMS += tests/unit/apiserver/test_apiserver
 tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_admission.c \
+	tests/unit/apiserver/test_custom.c \
 	tests/unit/apiserver/test_pure.c \
 	tests/unit/apiserver/test_versions.c \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \

@@ -14,6 +14,13 @@ static void reply_kept(struct apiserver *server, struct http_request *http, int 
 	char digest[2 * SHA256_BYTES + 1], quoted[2 * SHA256_BYTES + 3];
 	struct http_header headers[3];
 
+	if (server->documents_of != kinds_generation()) {
+		for (int i = 0; i < DOC_COUNT; i++) {
+			bytes_unref(server->documents[i]);
+			server->documents[i] = NULL;
+		}
+		server->documents_of = kinds_generation();
+	}
 	if (*slot == NULL) {
 		AUTO_BUF struct buf out = { 0 };
 

@@ -156,6 +156,10 @@ enum task_result commit_tree(struct task *task, struct request *req)
 	struct commit_wait *wait = ARENA_NEW(req->arena, struct commit_wait);
 	struct store_op op = { .kind = STORE_PUT, .expect = req->old != NULL ? req->old->revision : 0 };
 
+	/* It stopped being served while this waited: nothing may be written that nobody would find. */
+	if (kind_is_gone(req->route.kind))
+		return task_fail(task, error_about(error_new(ERR_NOT_FOUND, "the server could not find the requested resource"),
+						   STR(""), STR(""), STR("")));
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, name);
 	if (req->query.dry_run) {
 		if (req->old == NULL && store_latest(req->server->options.store, op.key) != NULL)

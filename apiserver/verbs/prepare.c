@@ -215,9 +215,18 @@ static const struct prepare rows[] = {
 	  .generation = true },
 };
 
+/* Without /status the status is written like anything else. */
+static struct error *custom_create(struct request *req)
+{
+	return kind_subresource(req->route.kind, STR("status")) != NULL ? clear_status(req) : NULL;
+}
+
 const struct prepare *prepare_of(const struct kind *kind)
 {
-	static const struct prepare nothing;
+	static const struct prepare nothing, custom = { .create = custom_create, .generation = true };
+
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		return &custom;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (str_is(kind_resource(kind), rows[i].resource) && str_is(kind_group(kind), rows[i].group))

@@ -35,12 +35,20 @@ static const struct type *scale_type(void)
 }
 
 /* A label selector as the text that Scale.status.selector holds. */
+/* Where a custom kind keeps what /scale shows, as its description says; the others keep it at `usual`. */
+static const char *scale_path(struct request *req, const struct catalog_text *path, const char *usual)
+{
+	return path->len != 0 ? str_cstr(req->arena, catalog_str(path)) : usual;
+}
+
 static const struct json *scale_selector(struct request *req, const struct json *tree)
 {
 	const struct json *selector = json_path(tree, "spec.selector");
 	struct selector parsed;
 	struct str text;
 
+	if (custom_of(req->route.kind) != NULL)
+		return json_path(tree, scale_path(req, &req->route.kind->scale_selector, "-"));
 	if (selector == NULL)
 		return NULL;
 	if (str_is(req->route.resource, "replicationcontrollers"))
@@ -55,7 +63,9 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 	static const char *const kept[] = { "name", "namespace", "uid", "resourceVersion", "creationTimestamp" };
 	struct arena *arena = req->arena;
 	struct json_builder meta = { .arena = arena };
-	int64_t replicas = json_int(json_path(tree, "spec.replicas"), 0);
+	const struct kind *of = req->route.kind;
+	int64_t replicas = json_int(json_path(tree, scale_path(req, &of->scale_spec, "spec.replicas")), 0);
+	int64_t have = json_int(json_path(tree, scale_path(req, &of->scale_status, "status.replicas")), 0);
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		json_builder_member(&meta, str_from(kept[i]), json_get(json_get(tree, "metadata"), kept[i]));
@@ -63,10 +73,8 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 			      { "metadata", json_builder_object(&meta) },
 			      { "spec", replicas != 0 ? JSON_OBJECT_OF(arena, { "replicas", json_number(arena, replicas) })
 						      : &json_empty_object },
-			      { "status",
-				JSON_OBJECT_OF(arena,
-					       { "replicas", json_number(arena, json_int(json_path(tree, "status.replicas"), 0)) },
-					       { "selector", scale_selector(req, tree) }) });
+			      { "status", JSON_OBJECT_OF(arena, { "replicas", json_number(arena, have) },
+							 { "selector", scale_selector(req, tree) }) });
 }
 
 static struct error *patched_scale(struct request *req, const struct json **out)
@@ -107,7 +115,7 @@ static struct error *scale(struct request *req)
 	}
 	return make_next(
 		req, with(req, with(req, req->old_tree, "metadata.resourceVersion", json_path(wanted, "metadata.resourceVersion")),
-			  "spec.replicas", json_number(req->arena, replicas)));
+			  scale_path(req, &req->route.kind->scale_spec, "spec.replicas"), json_number(req->arena, replicas)));
 }
 
 static void answer_scale(struct request *req)

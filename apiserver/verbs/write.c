@@ -69,17 +69,19 @@ enum task_result step_read_body(struct task *task, void *arg)
 static struct error *media_of_body(struct request *req)
 {
 	struct str type = content_type(http_header(&req->http->headers, "content-type"));
+	bool custom = custom_of(req->route.kind) != NULL;
 
 	if (type.len == 0 || str_is(type, "application/json"))
 		req->body_media = API_JSON;
 	else if (str_is(type, "application/yaml"))
 		req->body_media = API_YAML;
-	else if (str_is(type, "application/vnd.kubernetes.protobuf"))
+	else if (str_is(type, "application/vnd.kubernetes.protobuf") && !custom)
 		req->body_media = API_PROTOBUF;
 	else
 		return error_new(ERR_MEDIA_TYPE,
 				 "the body of the request was in an unknown format - accepted media types "
-				 "include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+				 "include: application/json, application/yaml%s",
+				 custom ? "" : ", application/vnd.kubernetes.protobuf");
 	return NULL;
 }
 
@@ -373,14 +375,18 @@ static const struct json *split_status(struct request *req, const struct json *t
 	return tree;
 }
 
-/* Everything but metadata and status counts: a change of it is a new generation. */
-static bool spec_changed(const struct json *tree, const struct json *old)
+/* Everything but metadata and status counts: a change of it is a new generation. Status counts when a custom kind has it as
+ * a field like any other. */
+static bool spec_changed(const struct request *req, const struct json *tree, const struct json *old)
 {
+	bool status = custom_of(req->route.kind) != NULL && !has_status_subresource(req->route.kind);
+
 	JSON_EACH (tree, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && !json_equal(it.value, json_find(old, it.key)))
+		if (!str_is(it.key, "metadata") && (status || !str_is(it.key, "status")) &&
+		    !json_equal(it.value, json_find(old, it.key)))
 			return true;
 	JSON_EACH (old, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && json_find(tree, it.key) == NULL)
+		if (!str_is(it.key, "metadata") && (status || !str_is(it.key, "status")) && json_find(tree, it.key) == NULL)
 			return true;
 	return false;
 }
@@ -406,7 +412,7 @@ static struct error *prepare_next(struct request *req)
 	struct error *err = prepare->update != NULL ? prepare->update(req) : NULL;
 
 	if (err == NULL && prepare->generation && !str_is(req->route.subresource, "status") &&
-	    spec_changed(req->tree, req->old_tree))
+	    spec_changed(req, req->tree, req->old_tree))
 		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, generation + 1));
 	return err;
 }
@@ -476,10 +482,14 @@ static struct error *patch_media(struct request *req, enum api_patch *patch)
 		*patch = API_PATCH_JSON;
 	else if (str_is(type, "application/merge-patch+json"))
 		*patch = API_PATCH_MERGE;
-	else if (str_is(type, "application/strategic-merge-patch+json"))
-		*patch = API_PATCH_STRATEGIC;
 	else if (is_apply(req))
 		*patch = API_PATCH_APPLY;
+	else if (custom_of(req->route.kind) != NULL)
+		return error_new(ERR_MEDIA_TYPE,
+				 "the body of the request was in an unknown format - accepted media types include: "
+				 "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+	else if (str_is(type, "application/strategic-merge-patch+json"))
+		*patch = API_PATCH_STRATEGIC;
 	else
 		return error_new(ERR_MEDIA_TYPE, "415: Unsupported Media Type");
 	return NULL;
