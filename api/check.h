@@ -61,6 +61,7 @@ void update_secret(struct api_findings *f, const struct json *tree, const struct
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_definition(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old);
 
 #endif

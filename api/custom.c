@@ -9,7 +9,7 @@
 
 struct custom {
 	unsigned refs;
-	bool registered;
+	bool registered, closed;
 	uint32_t first_id;
 	uint64_t hash;
 	struct arena *arena; /* the spec, which the schemas are in */
@@ -483,6 +483,16 @@ struct custom *custom_of(const struct kind *kind)
 bool custom_registered(const struct custom *custom)
 {
 	return custom->registered;
+}
+
+void custom_close(struct custom *custom, bool closed)
+{
+	custom->closed = closed;
+}
+
+bool custom_closed(const struct custom *custom)
+{
+	return custom->closed;
 }
 
 const struct kind *kind_ref(const struct kind *kind)

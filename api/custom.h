@@ -37,6 +37,9 @@ const struct kind *custom_at(const struct custom *custom, size_t i);
 /* The description a kind belongs to; NULL for compiled ones. */
 struct custom *custom_of(const struct kind *kind);
 bool custom_registered(const struct custom *custom);
+/* Its definition is going: nothing new may be made of its kinds. */
+void custom_close(struct custom *custom, bool closed);
+bool custom_closed(const struct custom *custom);
 
 /* For whoever keeps a kind beyond a call; nothing happens to compiled ones. */
 const struct kind *kind_ref(const struct kind *kind);

@@ -73,9 +73,11 @@ libapi_a_SOURCES = \
 	api/validate.c \
 	api/validate_container.c \
 	api/validate_core.c \
+	api/validate_definition.c \
 	api/validate_pod.c \
 	api/validate_volume.c
-api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_pod.$(OBJEXT): \
+api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
+	api/validate_pod.$(OBJEXT): \
 	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 

@@ -103,6 +103,7 @@ static const struct {
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice },
 	{ "storage.k8s.io", "StorageClass", update_storage_class },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class },
+	{ "apiextensions.k8s.io", "CustomResourceDefinition", update_definition },
 };
 
 /* Metadata is judged twice upstream, by the registry and by the kind, and both causes are sent. */

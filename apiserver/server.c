@@ -40,6 +40,7 @@ void apiserver_free(struct apiserver *server)
 {
 	if (server == NULL)
 		return;
+	definitions_free(server);
 	ASSERT(list_empty(&server->requests) && list_empty(&server->watches));
 	for (size_t i = 0; i < sizeof(server->documents) / sizeof(server->documents[0]); i++)
 		bytes_unref(server->documents[i]);

@@ -27,6 +27,7 @@ struct apiserver {
 	int64_t started;
 	struct bytes *documents[8];             /* discovery and OpenAPI, made on first use; see docs/ */
 	uint64_t documents_of;                  /* kinds_generation() they were made in */
+	struct definitions *definitions;        /* see definitions.c */
 	const struct admission *more_admission; /* rows behind the built-in ones; see verbs/verbs.h */
 	size_t n_more_admission;
 };
@@ -139,6 +140,15 @@ struct str match_name(const struct match *match);
 const struct task_step *steps_of(const struct request *req);
 void watch_start(struct request *req);                                    /* watch/; takes the request */
 void watch_end_of(struct apiserver *server, const struct custom *custom); /* those of its kinds, as when time is over */
+
+/* --- CustomResourceDefinitions (definitions.c) --- */
+
+void definitions_start(struct apiserver *server); /* those that are established are served when it returns */
+void definitions_stop(struct apiserver *server);  /* starts nothing any more */
+void definitions_free(struct apiserver *server);
+struct error *definition_stores(struct request *req) MUST_CHECK;
+const struct json *definition_marked(struct request *req, const struct json *tree);
+struct error *definition_open(struct request *req) MUST_CHECK;
 
 /* --- helpers on trees in normal form --- */
 

@@ -14,6 +14,7 @@ check_PROGRAMS += tests/unit/apiserver/test_apiserver
 tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_admission.c \
 	tests/unit/apiserver/test_custom.c \
+	tests/unit/apiserver/test_definitions.c \
 	tests/unit/apiserver/test_pure.c \
 	tests/unit/apiserver/test_versions.c \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \

@@ -13,6 +13,7 @@ static struct error *priority(struct request *req);
 
 static const struct admission rows[] = {
 	{ .name = "NamespaceLifecycle", .verbs = VERB(CREATE), .decide = namespace_lifecycle },
+	{ .name = "DefinitionTerminating", .verbs = VERB(CREATE), .decide = definition_open },
 	{ .name = "ServiceAccount", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = service_account },
 	{ .name = "Priority", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = priority },
 	{ .name = "DefaultTolerationSeconds", .group = "", .resource = "pods", .verbs = WRITES, .decide = default_tolerations },

@@ -102,9 +102,12 @@ static const struct json *finalizers_for(struct request *req)
 	const struct json *old = json_path(req->old_tree, "metadata.finalizers"), *list = old;
 	struct str policy = json_get_str(req->input, "propagationPolicy");
 	const struct json *orphan = json_get(req->input, "orphanDependents");
+	const char *own = prepare_of(req->route.kind)->finalizer;
 
+	if (own != NULL && json_path(req->old_tree, "metadata.deletionTimestamp") == NULL)
+		list = json_append(req->arena, without_item(req->arena, list, own), json_text(req->arena, own));
 	if (policy.len == 0 && orphan == NULL)
-		return old; /* what the object itself asks for stays */
+		return list; /* what the object itself asks for stays */
 	list = without_item(req->arena, list, "orphan");
 	list = without_item(req->arena, list, "foregroundDeletion");
 	if (str_is(policy, "Orphan") || json_bool(orphan))
@@ -137,6 +140,7 @@ static int64_t grace_of(struct request *req)
 static const struct json *marked(struct request *req, int64_t grace, const struct json *finalizers)
 {
 	const struct json *tree = req->old_tree, *deletion = json_path(tree, "metadata.deletionTimestamp");
+	const struct prepare *prepare = prepare_of(req->route.kind);
 	int64_t generation = json_int(json_path(tree, "metadata.generation"), 0);
 	char time[TIME_TEXT];
 
@@ -146,9 +150,7 @@ static const struct json *marked(struct request *req, int64_t grace, const struc
 	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", json_number(req->arena, grace));
 	if (generation > 0 && deletion == NULL)
 		tree = with(req, tree, "metadata.generation", json_number(req->arena, generation + 1));
-	if (str_is(req->route.resource, "namespaces"))
-		tree = with(req, tree, "status.phase", json_text(req->arena, "Terminating"));
-	return tree;
+	return prepare->marked != NULL ? prepare->marked(req, tree) : tree;
 }
 
 static enum task_result step_mark(struct task *task, void *arg)

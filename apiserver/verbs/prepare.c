@@ -127,6 +127,20 @@ static struct error *namespace_update(struct request *req)
 	return namespace_label(req);
 }
 
+static const struct json *namespace_marked(struct request *req, const struct json *tree)
+{
+	return with(req, tree, "status.phase", json_text(req->arena, "Terminating"));
+}
+
+/* --- definitions of kinds --- */
+
+static struct error *definition_new(struct request *req)
+{
+	struct error *err = clear_status(req);
+
+	return err != NULL ? err : definition_stores(req);
+}
+
 /* --- secrets: stringData is for writing only --- */
 
 static struct error *secret_fold(struct request *req)
@@ -160,7 +174,7 @@ static struct error *phase_pending(struct request *req)
 
 static const struct prepare rows[] = {
 	{ .group = "", .resource = "pods", .create = pod_create, .update = pod_update, .grace = pod_grace, .generation = true },
-	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update },
+	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update, .marked = namespace_marked },
 	{ .group = "",
 	  .resource = "services",
 	  .create = allocate_service,
@@ -206,7 +220,13 @@ static const struct prepare rows[] = {
 	{ .group = "admissionregistration.k8s.io", .resource = "validatingadmissionpolicybindings", .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicies", .generation = true },
 	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicybindings", .generation = true },
-	{ .group = "apiextensions.k8s.io", .resource = "customresourcedefinitions", .create = clear_status, .generation = true },
+	{ .group = "apiextensions.k8s.io",
+	  .resource = "customresourcedefinitions",
+	  .create = definition_new,
+	  .update = definition_stores,
+	  .finalizer = "customresourcecleanup.apiextensions.k8s.io",
+	  .marked = definition_marked,
+	  .generation = true },
 	{ .group = "apiregistration.k8s.io", .resource = "apiservices", .create = clear_status },
 	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "flowschemas", .create = clear_status, .generation = true },
 	{ .group = "flowcontrol.apiserver.k8s.io",

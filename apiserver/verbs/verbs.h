@@ -25,7 +25,10 @@ struct prepare {
 	struct error *(*update)(struct request *req);
 	/* Grace for a deletion in seconds; 0 at once. NULL: at once. asked: -1 when the client said nothing. */
 	int64_t (*grace)(struct request *req, int64_t asked);
-	bool generation;                               /* metadata.generation is kept */
+	bool generation;       /* metadata.generation is kept */
+	const char *finalizer; /* set by the first deletion */
+	/* What a deletion that does not remove at once changes besides. NULL: nothing. */
+	const struct json *(*marked)(struct request *req, const struct json *tree);
 	struct error *(*removed)(struct request *req); /* what goes with the object */
 	bool create_on_update;                         /* PUT of what is absent creates it */
 	bool rv_optional;                              /* PUT without resourceVersion is unconditional */

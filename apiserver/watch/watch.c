@@ -528,6 +528,7 @@ void watch_end_of(struct apiserver *server, const struct custom *custom)
 
 void apiserver_end_watches(struct apiserver *server)
 {
+	definitions_stop(server);
 	LIST_EACH (&server->watches, struct watcher, link, w)
 		if (w->req != NULL)
 			end_with(w, NULL);

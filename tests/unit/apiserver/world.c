@@ -75,17 +75,12 @@ static bool is_quiet(void *arg)
 	return apiserver_running(((struct world *)arg)->apiserver) == 0;
 }
 
-void world_open(struct world *world, uint64_t seed)
+static void start_apiserver(struct world *world)
 {
 	struct cidr services;
 
-	*world = (struct world){ .arena = arena_new() };
-	log_open(2, LOG_ERROR);
-	loop_init();
-	loop_sim(seed, START);
-	CHECK_OK(store_open(&(struct store_options){ .memory_plan = plan_commit }, &world->store));
-	CHECK_OK(pki_key_new(&world->key));
 	CHECK(cidr_parse(STR("10.96.0.0/12"), &services));
+	world->ended = false;
 	CHECK_OK(apiserver_new(&(struct apiserver_options){ .store = world->store,
 							    .token_key = world->key,
 							    .issuer = "https://kubernetes.default.svc.cluster.local",
@@ -96,9 +91,28 @@ void world_open(struct world *world, uint64_t seed)
 			       &world->apiserver));
 	apiserver_bootstrap(world->apiserver, note_ready, world);
 	CHECK(loop_run_until(has_ended, world, MINUTE));
+}
+
+void world_open(struct world *world, uint64_t seed)
+{
+	*world = (struct world){ .arena = arena_new() };
+	log_open(2, LOG_ERROR);
+	loop_init();
+	loop_sim(seed, START);
+	CHECK_OK(store_open(&(struct store_options){ .memory_plan = plan_commit }, &world->store));
+	CHECK_OK(pki_key_new(&world->key));
+	start_apiserver(world);
 	world->server = http_server_new(&(struct http_server_options){ .handle = handle, .arg = world });
 	world->client =
 		http_client_new(&(struct http_client_options){ .server_name = "localhost", .dial = dial, .dial_arg = world });
+}
+
+void world_restart(struct world *world)
+{
+	apiserver_end_watches(world->apiserver);
+	CHECK(loop_run_until(is_quiet, world, 2 * MINUTE));
+	apiserver_free(world->apiserver);
+	start_apiserver(world);
 }
 
 void world_close(struct world *world)

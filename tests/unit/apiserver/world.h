@@ -30,6 +30,8 @@ struct world {
 
 void world_open(struct world *world, uint64_t seed);
 void world_close(struct world *world);
+/* The API server ends and another one starts on the same store. */
+void world_restart(struct world *world);
 
 struct got {
 	struct world *world;
