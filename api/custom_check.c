@@ -157,8 +157,9 @@ static void check_format(const struct place *at)
 
 	for (size_t i = 0; i < N_OF(formats); i++)
 		if (str_is(format, formats[i].name) && !formats[i].is(json_str(at->value)))
-			wrong(at, at->value,
-			      BODY(at, "must be of type %s: %s", formats[i].name, json_format(at->f->arena, at->value).ptr));
+			finding_type_invalid(at->f, name_of(at), at->value,
+					     BODY(at, "must be of type %s: %s", formats[i].name,
+						  json_format(at->f->arena, at->value).ptr));
 }
 
 static void check_range(const struct place *at)

@@ -531,14 +531,10 @@ static struct error *decode_custom(struct decoder *d, const struct type *type, c
 	if ((type->flags & TYPE_OBJECT) != 0 && value->type != JSON_OBJECT)
 		return wrong_type(d, value, STR("map[string]interface {}"));
 	if ((type->flags & TYPE_OBJECT) != 0 && !json_absent(metadata)) {
-		const struct field *field = type_find(type, STR("metadata"));
-		d->owner = type;
-		push_field(d, field);
 		before = path_key(d, STR("metadata"));
-		err = decode_type(d, field_type(field), metadata, &metadata);
+		err = decode_type(d, field_type(type_find(type, STR("metadata"))), metadata, &metadata);
 		if (err != NULL)
 			return err;
-		d->fields.len = 0;
 		d->path.len = before;
 		value = json_with(d->arena, value, "metadata", metadata);
 	}
@@ -706,6 +702,31 @@ static struct str internal_package(const struct api_body *body)
 	return head;
 }
 
+/* Of a kind that is described at run time nothing is supplied. */
+static struct error *check_custom_kind(const struct api_body *body, struct str api_version, struct str kind, struct str name)
+{
+	struct api_findings findings = { .arena = arena_new() };
+	AUTO_BUF struct buf quoted = { 0 };
+	struct error *err = NULL;
+
+	if (kind.len == 0) {
+		buf_printf(&quoted, " '%.*s'", STR_ARG(body->text));
+		err = unrecognized(body, error_new(ERR_BAD_REQUEST, "Object 'Kind' is missing in%s", buf_cstr(&quoted)), "");
+	} else if (!str_eq(kind, kind_name(body->kind))) {
+		finding_invalid_text(&findings, "kind", kind,
+				     arena_printf(findings.arena, "must be %.*s", STR_ARG(kind_name(body->kind))));
+		err = api_invalid(&findings,
+				  str_format(findings.arena, "%.*s.%.*s", STR_ARG(kind), STR_ARG(kind_group(body->kind))), name);
+		err = error_about(err, kind_group(body->kind), kind, name);
+	} else if (!str_eq(api_version, kind_api_version(body->kind))) {
+		err = error_new(ERR_BAD_REQUEST,
+				"the API version in the data (%.*s) does not match the expected API version (%.*s)",
+				STR_ARG(api_version), STR_ARG(kind_api_version(body->kind)));
+	}
+	arena_free(findings.arena);
+	return err;
+}
+
 /* What the body says it is must be what the path asks for; what it leaves out the path supplies. */
 static struct error *check_kind(struct arena *arena, const struct api_body *body, struct str api_version, struct str kind,
 				const struct json *raw)
@@ -714,6 +735,8 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	struct str rest = api_version, group = { 0 };
 	struct error *cause;
 
+	if (body->kind != NULL && (body->kind->flags & KIND_CUSTOM) != 0)
+		return check_custom_kind(body, api_version, kind, json_path_str(raw, "metadata.name"));
 	if (api_version.len != 0 && str_find(api_version, '/') >= 0)
 		str_cut(&rest, '/', &group);
 	if (kind.len == 0)

@@ -181,8 +181,11 @@ static void write_resource_discovery(struct buf *out, const struct kind *kind)
 	buf_putc(out, '{');
 	write_text(out, "resource", kind_resource(kind));
 	buf_putc(out, ',');
-	/* Group and version are left empty where they are those of the list. */
-	write_response_kind(out, STR(""), STR(""), kind_name(kind));
+	/* Group and version are left empty where they are those of the list, but for custom resources. */
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		write_response_kind(out, kind_group(kind), kind_version(kind), kind_name(kind));
+	else
+		write_response_kind(out, STR(""), STR(""), kind_name(kind));
 	write_text(out, "scope", kind_namespaced(kind) ? STR("Namespaced") : STR("Cluster"));
 	buf_putc(out, ',');
 	write_text(out, "singularResource", kind_singular(kind));
@@ -198,7 +201,10 @@ static void write_resource_discovery(struct buf *out, const struct kind *kind)
 		buf_add(out, i == 0 ? STR(",\"subresources\":[{") : STR(",{"));
 		write_text(out, "subresource", subresource_name(sub));
 		buf_putc(out, ',');
-		write_response_kind(out, subresource_group(sub), subresource_version(sub), subresource_kind(sub));
+		if ((kind->flags & KIND_CUSTOM) != 0 && subresource_version(sub).len == 0)
+			write_response_kind(out, kind_group(kind), kind_version(kind), subresource_kind(sub));
+		else
+			write_response_kind(out, subresource_group(sub), subresource_version(sub), subresource_kind(sub));
 		write_verbs(out, sub->verbs);
 		buf_putc(out, '}');
 	}

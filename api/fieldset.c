@@ -524,6 +524,8 @@ static struct error *check(struct arena *arena, struct place place, struct str p
 	JSON_EACH (value, it) {
 		const struct json *child = it.value;
 		struct place below = place_below(place, node, it.key, &known);
+		if (node == NODE_STRUCT && !known && (place.type->flags & (TYPE_CUSTOM | TYPE_PRESERVES)) == TYPE_CUSTOM)
+			return error_new(ERR_INTERNAL, "%.*s.%.*s: field not declared in schema", STR_ARG(path), STR_ARG(it.key));
 		if (node == NODE_STRUCT && !known && (place.type->flags & TYPE_PRESERVES) == 0)
 			continue;
 		struct error *err =

@@ -823,7 +823,7 @@ bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 {
 	struct arena *arena = arena_new();
 	struct document d = { .arena = arena, .version = OPENAPI_V3, .group = group, .name = version, .paths = { .arena = arena } };
-	bool any = false;
+	bool any = false, custom = false;
 
 	d.used = ARENA_ARRAY(arena, bool, types_len());
 	for (size_t i = 0; i < kinds_len(); i++) {
@@ -832,9 +832,11 @@ bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 			continue;
 		kind_paths(&d, kind);
 		any = true;
+		custom = custom || (kind->flags & KIND_CUSTOM) != 0;
 	}
 	if (any) {
-		version_path(&d, group, version);
+		if (!custom)
+			version_path(&d, group, version);
 		json_builder_sort(&d.paths);
 		const struct json *components =
 			JSON_OBJECT_OF(arena, { "schemas", definitions(&d) }, { "securitySchemes", token_scheme(arena) });

@@ -37,10 +37,14 @@ static const struct json *for_version(struct arena *arena, enum openapi version,
 	bool open = json_bool(json_get(schema, "nullable")) || json_bool(json_get(schema, "x-kubernetes-int-or-string")) ||
 		    json_bool(json_get(schema, "x-kubernetes-preserve-unknown-fields"));
 
-	if (version == OPENAPI_V3 || !json_is(schema, JSON_OBJECT))
+	if (!json_is(schema, JSON_OBJECT))
 		return schema;
+	if (version == OPENAPI_V3 && json_bool(json_get(schema, "x-kubernetes-int-or-string")) && json_get(schema, "anyOf") == NULL)
+		json_builder_member(&b, STR("anyOf"),
+				    JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "type", json_text(arena, "integer") }),
+						  JSON_OBJECT_OF(arena, { "type", json_text(arena, "string") })));
 	JSON_EACH (schema, it) {
-		if (only_v3(it.key) || (open && closes(it.key)))
+		if (version == OPENAPI_V2 && (only_v3(it.key) || (open && closes(it.key))))
 			continue;
 		if (str_is(it.key, "properties"))
 			json_builder_member(&b, it.key, each_for_version(arena, version, it.value));
@@ -57,6 +61,16 @@ static const struct json *described(struct arena *arena, struct str text, const 
 	return json_with(arena, schema, "description", json_string(arena, text));
 }
 
+static const struct json *selectable(struct arena *arena, const struct kind *kind)
+{
+	struct json_builder b = { .arena = arena };
+
+	for (size_t i = 0; i < kind->fields.n; i++)
+		json_builder_item(&b,
+				  JSON_OBJECT_OF(arena, { "fieldPath", json_string(arena, catalog_text_at(&kind->fields, i)) }));
+	return b.len != 0 ? json_builder_array(&b) : NULL;
+}
+
 static const struct json *gvk(struct arena *arena, const struct kind *kind, struct str name)
 {
 	return JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "group", json_string(arena, kind_group(kind)) },
@@ -69,11 +83,14 @@ static const struct json *with_head(struct arena *arena, enum openapi version, c
 				    const struct type *like, const char *meta)
 {
 	const struct json *text = JSON_OBJECT_OF(arena, { "type", json_text(arena, "string") });
+	const struct json *ref = openapi_ref(arena, version, str_from(meta));
 
 	properties =
 		json_with(arena, properties, "apiVersion", described(arena, field_doc(type_find(like, STR("apiVersion"))), text));
 	properties = json_with(arena, properties, "kind", described(arena, field_doc(type_find(like, STR("kind"))), text));
-	return json_with(arena, properties, "metadata", openapi_ref(arena, version, str_from(meta)));
+	if (version == OPENAPI_V3)
+		ref = JSON_OBJECT_OF(arena, { "allOf", JSON_ARRAY_OF(arena, ref) });
+	return json_with(arena, properties, "metadata", ref);
 }
 
 static const struct json *sorted(struct arena *arena, const struct json *map)
@@ -95,7 +112,8 @@ const struct json *openapi_custom(struct arena *arena, enum openapi version, con
 		schema = JSON_OBJECT_OF(arena, { "x-kubernetes-preserve-unknown-fields", &json_true });
 	schema = json_with(arena, schema, "type", json_text(arena, "object"));
 	schema = json_with(arena, schema, "properties", sorted(arena, properties));
-	return json_with(arena, schema, "x-kubernetes-group-version-kind", gvk(arena, kind, kind_name(kind)));
+	schema = json_with(arena, schema, "x-kubernetes-group-version-kind", gvk(arena, kind, kind_name(kind)));
+	return json_with(arena, schema, "x-kubernetes-selectable-fields", selectable(arena, kind));
 }
 
 const struct json *openapi_custom_list(struct arena *arena, enum openapi version, const struct kind *kind)
@@ -111,5 +129,6 @@ const struct json *openapi_custom_list(struct arena *arena, enum openapi version
 		{ "description", json_printf(arena, "%.*s is a list of %.*s", STR_ARG(type_name(list)), STR_ARG(kind_name(kind))) },
 		{ "type", json_text(arena, "object") }, { "required", JSON_ARRAY_OF(arena, json_text(arena, "items")) },
 		{ "properties", sorted(arena, properties) },
-		{ "x-kubernetes-group-version-kind", gvk(arena, kind, type_name(list)) });
+		{ "x-kubernetes-group-version-kind", gvk(arena, kind, type_name(list)) },
+		{ "x-kubernetes-selectable-fields", selectable(arena, kind) });
 }

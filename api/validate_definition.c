@@ -192,7 +192,7 @@ static void check_alternatives(struct api_findings *f, const char *path, const s
 		check_narrowing(f, AT(f, "%s.not", path), json_get(schema, "not"), false);
 }
 
-static void check_default(struct api_findings *f, const char *path, const struct json *schema)
+static void check_own_default(struct api_findings *f, const char *path, const struct json *schema)
 {
 	const struct json *preset = json_get(schema, "default");
 	struct api_findings own = { .arena = f->arena };
@@ -213,7 +213,6 @@ static void check_structure(struct api_findings *f, const char *path, const stru
 	check_type_word(f, path, schema, level);
 	check_list_and_map_types(f, path, schema);
 	check_alternatives(f, path, schema);
-	check_default(f, path, schema);
 	if (str_is(json_get_str(schema, "type"), "array") && items == NULL)
 		finding_required(f, AT(f, "%s.items", path), "must be specified");
 	if (json_is(items, JSON_OBJECT))
@@ -230,6 +229,28 @@ static void check_structure(struct api_findings *f, const char *path, const stru
 			check_metadata_schema(f, below, it.value);
 		check_structure(f, below, it.value, AT_FIELD);
 	}
+}
+
+/* Defaults must be what the schema allows. */
+static void check_defaults(struct api_findings *f, const char *path, const struct json *schema)
+{
+	check_own_default(f, path, schema);
+	JSON_EACH (json_get(schema, "properties"), it)
+		check_defaults(f, AT(f, "%s.properties[%.*s]", path, STR_ARG(it.key)), it.value);
+	if (json_is(json_get(schema, "items"), JSON_OBJECT))
+		check_defaults(f, AT(f, "%s.items", path), json_get(schema, "items"));
+	if (json_is(json_get(schema, "additionalProperties"), JSON_OBJECT))
+		check_defaults(f, AT(f, "%s.additionalProperties", path), json_get(schema, "additionalProperties"));
+}
+
+/* What is not structural says nothing about its defaults. */
+static void check_schema(struct api_findings *f, const char *path, const struct json *schema)
+{
+	size_t before = f->len;
+
+	check_structure(f, path, schema, AT_ROOT);
+	if (f->len == before)
+		check_defaults(f, path, schema);
 }
 
 /* ---- versions ---- */
@@ -277,22 +298,41 @@ static void check_column(struct api_findings *f, const char *path, const struct 
 	if (at.len == 0)
 		finding_required(f, AT(f, "%s.JSONPath", path), "");
 	else if (at.ptr[0] != '.' || !jsonpath_valid(f->arena, at))
-		finding_invalid_text(f, AT(f, "%s.jsonPath", path), at, "is an invalid path");
+		finding_invalid_text(f, AT(f, "%s.JSONPath", path), at, "must be a simple json path starting with .");
 }
 
-static void check_version(struct api_findings *f, const char *path, const struct json *version)
+/* What all versions have in common upstream's internal form keeps once, and names so. */
+static bool is_common(const struct json *versions, const char *path)
 {
+	JSON_EACH (versions, it)
+		if (!json_equal(json_path(it.value, path), json_path(json_at(versions, 0), path)))
+			return false;
+	return true;
+}
+
+static void check_version(struct api_findings *f, const struct json *versions, size_t i)
+{
+	const struct json *version = json_at(versions, i), *schema = json_path(version, "schema.openAPIV3Schema");
+	const char *path = AT(f, SPEC ".versions[%zu]", i), *at = AT(f, "%s.schema", path), *sub = AT(f, "%s.subresources", path);
+	const char *columns = AT(f, "%s.additionalPrinterColumns", path);
 	struct str name = json_get_str(version, "name");
-	const struct json *schema = json_path(version, "schema.openAPIV3Schema");
 
 	check_complaints(f, AT(f, "%s.name", path), name, name_dns1035_label(name));
+	if (i == 0)
+		check_complaints(f, SPEC ".version", name, name_dns1035_label(name));
+	if (is_common(versions, "schema"))
+		at = SPEC ".validation";
+	if (is_common(versions, "subresources"))
+		sub = SPEC ".subresources";
+	if (is_common(versions, "additionalPrinterColumns"))
+		columns = SPEC ".additionalPrinterColumns";
 	if (schema == NULL)
-		finding_required(f, AT(f, "%s.schema.openAPIV3Schema", path), "schemas are required");
+		finding_required(f, AT(f, "%s.schema.openAPIV3Schema", path), "");
 	else
-		check_structure(f, AT(f, "%s.schema.openAPIV3Schema", path), schema, AT_ROOT);
-	check_scale(f, AT(f, "%s.subresources", path), json_path(version, "subresources.scale"));
+		check_schema(f, AT(f, "%s.openAPIV3Schema", at), schema);
+	check_scale(f, sub, json_path(version, "subresources.scale"));
 	JSON_EACH (json_get(version, "additionalPrinterColumns"), it)
-		check_column(f, AT(f, "%s.additionalPrinterColumns[%zu]", path, it.index), it.value);
+		check_column(f, AT(f, "%s[%zu]", columns, it.index), it.value);
 }
 
 static void check_versions(struct api_findings *f, const struct json *versions)
@@ -304,12 +344,15 @@ static void check_versions(struct api_findings *f, const struct json *versions)
 		stored += yes(it.value, "storage");
 		for (size_t i = 0; i < it.index; i++)
 			unique = unique && !json_equal(json_get(it.value, "name"), json_get(json_at(versions, i), "name"));
-		check_version(f, AT(f, SPEC ".versions[%zu]", it.index), it.value);
+		check_version(f, versions, it.index);
 	}
 	if (!unique)
 		finding_invalid(f, SPEC ".versions", versions, "must contain unique version names");
 	if (stored != 1)
-		finding_invalid(f, SPEC ".versions", versions, "must have exactly one version marked as storage version");
+		finding_invalid(f, SPEC ".versions", versions == NULL ? &json_null : versions,
+				"must have exactly one version marked as storage version");
+	if (stored == 0)
+		finding_invalid(f, "status.storedVersions", &json_null, "must have at least one stored version");
 }
 
 /* ---- names ---- */
@@ -382,7 +425,7 @@ void validate_definition(struct api_findings *f, const struct type *type, const 
 
 	(void)type;
 	(void)path;
-	if (plural.len != 0 && group.len != 0 && !str_eq(json_path_str(tree, "metadata.name"), wanted))
+	if (!str_eq(json_path_str(tree, "metadata.name"), wanted))
 		finding_invalid_text(f, "metadata.name", json_path_str(tree, "metadata.name"),
 				     "must be spec.names.plural+\".\"+spec.group");
 	check_group(f, group);

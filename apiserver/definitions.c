@@ -10,7 +10,7 @@
 
 #include "apiserver/verbs/verbs.h"
 
-#define ACTOR     "system:apiserver:apiextensions"
+#define ACTOR     "system:kube-apiserver"
 #define FINALIZER "customresourcecleanup.apiextensions.k8s.io"
 
 struct definition {
@@ -533,6 +533,9 @@ struct error *definition_stores(struct request *req)
 
 const struct json *definition_marked(struct request *req, const struct json *tree)
 {
+	/* Upstream marks it by itself: without a grace, and not as a change of its spec. */
+	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", NULL);
+	tree = with(req, tree, "metadata.generation", json_path(req->old_tree, "metadata.generation"));
 	return with(req, tree, "status.conditions",
 		    with_condition(req->arena, json_path(tree, "status.conditions"), "Terminating", true, "InstanceDeletionPending",
 				   STR("CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon")));

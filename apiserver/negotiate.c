@@ -122,8 +122,8 @@ struct error *accept_parse(struct str header, bool table, bool proto, struct acc
 		    serve_as(&clauses[i], table, out))
 			return NULL;
 	*out = (struct accept){ .media = API_JSON };
-	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: application/json, application/yaml%s",
-			 proto ? ", application/vnd.kubernetes.protobuf" : "");
+	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: application/json, application/yaml, "
+					     "application/vnd.kubernetes.protobuf");
 }
 
 const char *media_name(enum api_media media)

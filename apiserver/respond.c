@@ -234,7 +234,9 @@ static const struct json *list_meta(struct request *req)
 
 	return JSON_OBJECT_OF(
 		arena, { "resourceVersion", json_printf(arena, "%llu", (unsigned long long)store_version_revision(req->version)) },
-		{ "continue", text_or_null(arena, req->continue_token) },
+		{ "continue", custom_of(req->route.kind) != NULL && req->accept.as == AS_ITSELF
+				      ? json_string(arena, req->continue_token)
+				      : text_or_null(arena, req->continue_token) },
 		{ "remainingItemCount", req->remaining >= 0 ? json_number(arena, req->remaining) : NULL });
 }
 

@@ -175,12 +175,7 @@ static struct error *phase_pending(struct request *req)
 static const struct prepare rows[] = {
 	{ .group = "", .resource = "pods", .create = pod_create, .update = pod_update, .grace = pod_grace, .generation = true },
 	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update, .marked = namespace_marked },
-	{ .group = "",
-	  .resource = "services",
-	  .create = allocate_service,
-	  .update = allocate_service,
-	  .removed = release_service,
-	  .rv_optional = true },
+	{ .group = "", .resource = "services", .create = allocate_service, .update = allocate_service, .removed = release_service },
 	{ .group = "", .resource = "secrets", .create = secret_fold, .update = secret_fold },
 	{ .group = "", .resource = "persistentvolumeclaims", .create = phase_pending },
 	{ .group = "", .resource = "persistentvolumes", .create = phase_pending },
@@ -226,6 +221,7 @@ static const struct prepare rows[] = {
 	  .update = definition_stores,
 	  .finalizer = "customresourcecleanup.apiextensions.k8s.io",
 	  .marked = definition_marked,
+	  .rv_needed = true,
 	  .generation = true },
 	{ .group = "apiregistration.k8s.io", .resource = "apiservices", .create = clear_status },
 	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "flowschemas", .create = clear_status, .generation = true },
@@ -243,7 +239,7 @@ static struct error *custom_create(struct request *req)
 
 const struct prepare *prepare_of(const struct kind *kind)
 {
-	static const struct prepare nothing, custom = { .create = custom_create, .generation = true };
+	static const struct prepare nothing, custom = { .create = custom_create, .rv_needed = true, .generation = true };
 
 	if ((kind->flags & KIND_CUSTOM) != 0)
 		return &custom;

@@ -31,7 +31,7 @@ struct prepare {
 	const struct json *(*marked)(struct request *req, const struct json *tree);
 	struct error *(*removed)(struct request *req); /* what goes with the object */
 	bool create_on_update;                         /* PUT of what is absent creates it */
-	bool rv_optional;                              /* PUT without resourceVersion is unconditional */
+	bool rv_needed;                                /* PUT without resourceVersion is refused */
 };
 
 const struct prepare *prepare_of(const struct kind *kind);

@@ -304,8 +304,15 @@ static struct error *conflict(struct request *req, const char *text)
 static struct error *check_version(struct request *req, const struct json *wanted)
 {
 	struct str text = meta_str(wanted, "resourceVersion");
+	struct api_findings findings = { .arena = req->arena };
 	uint64_t version;
 
+	if (text.len == 0 && req->route.verb == VERB_UPDATE && prepare_of(req->route.kind)->rv_needed) {
+		finding_invalid(&findings, "metadata.resourceVersion", json_number(req->arena, 0),
+				"must be specified for an update");
+		return error_about(api_invalid(&findings, resource_text(req->arena, req->route.kind), req->route.name),
+				   kind_group(req->route.kind), kind_resource(req->route.kind), req->route.name);
+	}
 	if (text.len == 0 || str_is(text, "0"))
 		return NULL;
 	if (!str_to_u64(text, &version))
@@ -582,6 +589,8 @@ static struct error *apply_config(struct request *req)
 		config = json_with_path(req->arena, config, "metadata.namespace", json_string(req->arena, req->route.ns));
 	me = manager_of(req);
 	err = api_apply(req->arena, &me, req->old_tree, config, req->query.force, &tree);
+	if (err != NULL && err->kind == ERR_CONFLICT)
+		return error_about(err, STR(""), STR(""), STR("")); /* its causes are all it tells */
 	if (err != NULL)
 		return err;
 	req->applied = true;

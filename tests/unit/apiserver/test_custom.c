@@ -316,7 +316,8 @@ TEST(custom_objects_as_tables_and_other_forms)
 	got = world_put(&world, &(struct question){ "GET", V1 "/w", "application/vnd.kubernetes.protobuf", NULL, NULL });
 	CHECK_EQ(got->status, 406);
 	CHECK_STR(json_get_str(got->json, "message"),
-		  "only the following media types are accepted: application/json, application/yaml");
+		  "only the following media types are accepted: application/json, application/yaml, "
+		  "application/vnd.kubernetes.protobuf");
 	got = world_put(&world,
 			&(struct question){ "GET", V1 "/w", "application/vnd.kubernetes.protobuf,application/json", NULL, NULL });
 	CHECK_EQ(got->status, 200);
@@ -398,7 +399,7 @@ TEST(custom_kinds_come_and_go_in_documents)
 	CHECK(lists(json_get(got->json, "resources"), "name", "widgets") &&
 	      lists(json_get(got->json, "resources"), "name", "widgets/scale"));
 	CHECK(str_contains(world_put(&world, &groups)->text,
-			   STR("\"responseKind\":{\"group\":\"\",\"version\":\"\",\"kind\":\"Widget\"}")));
+			   STR("\"responseKind\":{\"group\":\"example.com\",\"version\":\"v1\",\"kind\":\"Widget\"}")));
 	got = ask(&world, 200, "GET", "/openapi/v3", NULL, NULL);
 	CHECK(json_get(json_get(got->json, "paths"), "apis/example.com/v1") != NULL);
 	got = ask(&world, 200, "GET", "/openapi/v3/apis/example.com/v1", NULL, NULL);

@@ -195,8 +195,8 @@ TEST(definitions_are_validated)
 	static const struct {
 		const char *schema, *message;
 	} rows[] = {
-		{ "{}", "schema.openAPIV3Schema.type: Required value: must not be empty at the root" },
-		{ "{type: string}", "schema.openAPIV3Schema.type: Invalid value: \"string\": must be object at the root" },
+		{ "{}", "spec.validation.openAPIV3Schema.type: Required value: must not be empty at the root" },
+		{ "{type: string}", "spec.validation.openAPIV3Schema.type: Invalid value: \"string\": must be object at the root" },
 		{ "{type: object, properties: {a: {}}}",
 		  "properties[a].type: Required value: must not be empty for specified object fields" },
 		{ "{type: object, properties: {a: {type: array}}}", "properties[a].items: Required value: must be specified" },
