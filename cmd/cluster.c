@@ -242,6 +242,7 @@ static enum task_result start_listening(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	const struct cluster_pki *pki = &cluster->pki;
+	struct http_listener *listener = NULL;
 	struct error *err = http_tls_server(&(struct http_tls_options){ .cert = buf_str(&pki->server_pem),
 									.key = buf_str(&pki->server_key_pem),
 									.ca = buf_str(&pki->ca_pem) },
@@ -253,12 +254,13 @@ static enum task_result start_listening(struct task *task, void *arg)
 		&(struct http_server_options){ .tls = cluster->tls, .handle = apiserver_handle, .arg = cluster->apiserver });
 	err = http_server_listen(cluster->http,
 				 &(struct stream_address){ .host = cluster->options.listen, .port = cluster->options.port },
-				 &cluster->port);
+				 &listener);
 	if (err != NULL)
 		return task_fail(task,
 				 error_advise(error_context(err, "listen on %s:%u", cluster->options.listen, cluster->options.port),
 					      "Another program uses this port; choose another one: "
 					      "--apiserver-port of 'start', --listen of 'server'."));
+	cluster->port = http_listener_port(listener);
 	return TASK_NEXT;
 }
 
@@ -440,6 +442,8 @@ static void on_signal(void *arg, int signal)
 	struct cluster *cluster = arg;
 
 	(void)signal;
+	/* From now on a `start` waits for our end instead of joining us. */
+	unlink(arena_printf(cluster->arena, "%s/server.ready", cluster->options.dir));
 	if (cluster->starting != NULL)
 		task_cancel(cluster->starting, error_new(ERR_CANCELED, "the start was interrupted"));
 	else

@@ -1,5 +1,6 @@
 #include "cmd/life.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,11 +21,13 @@
 #include "cmd/cluster.h"
 #include "cmd/files.h"
 #include "cmd/topology.h"
+#include "cmd/ui.h"
 #include "netns/netns.h"
 #include "runtime/node.h"
 
-#define SLOTS   200
-#define STOP_MS 10000
+#define SLOTS         200
+#define STOP_MS       10000
+#define NODE_GRACE_MS 1000
 
 struct error *life_need_root(void)
 {
@@ -36,17 +39,18 @@ struct error *life_need_root(void)
 
 const char *life_node_name(struct arena *arena, const struct profile *profile, int index)
 {
-	return index == 0 ? profile->name : arena_printf(arena, "%s-m%02d", profile->name, index + 1);
+	/* As minikube names them: the profile, then the profile with m02, m03, … */
+	return index == HUB_INDEX ? "hub" : index == 0 ? profile->name : arena_printf(arena, "%s-m%02d", profile->name, index + 1);
+}
+
+const char *life_node_dir(struct arena *arena, const struct profile *profile, int index)
+{
+	return index == HUB_INDEX ? profile->dir : profile_path(arena, profile, "nodes/%s", life_node_name(arena, profile, index));
 }
 
 const char *life_node_socket(struct arena *arena, const struct profile *profile, int index)
 {
-	return profile_path(arena, profile, "nodes/%s/node.sock", life_node_name(arena, profile, index));
-}
-
-const char *life_hub_socket(struct arena *arena, const struct profile *profile)
-{
-	return profile_path(arena, profile, "hub.sock");
+	return arena_printf(arena, "%s/%s.sock", life_node_dir(arena, profile, index), index == HUB_INDEX ? "hub" : "node");
 }
 
 /* --- choosing what is free --- */
@@ -145,8 +149,32 @@ static _Noreturn void exec_server(const char *program, char *const argv[], const
 	_exit(127);
 }
 
+#define SERVER_SAYS "monokube server: "
+
+/* What a server that ended said last: the error it ended with, and what to do. */
+static struct error *last_words(const struct profile *profile, off_t from)
+{
+	AUTO_BUF struct buf log = { 0 };
+	AUTO_FREE char *path = xasprintf("%s/server.log", profile->dir);
+	struct str rest, line, says = STR(""), advice = STR("");
+	struct error *err = files_read(path, &log);
+
+	if (err != NULL)
+		error_free(err); /* then there are none */
+	for (rest = str_skip(buf_str(&log), (size_t)from); str_cut(&rest, '\n', &line);)
+		if (str_has_prefix(line, STR(SERVER_SAYS)))
+			says = str_skip(line, strlen(SERVER_SAYS));
+		else if (str_has_prefix(line, STR(UI_ADVICE)))
+			advice = str_skip(line, strlen(UI_ADVICE));
+	if (says.len == 0)
+		return error_advise(error_new(ERR_INTERNAL, "the server ended while it started"), "The last lines of %s say why.",
+				    path);
+	return error_advise(error_new(ERR_INTERNAL, "the server ended while it started: %.*s", STR_ARG(says)), "%.*s",
+			    STR_ARG(advice));
+}
+
 /* Reads the server's lines: "ready PORT", then "nodes". */
-static struct error *wait_ready(int fd, const struct profile *profile, int64_t timeout_ns, pid_t pid)
+static struct error *wait_ready(int fd, const struct profile *profile, int64_t timeout_ns, pid_t pid, off_t log_end)
 {
 	int64_t until = clock_mono() + timeout_ns;
 	AUTO_BUF struct buf text = { 0 };
@@ -169,9 +197,23 @@ static struct error *wait_ready(int fd, const struct profile *profile, int64_t t
 			continue;
 		}
 		waitpid(pid, NULL, WNOHANG);
-		return error_advise(error_new(ERR_INTERNAL, "the server ended while it started"),
-				    "The last lines of %s/server.log say why.", profile->dir);
+		return last_words(profile, log_end);
 	}
+}
+
+/* Whether it is still there to answer, and not only not yet gone: even a refusal proves that. */
+static bool answers(const struct profile *profile)
+{
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)profile->port) };
+	struct timeval limit = { .tv_sec = 2 };
+	static const char question[] = "GET /livez HTTP/1.0\r\n\r\n";
+	char reply[16];
+
+	return fd >= 0 && inet_pton(AF_INET, profile->listen, &addr.sin_addr) == 1 &&
+	       setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0 &&
+	       connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+	       send(fd, question, sizeof(question) - 1, MSG_NOSIGNAL) > 0 && recv(fd, reply, sizeof(reply), 0) > 0;
 }
 
 struct error *life_join_server(struct arena *arena, const struct profile *profile, int64_t timeout_ns, bool *runs)
@@ -179,7 +221,8 @@ struct error *life_join_server(struct arena *arena, const struct profile *profil
 	int64_t until = clock_mono() + timeout_ns;
 
 	while (profile_server_pid(arena, profile) != 0) {
-		*runs = profile_server_ready(arena, profile);
+		/* A signal that it was sent before we asked is dealt with when it answers: look again. */
+		*runs = profile_server_ready(arena, profile) && answers(profile) && profile_server_ready(arena, profile);
 		if (*runs)
 			return NULL;
 		if (clock_mono() > until)
@@ -195,6 +238,7 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 {
 	char program[PATH_MAX] = { 0 };
 	const char *ready = NULL, *argv[24];
+	struct stat log;
 	int pipe_fds[2];
 	struct error *err;
 	pid_t pid, parent = getpid();
@@ -204,6 +248,8 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 		return error_errno(errno, "find our own program");
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
 		return error_errno(errno, "make a pipe");
+	if (stat(profile_path(arena, profile, "server.log"), &log) != 0)
+		log.st_size = 0;
 	ready = arena_printf(arena, "%d", pipe_fds[1]);
 	argv[n++] = "monokube";
 	argv[n++] = "server";
@@ -227,7 +273,7 @@ struct error *life_start_server(struct arena *arena, const struct profile *profi
 		exec_server(program, (char *const *)(const void *)argv, profile_path(arena, profile, "server.log"), pipe_fds[1],
 			    parent);
 	close(pipe_fds[1]);
-	err = pid < 0 ? error_errno(errno, "start the server") : wait_ready(pipe_fds[0], profile, timeout_ns, pid);
+	err = pid < 0 ? error_errno(errno, "start the server") : wait_ready(pipe_fds[0], profile, timeout_ns, pid, log.st_size);
 	close(pipe_fds[0]);
 	return err;
 }
@@ -287,14 +333,6 @@ static void shutting_down(void *arg, struct node_reply *reply)
 
 static const struct node_handlers handlers = { .closed = nobody_listens };
 
-static pid_t peer_of(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 ? cred.pid : 0;
-}
-
 bool life_node_runs(const char *socket)
 {
 	struct node_client *client = NULL;
@@ -328,47 +366,57 @@ static bool serves(int pid, const char *socket)
 	return node && same;
 }
 
-/* A process that was just being started when its server was killed does not listen yet: it is found by its words. */
-static void kill_unborn(const char *socket)
+/* Signal 0 asks whether any is there. A process that is just being started, or that ends, does not listen: it is found by
+ * its words. */
+static bool signal_processes(const char *socket, int signal)
 {
 	AUTO_DIR DIR *proc = opendir("/proc");
 	struct dirent *entry;
+	bool any = false;
 	uint64_t pid;
 
 	while (proc != NULL && (entry = readdir(proc)) != NULL)
-		if (str_to_u64(str_from(entry->d_name), &pid) && pid > 1 && serves((int)pid, socket))
-			kill((pid_t)pid, SIGKILL);
+		if (str_to_u64(str_from(entry->d_name), &pid) && pid > 1 && serves((int)pid, socket)) {
+			any = true;
+			kill((pid_t)pid, signal);
+		}
+	return any;
 }
 
-struct error *life_stop_node(struct arena *arena, const char *socket)
+/* Asks whoever listens to end; its containers have a moment to do so themselves. */
+static void ask_to_end(const char *socket)
 {
 	struct node_client *client = NULL;
 	struct error *err = node_client_open(socket, &handlers, NULL, &client);
-	pid_t pid;
 
-	(void)arena;
 	if (err != NULL) {
-		error_free(err); /* nobody there, or not yet */
-		kill_unborn(socket);
-		unlink(socket);
-		return NULL;
+		error_free(err); /* nobody there, not yet or no more */
+		return;
 	}
-	pid = peer_of(node_client_fd(client));
-	node_shutdown(client, &(struct node_shutdown){ .grace_ms = 1000 }, shutting_down, NULL);
-	error_free(node_client_drain(client, 5000));
+	node_shutdown(client, &(struct node_shutdown){ .grace_ms = NODE_GRACE_MS }, shutting_down, NULL);
+	error_free(node_client_drain(client, STOP_MS / 2));
 	node_client_free(client);
-	for (int i = 0; pid > 1 && i < STOP_MS / 5 && !is_gone(pid); i++) {
-		if (i == STOP_MS / 10)
-			kill(pid, SIGKILL);
+}
+
+struct error *life_stop_node(const char *socket)
+{
+	int64_t kill_at = clock_mono() + 2 * NODE_GRACE_MS * NS_PER_MS, until = clock_mono() + STOP_MS * NS_PER_MS;
+
+	do {
+		ask_to_end(socket);
+		if (!signal_processes(socket, clock_mono() > kill_at ? SIGKILL : 0)) {
+			unlink(socket);
+			return NULL;
+		}
 		usleep(5000);
-	}
-	unlink(socket);
-	return NULL;
+	} while (clock_mono() < until);
+	return error_advise(error_new(ERR_TIMEOUT, "the node process at %s does not end", socket),
+			    "Try again; if it stays, look at what it waits for in /proc/PID/stack.");
 }
 
 void life_node_argv(struct arena *arena, const struct profile *profile, int index, const char *program, const char *argv[24])
 {
-	const char *name = index == HUB_INDEX ? "hub" : life_node_name(arena, profile, index);
+	const char *name = life_node_name(arena, profile, index), *dir = life_node_dir(arena, profile, index);
 	size_t n = 0;
 
 	argv[n++] = program;
@@ -376,15 +424,14 @@ void life_node_argv(struct arena *arena, const struct profile *profile, int inde
 	argv[n++] = "--name";
 	argv[n++] = name;
 	argv[n++] = "--socket";
-	argv[n++] = index == HUB_INDEX ? life_hub_socket(arena, profile) : life_node_socket(arena, profile, index);
+	argv[n++] = life_node_socket(arena, profile, index);
 	argv[n++] = "--log";
-	argv[n++] = index == HUB_INDEX ? profile_path(arena, profile, "hub.log")
-				       : profile_path(arena, profile, "nodes/%s/node.log", name);
+	argv[n++] = arena_printf(arena, "%s/%s.log", dir, index == HUB_INDEX ? "hub" : "node");
 	if (index == HUB_INDEX) {
 		argv[n++] = "--hub";
 	} else {
 		argv[n++] = "--root";
-		argv[n++] = profile_path(arena, profile, "nodes/%s/root", name);
+		argv[n++] = arena_printf(arena, "%s/root", dir);
 		argv[n++] = "--images";
 		argv[n++] = profile->images;
 		argv[n++] = "--cgroup";
@@ -425,9 +472,9 @@ struct error *life_stop_nodes(struct arena *arena, const struct profile *profile
 	struct error *err = NULL;
 
 	for (int i = 0; err == NULL && i < profile->nodes; i++)
-		err = life_stop_node(arena, life_node_socket(arena, profile, i));
+		err = life_stop_node(life_node_socket(arena, profile, i));
 	if (err == NULL)
-		err = life_stop_node(arena, life_hub_socket(arena, profile));
+		err = life_stop_node(life_node_socket(arena, profile, HUB_INDEX));
 	if (err == NULL && rtnl >= 0 && profile->slot >= 0) {
 		topology_host_link(link, profile->name);
 		err = net_link_delete(rtnl, link);

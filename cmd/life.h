@@ -5,8 +5,8 @@
 
 #include "cmd/profile.h"
 
-/* The command line of a node process (HUB_INDEX: the hub), for whoever starts it. */
-#define HUB_INDEX -1
+#define HUB_INDEX -1 /* where the index of a node is asked for: the hub */
+/* The command line of a node process, for whoever starts it. Of the profile only name, dir and images are used. */
 void life_node_argv(struct arena *arena, const struct profile *profile, int index, const char *program, const char *argv[24]);
 struct error *life_need_root(void) MUST_CHECK;
 /* Chooses network and port where the profile has none yet. */
@@ -19,16 +19,15 @@ struct error *life_join_server(struct arena *arena, const struct profile *profil
 struct error *life_stop_server(struct arena *arena, const struct profile *profile) MUST_CHECK;
 /* Ends node processes and the hub, with all pods; takes the host's link away. */
 struct error *life_stop_nodes(struct arena *arena, const struct profile *profile) MUST_CHECK;
-/* One node process by its directory. */
-struct error *life_stop_node(struct arena *arena, const char *socket) MUST_CHECK;
+/* One node process by its socket; one that is just starting or ending, too. Absent is success. */
+struct error *life_stop_node(const char *socket) MUST_CHECK;
 /* Starts one node process; one that runs is left alone. */
 struct error *life_start_node(struct arena *arena, const struct profile *profile, int index) MUST_CHECK;
 bool life_node_runs(const char *socket);
 /* What is left on the machine of a profile that does not run: control groups, its directory. */
 struct error *life_remove(struct arena *arena, const struct profile *profile) MUST_CHECK;
-/* "demo", "demo-m02", … */
-const char *life_node_name(struct arena *arena, const struct profile *profile, int index);
+const char *life_node_name(struct arena *arena, const struct profile *profile, int index); /* "demo", "demo-m02", …; "hub" */
+const char *life_node_dir(struct arena *arena, const struct profile *profile, int index);
 const char *life_node_socket(struct arena *arena, const struct profile *profile, int index);
-const char *life_hub_socket(struct arena *arena, const struct profile *profile);
 
 #endif

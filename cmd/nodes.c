@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cmd/files.h"
+#include "cmd/life.h"
 #include "cmd/node_conn.h"
 #include "cmd/topology.h"
 #include "dns/dns.h"
@@ -27,44 +28,45 @@
 #include "netns/netns.h"
 #include "proxy/proxy.h"
 
-#define HUB -1 /* as the index of a machine */
-
 /* One node process, or the hub. */
 struct machine {
 	struct nodes *nodes;
-	int index;  /* HUB, or the number of the node */
-	char *name; /* "demo", "demo-m02" */
-	char *dir, *socket;
+	int index;        /* HUB_INDEX, or the number of the node */
+	const char *name; /* "demo", "demo-m02" */
+	const char *dir, *socket;
 	struct node_conn *conn;
+	int exit_status; /* of the command that started the process */
 	int netns, rtnl, nfnl, nfnl_ear;
 	int dns_udp, dns_tcp, api;
+	struct http_listener *api_listener;
+	struct dns_listener *dns_listener;
 	struct kubelet *kubelet;
 	struct proxy *proxy;
 	struct http_client *client; /* to the kubelet's server */
 	struct loop_timer retry;    /* while the process is gone */
 	struct task *rejoining;
 	bool found; /* it ran when this server started */
-	struct loop_timer respawn;
 };
 
 struct nodes {
 	struct cluster *cluster;
 	struct arena *arena;
+	struct profile profile; /* for the names of things; only name, dir and images are set */
 	struct machine hub;
 	struct machine *machines;
 	size_t n;
 	int host_rtnl;
 	struct informer *informer; /* Nodes: for routes to each other's pods */
 	struct dns *dns;
-	const char *image_dir;
-	size_t open;        /* kubelets that still stop */
-	int64_t started_at; /* mono */
+	size_t open; /* kubelets that still stop */
 	struct task *stopping;
 };
 
-static task_fn find_processes, start_processes, open_processes, take_handles, join_network, open_listeners, start_components;
+static task_fn open_images, find_processes, forget_processes, start_processes, open_processes, take_handles, join_network,
+	open_listeners, start_components;
 
 static const struct task_step start_steps[] = {
+	{ "image store", open_images, forget_processes },
 	{ "find processes", find_processes, NULL },
 	{ "start processes", start_processes, NULL },
 	{ "connect", open_processes, NULL },
@@ -76,43 +78,29 @@ static const struct task_step start_steps[] = {
 };
 
 #define EACH_MACHINE(nodes, m)                                                                                                     \
-	for (struct machine *m = &(nodes)->hub; m != NULL; m = m->index == HUB                                                     \
+	for (struct machine *m = &(nodes)->hub; m != NULL; m = m->index == HUB_INDEX                                               \
 								       ? ((nodes)->n != 0 ? (nodes)->machines : NULL)              \
 								       : ((size_t)m->index + 1 < (nodes)->n ? m + 1 : NULL))
 
 static void process_gone(void *arg);
+static void await_process(struct machine *m);
 static void look_for_process(void *arg);
-
-/* --- names --- */
-
-static char *node_name(const struct cluster *cluster, int index)
-{
-	/* As minikube names them: the profile, then the profile with m02, m03, … */
-	return index == 0 ? xstrdup(cluster->options.name) : xasprintf("%s-m%02d", cluster->options.name, index + 1);
-}
 
 static void machine_init(struct machine *m, struct nodes *nodes, int index)
 {
-	const char *dir = nodes->cluster->options.dir;
-
 	*m = (struct machine){ .nodes = nodes,
 			       .index = index,
+			       .name = life_node_name(nodes->arena, &nodes->profile, index),
+			       .dir = life_node_dir(nodes->arena, &nodes->profile, index),
+			       .socket = life_node_socket(nodes->arena, &nodes->profile, index),
 			       .netns = -1,
 			       .rtnl = -1,
 			       .nfnl = -1,
 			       .nfnl_ear = -1,
 			       .dns_udp = -1,
 			       .dns_tcp = -1,
-			       .api = -1 };
-	if (index == HUB) {
-		m->name = xstrdup("hub");
-		m->dir = xstrdup(dir);
-		m->socket = xasprintf("%s/hub.sock", dir);
-	} else {
-		m->name = node_name(nodes->cluster, index);
-		m->dir = xasprintf("%s/nodes/%s", dir, m->name);
-		m->socket = xasprintf("%s/node.sock", m->dir);
-	}
+			       .api = -1,
+			       .retry.weak = true };
 }
 
 enum task_result nodes_start(struct task *task, struct cluster *cluster)
@@ -120,13 +108,14 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 	struct nodes *nodes = ARENA_NEW(cluster->arena, struct nodes);
 
 	nodes->cluster = cluster;
-	nodes->started_at = clock_mono();
 	nodes->arena = cluster->arena;
+	nodes->profile = (struct profile){ .name = cluster->options.name,
+					   .dir = cluster->options.dir,
+					   .images = cluster->options.image_dir };
 	nodes->host_rtnl = -1;
 	nodes->n = (size_t)cluster->options.nodes;
-	nodes->image_dir = cluster->options.image_dir;
 	nodes->machines = ARENA_ARRAY(cluster->arena, struct machine, nodes->n);
-	machine_init(&nodes->hub, nodes, HUB);
+	machine_init(&nodes->hub, nodes, HUB_INDEX);
 	for (size_t i = 0; i < nodes->n; i++)
 		machine_init(&nodes->machines[i], nodes, (int)i);
 	cluster->nodes = nodes;
@@ -137,18 +126,24 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 
 /* --- processes --- */
 
-static enum task_result find_processes(struct task *task, void *arg)
+static enum task_result open_images(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 	struct image_store *images = NULL;
-	struct error *err;
-
-	err = image_store_open(nodes->image_dir, &images);
+	struct error *err = image_store_open(nodes->profile.images, &images);
 	if (err == NULL)
 		err = image_store_add_hello(images);
 	image_store_close(images);
 	if (err != NULL)
 		return task_fail(task, error_context(err, "image store"));
+	return TASK_NEXT;
+}
+
+static enum task_result find_processes(struct task *task, void *arg)
+{
+	struct nodes *nodes = arg;
+	struct error *err;
+
 	nodes->host_rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nodes->host_rtnl < 0)
 		return task_fail(task, error_errno(errno, "open a netlink socket"));
@@ -164,52 +159,45 @@ static enum task_result find_processes(struct task *task, void *arg)
 	return TASK_NEXT;
 }
 
-static void process_ended(void *arg, int status, int signal)
-{
-	struct task *task = arg;
-	struct error *err = NULL;
+/* The command that starts a process ends when that listens. Another start, whose server was killed, may have been first:
+ * whether it failed is seen when we connect. */
+struct spawning {
+	struct machine *machine;
+	struct task *task; /* NULL: nobody waits */
+};
 
-	if (status != 0 || signal != 0)
-		err = error_advise(error_new(ERR_INTERNAL, "a node process ended with status %d, signal %d", status, signal),
-				   "Its log is nodes/NAME/node.log in the profile's directory.");
-	task_wake(task, err);
+static void process_started(void *arg, int status, int signal)
+{
+	struct spawning *spawning = arg;
+
+	spawning->machine->exit_status = signal != 0 ? 128 + signal : status;
+	if (spawning->task != NULL)
+		task_wake(spawning->task, NULL);
+	free(spawning);
 }
 
-/* The command ends when the process it left behind listens. */
-static struct error *spawn_process(struct machine *m, void (*exited)(void *arg, int status, int signal), void *arg)
+static struct error *start_process(struct machine *m, struct task *task)
 {
 	struct nodes *nodes = m->nodes;
-	struct arena *arena = nodes->arena;
-	const char *log = m->index == HUB ? arena_printf(arena, "%s/hub.log", m->dir) : arena_printf(arena, "%s/node.log", m->dir);
-	const char *argv[20] = { nodes->cluster->options.program, "node", "--name", m->name, "--socket", m->socket, "--log", log };
+	struct arena *arena = arena_new();
+	struct spawning *spawning = xmalloc(sizeof(*spawning));
 	int fds[3] = { -1, -1, STDERR_FILENO };
 	struct loop_process *process;
-	size_t n = 8;
-
-	if (m->index == HUB) {
-		argv[n++] = "--hub";
-	} else {
-		argv[n++] = "--root";
-		argv[n++] = arena_printf(arena, "%s/root", m->dir);
-		argv[n++] = "--images";
-		argv[n++] = nodes->image_dir;
-		argv[n++] = "--cgroup";
-		argv[n++] = arena_printf(arena, "monokube/%s/%s", nodes->cluster->options.name, m->name);
-	}
-	argv[n] = NULL;
-	return loop_spawn(
-		&(struct loop_spawn){ .file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = exited, .arg = arg },
-		&process);
-}
-
-static void start_process(struct task *task, struct machine *m)
-{
+	const char *argv[24];
 	struct error *err;
 
-	task_hold(task);
-	err = spawn_process(m, process_ended, task);
+	*spawning = (struct spawning){ m, task };
+	life_node_argv(arena, &nodes->profile, m->index, nodes->cluster->options.program, argv);
+	err = loop_spawn(
+		&(struct loop_spawn){
+			.file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = process_started, .arg = spawning },
+		&process);
 	if (err != NULL)
-		task_wake(task, error_context(err, "start node process %s", m->name));
+		free(spawning);
+	else if (task != NULL)
+		task_hold(task);
+	arena_free(arena);
+	return err != NULL ? error_context(err, "start node process %s", m->name) : NULL;
 }
 
 static enum task_result start_processes(struct task *task, void *arg)
@@ -219,10 +207,11 @@ static enum task_result start_processes(struct task *task, void *arg)
 
 	EACH_MACHINE(nodes, m)
 	{
-		if (m->conn != NULL)
-			continue;
-		any = true;
-		start_process(task, m);
+		struct error *err = m->conn == NULL ? start_process(m, task) : NULL;
+
+		if (err != NULL)
+			return task_fail(task, err);
+		any = any || m->conn == NULL;
 	}
 	return any ? TASK_WAIT : TASK_NEXT;
 }
@@ -236,22 +225,28 @@ static enum task_result open_processes(struct task *task, void *arg)
 		struct error *err = m->conn == NULL ? node_conn_open(m->socket, process_gone, m, &m->conn) : NULL;
 
 		if (err != NULL)
-			return task_fail(task, error_context(err, "connect to node process %s", m->name));
+			return task_fail(task, error_advise(error_context(err, "node process %s (start ended with status %d)",
+									  m->name, m->exit_status),
+							    "Its log, %s/%s.log, says why.", m->dir,
+							    m->index == HUB_INDEX ? "hub" : "node"));
 	}
 	return TASK_NEXT;
 }
 
-static void take_handles_of(struct machine *m, struct task *task)
+static struct error *take_handles_of(struct machine *m, struct task *task)
 {
+	if (m->conn == NULL)
+		return error_new(ERR_UNAVAILABLE, "node process %s is gone", m->name);
 	node_conn_netns(m->conn, task, &m->netns);
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, &m->rtnl);
-	if (m->index == HUB)
-		return;
+	if (m->index == HUB_INDEX)
+		return NULL;
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl);
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl_ear);
 	node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->api);
 	node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->dns_tcp);
 	node_conn_socket(m->conn, task, AF_INET, SOCK_DGRAM, 0, &m->dns_udp);
+	return NULL;
 }
 
 static void drop_handles_of(struct machine *m)
@@ -267,7 +262,12 @@ static enum task_result take_handles(struct task *task, void *arg)
 	struct nodes *nodes = arg;
 
 	EACH_MACHINE(nodes, m)
-	take_handles_of(m, task);
+	{
+		struct error *err = take_handles_of(m, task);
+
+		if (err != NULL)
+			return task_fail(task, err);
+	}
 	return TASK_WAIT;
 }
 
@@ -286,20 +286,59 @@ static struct error *apply(int rtnl, void (*plan_it)(struct net_plan *plan, cons
 	return err;
 }
 
+/* One end of these links may hang on in a namespace that is dying: both are made anew then. */
+static struct error *cut_host(struct nodes *nodes)
+{
+	char link[16];
+
+	topology_host_link(link, nodes->cluster->options.name);
+	return net_link_delete(nodes->host_rtnl, link);
+}
+
+static struct error *cut_node(struct machine *m)
+{
+	struct error *err = net_link_delete(m->nodes->hub.rtnl, topology_port_name(m->index));
+
+	return err != NULL ? err : net_link_delete(m->rtnl, "eth0");
+}
+
+static struct topology topology_of(const struct nodes *nodes)
+{
+	return (struct topology){ .profile = nodes->cluster->options.name,
+				  .slot = nodes->cluster->options.slot,
+				  .hub_netns = nodes->hub.netns };
+}
+
+static struct error *join_host(struct nodes *nodes)
+{
+	struct topology topology = topology_of(nodes);
+	struct error *err = nodes->hub.found ? NULL : cut_host(nodes);
+
+	if (err == NULL)
+		err = apply(nodes->hub.rtnl, topology_hub, &topology, 0);
+	if (err == NULL)
+		err = apply(nodes->host_rtnl, topology_host, &topology, 0);
+	return err != NULL ? err : apply(nodes->hub.rtnl, topology_port, &topology, HUB_INDEX);
+}
+
+static struct error *join_node(struct machine *m)
+{
+	struct nodes *nodes = m->nodes;
+	struct topology topology = topology_of(nodes);
+	struct error *err = m->found && nodes->hub.found ? NULL : cut_node(m);
+
+	if (err == NULL)
+		err = apply(m->rtnl, topology_node, &topology, m->index);
+	return err != NULL ? err : apply(nodes->hub.rtnl, topology_port, &topology, m->index);
+}
+
 static enum task_result join_network(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
-	struct topology topology = { .profile = nodes->cluster->options.name,
-				     .slot = nodes->cluster->options.slot,
-				     .hub_netns = nodes->hub.netns };
-	struct error *err = apply(nodes->hub.rtnl, topology_hub, &topology, 0);
+	struct error *err = join_host(nodes);
 
-	if (err == NULL)
-		err = apply(nodes->host_rtnl, topology_host, &topology, 0);
 	for (size_t i = 0; err == NULL && i < nodes->n; i++)
-		err = apply(nodes->machines[i].rtnl, topology_node, &topology, (int)i);
-	for (int i = HUB; err == NULL && i < (int)nodes->n; i++)
-		err = apply(nodes->hub.rtnl, topology_port, &topology, i);
+		err = join_node(&nodes->machines[i]);
 	return err != NULL ? task_fail(task, error_context(err, "network of the profile")) : TASK_NEXT;
 }
 
@@ -327,7 +366,7 @@ static struct error *listen_in(struct machine *m)
 		err = bind_to(m->dns_tcp, topology_dns_ip(), 53);
 	if (err == NULL)
 		err = http_server_listen(m->nodes->cluster->http,
-					 &(struct stream_address){ .fd = fd_take(&m->api), .has_fd = true }, NULL);
+					 &(struct stream_address){ .fd = fd_take(&m->api), .has_fd = true }, &m->api_listener);
 	return err;
 }
 
@@ -403,7 +442,7 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 		struct arena *arena;
 		struct net_plan *plan;
 
-		if (&nodes->machines[i] == owner)
+		if (&nodes->machines[i] == owner || nodes->machines[i].rtnl < 0) /* one that comes back asks again */
 			continue;
 		arena = arena_new();
 		plan = net_plan_new(arena);
@@ -427,7 +466,7 @@ static struct error *start_machine(struct machine *m)
 		.node_name = m->name,
 		.node_socket = m->socket,
 		.node_root = arena_printf(nodes->arena, "%s/root", m->dir),
-		.image_dir = nodes->image_dir,
+		.image_dir = nodes->profile.images,
 		.node_ip = cluster_node_ip(slot, m->index),
 		.dns_ip = topology_dns_ip(),
 		.cluster_domain = "cluster.local",
@@ -449,7 +488,7 @@ static struct error *start_machine(struct machine *m)
 		.n_own = 2,
 		.announce = m->index == 0,
 	});
-	err = dns_serve(nodes->dns, fd_take(&m->dns_udp), fd_take(&m->dns_tcp));
+	err = dns_serve(nodes->dns, fd_take(&m->dns_udp), fd_take(&m->dns_tcp), &m->dns_listener);
 	return err != NULL ? error_context(err, "DNS of node %s", m->name) : NULL;
 }
 
@@ -469,23 +508,34 @@ static enum task_result start_components(struct task *task, void *arg)
 		return task_fail(task, err);
 	nodes->informer = client_informer(nodes->cluster->client, kind_must("v1", "Node"));
 	informer_listen(nodes->informer, &events, nodes);
+	EACH_MACHINE(nodes, m)
+	if (m->conn == NULL) /* it died while we started */
+		await_process(m);
 	return TASK_DONE;
 }
 
-/* --- a node process that died, and comes back ---
+/* --- a process that died, and comes back ---
  *
  * Its kubelet says NotReady by itself. When a new process answers, everything that held a handle into the old namespaces
- * starts anew with handles into the new ones. */
+ * starts anew with handles into the new ones. A node stays away until `node start`, as a machine would; the hub, which
+ * nobody sees, is started again, and all nodes are joined to it. */
 
 #define RETRY (200 * NS_PER_MS)
 
-static task_fn stop_old, take_new, join_new, start_new;
+static task_fn stop_old, take_new, join_new, start_new, join_new_hub, rejoin_all;
 
-static const struct task_step rejoin_steps[] = {
+static const struct task_step node_steps[] = {
 	{ "stop what held the old node", stop_old, NULL },
 	{ "take handles", take_new, NULL },
 	{ "join network", join_new, NULL },
 	{ "kubelet, proxy, dns", start_new, NULL },
+	{ NULL, NULL, NULL },
+};
+
+static const struct task_step hub_steps[] = {
+	{ "take handles", take_new, NULL },
+	{ "join host", join_new_hub, NULL },
+	{ "join nodes", rejoin_all, NULL },
 	{ NULL, NULL, NULL },
 };
 
@@ -494,16 +544,25 @@ static void kubelet_let_go(void *arg)
 	task_wake(arg, NULL);
 }
 
-static enum task_result stop_old(struct task *task, void *arg)
+static void machine_close(struct machine *m)
 {
-	struct machine *m = arg;
-	struct kubelet *kubelet = m->kubelet;
-
 	proxy_stop(m->proxy);
 	m->proxy = NULL;
 	if (m->client != NULL)
 		http_client_free(m->client);
 	m->client = NULL;
+	http_listener_close(m->api_listener);
+	m->api_listener = NULL;
+	dns_listener_close(m->dns_listener);
+	m->dns_listener = NULL;
+}
+
+static enum task_result stop_old(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+	struct kubelet *kubelet = m->kubelet;
+
+	machine_close(m);
 	m->kubelet = NULL;
 	if (kubelet == NULL)
 		return TASK_NEXT;
@@ -514,25 +573,19 @@ static enum task_result stop_old(struct task *task, void *arg)
 
 static enum task_result take_new(struct task *task, void *arg)
 {
-	drop_handles_of(arg);
-	take_handles_of(arg, task);
-	return TASK_WAIT;
+	struct machine *m = arg;
+	struct error *err;
+
+	drop_handles_of(m);
+	err = take_handles_of(m, task);
+	return err != NULL ? task_fail(task, err) : TASK_WAIT;
 }
 
 static enum task_result join_new(struct task *task, void *arg)
 {
 	struct machine *m = arg;
-	struct nodes *nodes = m->nodes;
-	struct topology topology = { .profile = nodes->cluster->options.name,
-				     .slot = nodes->cluster->options.slot,
-				     .hub_netns = nodes->hub.netns };
-	/* Whoever still holds the dead namespace keeps its link alive, and with it the name of the port. */
-	struct error *err = net_link_delete(nodes->hub.rtnl, topology_port_name(m->index));
+	struct error *err = join_node(m);
 
-	if (err == NULL)
-		err = apply(m->rtnl, topology_node, &topology, m->index);
-	if (err == NULL)
-		err = apply(nodes->hub.rtnl, topology_port, &topology, m->index);
 	if (err == NULL)
 		err = listen_in(m);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
@@ -547,6 +600,27 @@ static enum task_result start_new(struct task *task, void *arg)
 		return task_fail(task, err);
 	INFORMER_EACH (m->nodes->informer, node)
 		node_changed(m->nodes, NULL, node, 0);
+	return TASK_DONE;
+}
+
+static enum task_result join_new_hub(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+	struct error *err = join_host(m->nodes);
+
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+}
+
+static void rejoin(struct machine *m);
+
+static enum task_result rejoin_all(struct task *task, void *arg)
+{
+	struct nodes *nodes = ((struct machine *)arg)->nodes;
+
+	(void)task;
+	for (size_t i = 0; i < nodes->n; i++)
+		if (nodes->machines[i].conn != NULL && nodes->machines[i].rejoining == NULL)
+			rejoin(&nodes->machines[i]);
 	return TASK_DONE;
 }
 
@@ -565,45 +639,38 @@ static void rejoined(void *arg, struct error *err)
 	loop_timer_start(&m->retry, RETRY, look_for_process, m);
 }
 
-static void look_for_process(void *arg)
+static void rejoin(struct machine *m)
 {
-	struct machine *m = arg;
-	struct error *err = node_conn_open(m->socket, process_gone, m, &m->conn);
-
-	if (err != NULL) {
-		error_free(err);
-		loop_timer_start(&m->retry, RETRY, look_for_process, m);
-		return;
-	}
+	m->found = false;
 	m->rejoining = task_start(&(struct task_options){ .name = "rejoin node",
 							  .subject = m->name,
-							  .steps = rejoin_steps,
+							  .steps = m->index == HUB_INDEX ? hub_steps : node_steps,
 							  .arg = m,
 							  .timeout = 30 * NS_PER_S,
 							  .done = rejoined });
 }
 
-/* One that was found running and ends at once was on its way out: an interrupted stop had told it so. It is started
- * again. One that dies later stays dead until `node start`, as a machine would. */
-#define FOUND_DYING (15 * NS_PER_S)
-
-static void start_again(void *arg);
-
-static void started_again(void *arg, int status, int signal)
+static void look_for_process(void *arg)
 {
 	struct machine *m = arg;
+	struct error *err = node_conn_open(m->socket, process_gone, m, &m->conn);
 
-	/* The old one may still hold its lock. */
-	if ((status != 0 || signal != 0) && clock_mono() - m->nodes->started_at < FOUND_DYING)
-		loop_timer_start(&m->respawn, RETRY, start_again, m);
+	if (err == NULL) {
+		rejoin(m);
+		return;
+	}
+	error_free(err);
+	loop_timer_start(&m->retry, RETRY, look_for_process, m);
 }
 
-static void start_again(void *arg)
+static void await_process(struct machine *m)
 {
-	struct machine *m = arg;
-
-	m->respawn.weak = true;
-	log_consume(LOG_WARN, spawn_process(m, started_again, m), "start node process again");
+	if (m->index == HUB_INDEX) {
+		drop_handles_of(m); /* they would keep its namespace, and nodes would join that */
+		log_consume(LOG_ERROR, start_process(m, NULL), "start the hub again");
+	}
+	if (m->rejoining == NULL) /* else that fails and looks again */
+		loop_timer_start(&m->retry, m->index == HUB_INDEX ? RETRY / 10 : RETRY, look_for_process, m);
 }
 
 static void process_gone(void *arg)
@@ -613,29 +680,17 @@ static void process_gone(void *arg)
 	log_warn("node process ended", "node=%s", m->name);
 	node_conn_close(m->conn);
 	m->conn = NULL;
-	if (m->rejoining != NULL || m->nodes->stopping != NULL || m->index == HUB)
-		return;
-	m->retry.weak = true;
-	loop_timer_start(&m->retry, RETRY, look_for_process, m);
-	if (m->found && clock_mono() - m->nodes->started_at < FOUND_DYING) {
-		m->found = false;
-		start_again(m);
-	}
+	if (m->nodes->stopping == NULL && m->nodes->informer != NULL)
+		await_process(m);
 }
 
 /* --- stop: what lives in this process only --- */
 
 static void machine_fini(struct machine *m)
 {
-	if (m->client != NULL)
-		http_client_free(m->client);
 	loop_timer_stop(&m->retry);
-	loop_timer_stop(&m->respawn);
 	node_conn_close(m->conn);
 	drop_handles_of(m);
-	free(m->name);
-	free(m->dir);
-	free(m->socket);
 }
 
 static void kubelet_stopped(void *arg)
@@ -653,23 +708,30 @@ static void kubelet_stopped(void *arg)
 	task_wake(task, NULL);
 }
 
-enum task_result nodes_stop(struct task *task, struct cluster *cluster)
+/* Also the undo of a start that failed: as much as there is of them. */
+static enum task_result forget_processes(struct task *task, void *arg)
 {
-	struct nodes *nodes = cluster->nodes;
+	struct nodes *nodes = arg;
 
 	if (nodes->informer != NULL)
 		informer_unlisten(nodes->informer, nodes);
-	dns_stop(nodes->dns);
 	nodes->stopping = task;
 	nodes->open = 1;
 	task_hold(task);
-	for (size_t i = 0; i < nodes->n; i++) {
-		proxy_stop(nodes->machines[i].proxy);
-		if (nodes->machines[i].kubelet == NULL)
+	EACH_MACHINE(nodes, m)
+	{
+		machine_close(m);
+		if (m->kubelet == NULL)
 			continue;
 		nodes->open++;
-		kubelet_stop(nodes->machines[i].kubelet, kubelet_stopped, nodes);
+		kubelet_stop(m->kubelet, kubelet_stopped, nodes);
 	}
+	dns_stop(nodes->dns);
 	kubelet_stopped(nodes);
 	return TASK_WAIT;
+}
+
+enum task_result nodes_stop(struct task *task, struct cluster *cluster)
+{
+	return forget_processes(task, cluster->nodes);
 }

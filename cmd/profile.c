@@ -171,15 +171,28 @@ int profile_server_pid(struct arena *arena, const struct profile *profile)
 	return (int)pid;
 }
 
-struct error *profile_lock_home(struct arena *arena, int *fd)
+/* One file for all locks: byte 0 is the machine's, one of the others each profile's. A lock file of its own would have to
+ * go with its profile, and then protects nothing. */
+static struct error *lock_byte(struct arena *arena, off_t byte, int *fd)
 {
 	const char *path = arena_printf(arena, "%s/lock", profile_home(arena));
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
 	struct error *err = files_mkdir(profile_home(arena), 0755);
 
 	if (err != NULL)
 		return err;
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (*fd < 0 || flock(*fd, LOCK_EX) != 0)
+	if (*fd < 0 || fcntl(*fd, F_OFD_SETLKW, &lock) != 0)
 		return error_errno(errno, "lock %s", path);
 	return NULL;
+}
+
+struct error *profile_lock(struct arena *arena, const char *name, int *fd)
+{
+	return lock_byte(arena, 1 + (off_t)(str_hash(str_from(name)) & 0x7fffffff), fd);
+}
+
+struct error *profile_lock_home(struct arena *arena, int *fd)
+{
+	return lock_byte(arena, 0, fd);
 }

@@ -48,7 +48,9 @@ bool profile_server_ready(struct arena *arena, const struct profile *profile);
 struct error *profile_remove(struct arena *arena, const struct profile *profile) MUST_CHECK;
 struct error *profile_remove_trash(struct arena *arena) MUST_CHECK;
 
-/* Held while free things of the machine are chosen, so that two starts at once choose differently. Close *fd to let go. */
+/* One command at a time works on a profile; waits for the other. Close *fd to let go; it goes with the process, too. */
+struct error *profile_lock(struct arena *arena, const char *name, int *fd) MUST_CHECK;
+/* Held while free things of the machine are chosen, so that two starts at once choose differently. */
 struct error *profile_lock_home(struct arena *arena, int *fd) MUST_CHECK;
 
 #endif

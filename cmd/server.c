@@ -9,6 +9,7 @@
 
 #include "cmd/cluster.h"
 #include "cmd/cmd.h"
+#include "cmd/ui.h"
 
 static struct error *parse_listen(struct arena *arena, const char *text, const char **host, uint16_t *port)
 {
@@ -43,6 +44,7 @@ static struct error *run(struct args *args)
 	struct error *err;
 	int64_t nodes = flag_number(args, "nodes");
 
+	ui_open("server", args->json, args->quiet, 0);
 	if (options.dir == NULL)
 		return error_advise(error_new(ERR_USAGE, "--data is missing"),
 				    "Name a directory for the cluster's state: --data DIR");

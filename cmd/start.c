@@ -60,13 +60,37 @@ static void say_next(const struct profile *profile)
 	ui_info("  kubectl expose deployment web --port=80 --target-port=8080 --type=LoadBalancer");
 }
 
+/* A server that runs: *done is true when it is ready and stays. One that an interrupted stop told to end, ends. */
+static struct error *join(struct args *args, const struct profile *profile, bool *done)
+{
+	struct error *err = NULL;
+	bool runs = false;
+
+	ui_step("Running", "Cluster '%s' runs already", profile->name);
+	do {
+		err = life_join_server(args->arena, profile, TIMEOUT, &runs);
+		if (err != NULL || !runs)
+			return err;
+		err = take_kubeconfig(args, profile);
+		*done = err == NULL && profile_server_ready(args->arena, profile);
+	} while (err == NULL && !*done);
+	if (err == NULL)
+		say_next(profile);
+	return err;
+}
+
 static struct error *run(struct args *args)
 {
+	AUTO_FD int lock = -1;
 	struct profile profile;
 	struct error *err = life_need_root();
-	bool existed, runs = false;
+	bool existed, done = false;
 
 	ui_open("start", args->json, args->quiet, 4);
+	if (err == NULL)
+		err = profile_check_name(args->profile);
+	if (err == NULL)
+		err = profile_lock(args->arena, args->profile, &lock);
 	if (err == NULL)
 		err = profile_open(args->arena, args->profile, &profile);
 	if (err != NULL)
@@ -75,18 +99,10 @@ static struct error *run(struct args *args)
 	err = read_flags(args, &profile, existed);
 	if (err != NULL)
 		return err;
-	if (profile_server_pid(args->arena, &profile) != 0) {
-		ui_step("Running", "Cluster '%s' runs already", profile.name);
-		err = life_join_server(args->arena, &profile, TIMEOUT, &runs);
-		if (err != NULL)
-			return err;
-	}
-	if (runs) {
-		err = take_kubeconfig(args, &profile);
-		if (err == NULL)
-			say_next(&profile);
+	if (profile_server_pid(args->arena, &profile) != 0)
+		err = join(args, &profile, &done);
+	if (err != NULL || done)
 		return err;
-	}
 	ui_step("Preparing", "%s profile '%s'", existed ? "Found" : "New", profile.name);
 	err = choose(args->arena, &profile);
 	if (err != NULL)

@@ -172,17 +172,28 @@ static struct error *find_node(struct args *args, const struct profile *profile,
 			    "'monokube node list -p %s' shows its nodes.", profile->name);
 }
 
-static struct error *run_node_stop(struct args *args)
+/* What `node start` and `node stop` begin with. */
+static struct error *take_node(struct args *args, struct profile *profile, int *index, int *lock)
 {
-	struct profile profile;
-	int index = 0;
 	struct error *err = life_need_root();
 
 	if (err == NULL)
-		err = open_profile(args, &profile);
+		err = profile_check_name(args->profile);
 	if (err == NULL)
-		err = find_node(args, &profile, &index);
-	return err != NULL ? err : life_stop_node(args->arena, life_node_socket(args->arena, &profile, index));
+		err = profile_lock(args->arena, args->profile, lock);
+	if (err == NULL)
+		err = open_profile(args, profile);
+	return err != NULL ? err : find_node(args, profile, index);
+}
+
+static struct error *run_node_stop(struct args *args)
+{
+	AUTO_FD int lock = -1;
+	struct profile profile;
+	int index = 0;
+	struct error *err = take_node(args, &profile, &index, &lock);
+
+	return err != NULL ? err : life_stop_node(life_node_socket(args->arena, &profile, index));
 }
 
 const struct command status_command = { .name = "status",
@@ -212,14 +223,11 @@ const struct command node_stop_command = { .name = "node stop",
 /* The process comes back as after a power cut; the server notices it and the node's pods run again. */
 static struct error *run_node_start(struct args *args)
 {
+	AUTO_FD int lock = -1;
 	struct profile profile;
 	int index = 0;
-	struct error *err = life_need_root();
+	struct error *err = take_node(args, &profile, &index, &lock);
 
-	if (err == NULL)
-		err = open_profile(args, &profile);
-	if (err == NULL)
-		err = find_node(args, &profile, &index);
 	return err != NULL ? err : life_start_node(args->arena, &profile, index);
 }
 

@@ -6,10 +6,14 @@
 #include "cmd/life.h"
 #include "cmd/ui.h"
 
-static struct error *open_existing(struct args *args, struct profile *profile)
+static struct error *open_existing(struct args *args, struct profile *profile, int *lock)
 {
 	struct error *err = life_need_root();
 
+	if (err == NULL)
+		err = profile_check_name(args->profile);
+	if (err == NULL)
+		err = profile_lock(args->arena, args->profile, lock);
 	if (err == NULL)
 		err = profile_remove_trash(args->arena);
 	if (err == NULL)
@@ -29,8 +33,9 @@ static struct error *end_processes(struct args *args, const struct profile *prof
 
 static struct error *run_stop(struct args *args)
 {
+	AUTO_FD int lock = -1;
 	struct profile profile;
-	struct error *err = open_existing(args, &profile);
+	struct error *err = open_existing(args, &profile, &lock);
 
 	ui_open("stop", args->json, args->quiet, 1);
 	if (err != NULL)
@@ -74,8 +79,12 @@ static struct error *delete_all(struct args *args)
 	if (err == NULL)
 		err = profile_each(args->arena, take_name, &names);
 	for (size_t i = 0; err == NULL && i < names.list.len; i++) {
+		AUTO_FD int lock = -1;
+
 		ui_step("Deleting", "Deleted profile '%s'", names.list.ptr[i]);
-		err = delete_one(args, names.list.ptr[i]);
+		err = profile_lock(args->arena, names.list.ptr[i], &lock);
+		if (err == NULL)
+			err = delete_one(args, names.list.ptr[i]);
 	}
 	vec_fini(&names.list);
 	return err;
@@ -83,13 +92,14 @@ static struct error *delete_all(struct args *args)
 
 static struct error *run_delete(struct args *args)
 {
+	AUTO_FD int lock = -1;
 	struct profile profile;
 	struct error *err;
 
 	ui_open("delete", args->json, args->quiet, 1);
 	if (flag_switch(args, "all"))
 		return delete_all(args);
-	err = open_existing(args, &profile);
+	err = open_existing(args, &profile, &lock);
 	if (err != NULL)
 		return err;
 	ui_step("Deleting", "Deleted profile '%s': processes, network, state and kubectl context", profile.name);

@@ -132,7 +132,7 @@ int ui_fail(struct error *err)
 	} else {
 		fprintf(stderr, "monokube%s%s: %s\n", ui.command[0] != '\0' ? " " : "", ui.command, err->text);
 		if (advice[0] != '\0')
-			fprintf(stderr, "  → %s\n", advice);
+			fprintf(stderr, UI_ADVICE "%s\n", advice);
 	}
 	error_free(err);
 	return code;

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#define UI_ADVICE "  → " /* before what to do, on a line of its own */
+
 /* How the story is told: text, or one JSON event per line on stdout (minikube's CloudEvents). */
 void ui_open(const char *command, bool json, bool quiet, int total_steps);
 /* A step begins; it ends with the next one, with ui_done() or with ui_fail(). */

@@ -15,7 +15,7 @@
 #define QUESTIONS   64              /* outstanding ones of one connection */
 #define IDLE        (10 * NS_PER_S) /* RFC 7766: a server may close what is silent for some seconds */
 
-struct listener {
+struct dns_listener {
 	struct list link;
 	struct dns *dns;
 	int udp;
@@ -26,6 +26,7 @@ struct listener {
 struct connection {
 	struct list link;
 	struct dns *dns;
+	struct dns_listener *listener;
 	struct stream *stream;
 	struct buf received;
 	struct loop_timer idle;
@@ -38,7 +39,7 @@ struct connection {
 struct question {
 	struct list link;
 	struct dns *dns;
-	struct listener *listener; /* over UDP: where it came from */
+	struct dns_listener *listener; /* over UDP: where it came from */
 	struct connection *connection;
 	struct sockaddr_storage from;
 	socklen_t from_len;
@@ -250,7 +251,7 @@ static void serve(struct dns *dns, const struct question *from, struct str query
 
 static void datagrams(void *arg, int events)
 {
-	struct listener *listener = arg;
+	struct dns_listener *listener = arg;
 	char query[QUERY_BYTES];
 
 	if ((events & LOOP_HANGUP) != 0)
@@ -358,7 +359,7 @@ static void failed(void *arg, struct error *err)
 static void accepted(void *arg, struct stream *stream)
 {
 	static const struct stream_events events = { .read = received, .ended = ended, .failed = failed, .drained = go_on };
-	struct listener *listener = arg;
+	struct dns_listener *listener = arg;
 	struct dns *dns = listener->dns;
 	struct connection *connection;
 
@@ -368,6 +369,7 @@ static void accepted(void *arg, struct stream *stream)
 	}
 	connection = xcalloc(1, sizeof(*connection));
 	connection->dns = dns;
+	connection->listener = listener;
 	connection->stream = stream;
 	connection->idle.weak = true;
 	dns->n_connections++;
@@ -409,9 +411,9 @@ struct dns *dns_start(const struct dns_options *options)
 	return dns;
 }
 
-struct error *dns_serve(struct dns *dns, int udp_fd, int tcp_fd)
+struct error *dns_serve(struct dns *dns, int udp_fd, int tcp_fd, struct dns_listener **out)
 {
-	struct listener *listener = xcalloc(1, sizeof(*listener));
+	struct dns_listener *listener = xcalloc(1, sizeof(*listener));
 	struct error *err;
 
 	listener->dns = dns;
@@ -425,24 +427,34 @@ struct error *dns_serve(struct dns *dns, int udp_fd, int tcp_fd)
 	}
 	listener->poll = loop_poll(udp_fd, LOOP_READ, datagrams, listener);
 	list_push(&dns->listeners, &listener->link);
+	if (out != NULL)
+		*out = listener;
 	return NULL;
+}
+
+void dns_listener_close(struct dns_listener *listener)
+{
+	if (listener == NULL)
+		return;
+	LIST_EACH (&listener->dns->connections, struct connection, link, connection)
+		if (connection->listener == listener)
+			close_connection(connection);
+	LIST_EACH (&listener->dns->questions, struct question, link, question)
+		if (question->listener == listener)
+			question_free(question);
+	loop_poll_close(listener->poll);
+	auto_close(&listener->udp);
+	stream_listener_close(listener->tcp);
+	list_remove(&listener->link);
+	free(listener);
 }
 
 void dns_stop(struct dns *dns)
 {
 	if (dns == NULL)
 		return;
-	while (!list_empty(&dns->connections))
-		close_connection(LIST_FIRST(&dns->connections, struct connection, link));
-	while (!list_empty(&dns->questions))
-		question_free(LIST_FIRST(&dns->questions, struct question, link));
-	LIST_EACH (&dns->listeners, struct listener, link, listener) {
-		loop_poll_close(listener->poll);
-		auto_close(&listener->udp);
-		stream_listener_close(listener->tcp);
-		list_remove(&listener->link);
-		free(listener);
-	}
+	LIST_EACH (&dns->listeners, struct dns_listener, link, listener)
+		dns_listener_close(listener);
 	forwarder_free(dns->forwarder);
 	free(dns->domain);
 	free(dns);

@@ -22,7 +22,7 @@
  *			http_reply_text(req, 404, STR("404 page not found\n"));
  *	}
  *	http_server_new(&(struct http_server_options){ .tls = tls, .handle = handle }, &server);
- *	http_server_listen(server, &(struct stream_address){ .host = "127.0.0.1", .port = 6443 });
+ *	http_server_listen(server, &(struct stream_address){ .host = "127.0.0.1", .port = 6443 }, NULL);
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -88,9 +88,14 @@ struct http_server_options {
 	int64_t headers_within; /* 0: LIMIT_HEADER_SECONDS; TLS handshake included */
 };
 
+struct http_listener;
+
 struct http_server *http_server_new(const struct http_server_options *options);
+/* May be called for several addresses. The server owns the listener and ends it with itself; out may be NULL. */
 struct error *http_server_listen(struct http_server *server, const struct stream_address *address,
-				 uint16_t *port) MUST_CHECK;                /* may be called for several; port may be NULL */
+				 struct http_listener **out) MUST_CHECK;
+uint16_t http_listener_port(const struct http_listener *listener);          /* what the kernel chose for port 0 */
+void http_listener_close(struct http_listener *listener);                   /* its connections go on; NULL is fine */
 void http_server_accept(struct http_server *server, struct stream *stream); /* takes any stream: in-memory pairs */
 /* New connections, e.g. with a renewed certificate, use these settings. */
 void http_server_set_tls(struct http_server *server, struct http_tls *tls);

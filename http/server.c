@@ -8,7 +8,7 @@
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-struct listener {
+struct http_listener {
 	struct list link;
 	struct stream_listener *stream;
 	struct http_server *server;
@@ -252,12 +252,12 @@ void http_server_set_tls(struct http_server *server, struct http_tls *tls)
 
 static void on_accepted(void *arg, struct stream *stream)
 {
-	http_server_accept(((struct listener *)arg)->server, stream);
+	http_server_accept(((struct http_listener *)arg)->server, stream);
 }
 
-struct error *http_server_listen(struct http_server *server, const struct stream_address *address, uint16_t *port)
+struct error *http_server_listen(struct http_server *server, const struct stream_address *address, struct http_listener **out)
 {
-	struct listener *listener = xcalloc(1, sizeof(*listener));
+	struct http_listener *listener = xcalloc(1, sizeof(*listener));
 	struct error *err;
 
 	listener->server = server;
@@ -267,9 +267,23 @@ struct error *http_server_listen(struct http_server *server, const struct stream
 		return err;
 	}
 	list_push(&server->listeners, &listener->link);
-	if (port != NULL)
-		*port = stream_listener_port(listener->stream);
+	if (out != NULL)
+		*out = listener;
 	return NULL;
+}
+
+uint16_t http_listener_port(const struct http_listener *listener)
+{
+	return stream_listener_port(listener->stream);
+}
+
+void http_listener_close(struct http_listener *listener)
+{
+	if (listener == NULL)
+		return;
+	list_remove(&listener->link);
+	stream_listener_close(listener->stream);
+	free(listener);
 }
 
 static void on_bury(void *arg)
@@ -305,11 +319,8 @@ void http_server_close(struct http_server *server, int64_t grace, void (*closed)
 	server->closing = true;
 	server->closed = closed;
 	server->closed_arg = arg;
-	LIST_EACH (&server->listeners, struct listener, link, listener) {
-		list_remove(&listener->link);
-		stream_listener_close(listener->stream);
-		free(listener);
-	}
+	LIST_EACH (&server->listeners, struct http_listener, link, listener)
+		http_listener_close(listener);
 	LIST_EACH (&server->conns, struct conn, link, conn)
 		conn->ops->shutdown(conn);
 	loop_timer_start(&server->grace, grace, on_grace_over, server);

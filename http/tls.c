@@ -242,6 +242,8 @@ static BIO *bio_new(struct tls *tls)
 
 /* --- the stream --- */
 
+#define NO_TLS "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
 static void on_flush(void *arg);
 static void on_pump(void *arg);
 
@@ -284,8 +286,11 @@ static void shake(struct tls *tls)
 	int status = SSL_do_handshake(tls->ssl);
 
 	if (status != 1) {
-		if (SSL_get_error(tls->ssl, status) != SSL_ERROR_WANT_READ)
-			fail(tls, tls_failure(tls, "handshake"));
+		if (SSL_get_error(tls->ssl, status) == SSL_ERROR_WANT_READ)
+			return;
+		if (tls->settings->server && ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST)
+			stream_write(tls->inner, STR(NO_TLS)); /* as Go's server answers who forgot the s of https */
+		fail(tls, tls_failure(tls, "handshake"));
 		return;
 	}
 	tls->shaken = true;

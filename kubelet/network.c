@@ -65,6 +65,23 @@ void pool_release(struct kubelet *kubelet, struct ip ip)
 
 /* --- links --- */
 
+/* The address that replies come from makes the route go when the node's uplink is made anew. */
+static void plan_route(struct net_plan *node, const struct kubelet *kubelet, const char *name, struct ip ip)
+{
+	*net_plan_route(node) =
+		(struct net_route){ .to = { ip, ip.family == 6 ? 128 : 32 }, .link = name, .source = kubelet->options.node_ip };
+}
+
+static void restore_route(struct pod *pod, const char *name)
+{
+	struct arena *arena = arena_new();
+	struct net_plan *plan = net_plan_new(arena);
+
+	plan_route(plan, pod->kubelet, name, pod->ip);
+	log_consume(LOG_WARN, net_apply(pod->kubelet->link.rtnl, plan), "route to a pod");
+	arena_free(arena);
+}
+
 struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl)
 {
 	struct arena *arena = arena_new();
@@ -89,7 +106,7 @@ struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip
 	link->route_localnet = true; /* node ports and host ports of 127.0.0.1 lead here */
 	memcpy(link->mac, mac, 6);
 	memcpy(link->peer_mac, pod_mac, 6);
-	*net_plan_route(node) = (struct net_route){ .to = address, .link = name, .source = kubelet->options.node_ip };
+	plan_route(node, kubelet, name, ip);
 	neigh = net_plan_neigh(node);
 	neigh->link = name;
 	neigh->ip = ip;
@@ -141,10 +158,13 @@ void network_sweep(struct kubelet *kubelet)
 	if (kubelet->link.rtnl < 0)
 		return;
 	MAP_EACH (&kubelet->by_uid, it) {
+		struct pod *pod = it->value;
 		char name[LINK_NAME];
 
 		link_name(name, it->key);
 		map_set(&sweep.known, str_from(name), kubelet);
+		if (pod->sandbox_ready && pod->ip.family != 0 && !pod_host_network(pod))
+			restore_route(pod, name);
 	}
 	log_consume(LOG_WARN, net_links(kubelet->link.rtnl, look_at_link, &sweep), "list links");
 	for (size_t i = 0; i < sweep.orphans.len; i++) {

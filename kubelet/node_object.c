@@ -254,6 +254,8 @@ static void posted(void *arg, struct api_reply *reply)
 		return;
 	}
 	post->posted_at = clock_mono();
+	object_unref(post->written);
+	post->written = reply->object != NULL ? object_ref(reply->object) : NULL;
 	if (reply->object != NULL)
 		tell_ready(kubelet, reply->object, condition_true(object_tree(reply->object), "Ready"));
 	again(kubelet, post->dirty ? NS_PER_MS : LOOK_EVERY);
@@ -309,6 +311,8 @@ static void post(void *arg)
 	node = informer_find(kubelet->nodes, (struct str){ NULL, 0 }, str_from(kubelet->options.node_name));
 	if (node == NULL)
 		create(kubelet);
+	else if (kubelet->post.written != NULL && object_revision(kubelet->post.written) > object_revision(node))
+		update(kubelet, kubelet->post.written); /* what we wrote has not come back yet */
 	else
 		update(kubelet, node);
 }
@@ -395,4 +399,6 @@ void node_post_stop(struct kubelet *kubelet)
 	if (post->lease_call != NULL)
 		client_cancel(kubelet->client, post->lease_call);
 	post->call = post->lease_call = NULL;
+	object_unref(post->written);
+	post->written = NULL;
 }

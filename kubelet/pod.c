@@ -534,8 +534,11 @@ static void look_changed(struct pod *pod)
 			continue;
 		arena = arena_new();
 		err = image_ref_parse(arena, wants, &ref);
-		if (err == NULL && !str_is(wants, c->now->image) && !str_is(image_ref_format(arena, &ref), c->now->image))
+		if (err == NULL && !str_is(wants, c->now->image) && !str_is(image_ref_format(arena, &ref), c->now->image)) {
+			c->replaced = true;
+			c->backoff = (struct backoff){ 0 }; /* it is another one's */
 			container_kill(c, arena_printf(arena, "Container %s definition changed, will be restarted", c->name));
+		}
 		error_free(err);
 		arena_free(arena);
 	}

@@ -88,6 +88,7 @@ struct container {
 	struct run *now;  /* of this sandbox, or the one before when `again` */
 	struct run *last; /* the end before */
 	bool busy;        /* being made */
+	bool replaced;    /* its spec changed: `now` was told to end, and the next one starts at once */
 	bool again;       /* `now` belongs to an older sandbox: it counts as not made yet */
 	struct backoff backoff;
 	struct backoff image_backoff;
@@ -305,7 +306,7 @@ void pool_claim(struct kubelet *kubelet, struct ip ip);
 void pool_release(struct kubelet *kubelet, struct ip ip);
 /* pod_rtnl: a socket inside the pod. */
 struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl) MUST_CHECK;
-/* Removes links of pods that are no more. */
+/* Removes links of pods that are no more, and puts back the routes to those that are. */
 void network_sweep(struct kubelet *kubelet);
 struct error *network_unplug(struct kubelet *kubelet, struct str uid) MUST_CHECK;
 
@@ -336,6 +337,7 @@ struct error *link_absent_error(struct kubelet *kubelet) MUST_CHECK;
 struct node_post {
 	struct loop_timer timer, lease_timer;
 	void *call, *lease_call;
+	struct object *written; /* by us, last */
 	bool posted_ready, was_ready, dirty, has_lease;
 	int64_t posted_at;
 	int64_t cpu_milli, memory, storage;

@@ -66,6 +66,29 @@ static void posted(void *arg, struct api_reply *reply)
 	pod_poke(pod);
 }
 
+/* Between the end of a container whose spec changed and its next start nothing is told, as upstream's kubelet does not:
+ * it looks for what changed once in a second. */
+#define RELIST NS_PER_S
+
+static bool is_between(struct pod *pod)
+{
+	bool between = false;
+
+	for (size_t i = 0; i < pod->containers.len; i++) {
+		struct container *c = pod->containers.ptr[i];
+		bool ended;
+
+		if (!c->replaced || c->stopping != NULL || c->now == NULL || pod->state.state != POD_ACTIVE)
+			continue;
+		ended = c->now->exited && clock_now() < c->now->finished_at + RELIST;
+		c->replaced = ended;
+		between = between || ended;
+		if (ended)
+			pod_poke_at(pod, c->now->finished_at + RELIST);
+	}
+	return between;
+}
+
 void pod_write_status(struct pod *pod)
 {
 	const struct kind *kind = object_kind(pod->object);
@@ -76,7 +99,7 @@ void pod_write_status(struct pod *pod)
 	/* until the node has told what it has, nothing is known */
 	if (pod->status_call != NULL || pod->no_object || !kubelet_may_work(pod->kubelet) || pod->state.state == POD_NEW)
 		return;
-	if (pod->status_not_before > clock_mono())
+	if (pod->status_not_before > clock_mono() || is_between(pod))
 		return;
 	arena = arena_new();
 	status = make_status(arena, pod);

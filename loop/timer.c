@@ -136,6 +136,8 @@ static void on_timer(uv_timer_t *handle)
 
 	(void)handle;
 	armed = 0;
+	/* libuv calls us before it waits, too: it must not wait for what was right before we ran. */
+	uv_stop(loop_uv());
 	/* At most as many as there were: timers that restart themselves with 0 must not starve the poll. */
 	while (most-- > 0 && timer_next(&at) && at <= now)
 		timer_fire_one();

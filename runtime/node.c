@@ -27,6 +27,8 @@
 #include "runtime/files.h"
 #include "runtime/node_private.h"
 
+#define LOCK_WAIT (15 * NS_PER_S) /* longer than a node that ends gives its containers */
+
 /* --- the loop --- */
 
 struct error *poll_watch_start(struct node *node, struct watch *watch, int fd, uint32_t events)
@@ -193,8 +195,18 @@ static void op_subscribe(struct node *node, struct node_call *call, const struct
 	call_reply(node, call, NULL, NULL, 0);
 }
 
+/* From the first moment on nobody joins: who connects now wants the next node, which waits for our lock. */
+static void close_listener(struct node *node)
+{
+	int fd = node->listener.fd;
+
+	poll_watch_stop(node, &node->listener);
+	auto_close(&fd);
+}
+
 static void begin_stop(struct node *node, uint32_t grace_ms)
 {
+	close_listener(node);
 	node->stopping = true;
 	node->stop_at = clock_mono() + (int64_t)grace_ms * NS_PER_MS;
 	MAP_EACH (&node->containers, it) {
@@ -380,18 +392,27 @@ static void run(struct node *node)
 
 /* --- start --- */
 
+static struct error *address_of(const char *path, struct sockaddr_un *out)
+{
+	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(out->sun_path))
+		return error_new(ERR_INVALID, "the socket path %s is longer than %zu characters", path, sizeof(out->sun_path) - 1);
+	memcpy(out->sun_path, path, strlen(path) + 1);
+	return NULL;
+}
+
 static struct error *bind_at(const char *path, int *out)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr;
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct error *err = address_of(path, &addr);
 	mode_t old;
 	int rc;
 
+	if (err != NULL)
+		return err;
 	if (fd < 0)
 		return error_errno(errno, "make a socket");
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return error_new(ERR_INVALID, "the socket path %s is longer than %zu characters", path, sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, path, strlen(path) + 1);
 	unlink(path);
 	old = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
@@ -402,19 +423,33 @@ static struct error *bind_at(const char *path, int *out)
 	return NULL;
 }
 
-/* One node process per socket; the lock goes with the process. */
+static bool listens(const struct sockaddr_un *addr)
+{
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
+}
+
+/* One node process per socket; the lock goes with the process. One that holds it and does not listen starts or ends. */
 static struct error *lock_socket(const char *path)
 {
 	AUTO_FREE char *name = xasprintf("%s.lock", path);
-	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	AUTO_FD int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int64_t until = clock_mono() + LOCK_WAIT;
+	struct sockaddr_un addr;
+	struct error *err = address_of(path, &addr);
 
+	if (err != NULL)
+		return err;
 	if (fd < 0)
 		return error_errno(errno, "open %s", name);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		close(fd);
-		return error_advise(error_new(ERR_BUSY, "a node already listens at %s", path), "Stop that one first.");
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (listens(&addr) || clock_mono() > until)
+			return error_advise(error_new(ERR_BUSY, "a node already listens at %s", path), "Stop that one first.");
+		usleep(5000);
 	}
-	return NULL; /* held until the process ends */
+	(void)fd_take(&fd); /* held until the process ends */
+	return NULL;
 }
 
 static struct error *watch_signals(struct node *node)

@@ -97,6 +97,26 @@ four_ready() { [ "$(k get deployment web -o jsonpath='{.status.readyReplicas}')"
 ok "all pods are ready again" within 30 four_ready
 ok "the service answers from both nodes" within 15 answers_from "$lp" $P 30 "$P $N "
 ok "node start again is no error" monokube node start -p $P $N
+
+# --- the hub dies
+pods_of $P >"$work/pods-before"
+ok "the hub is killed" pkill -9 -f "monokube node --name hub --socket $work/.*/$P/hub.sock"
+ok "the service answers from both nodes again" within 10 answers_from "$lp" $P 30 "$P $N "
+name_answers() { in_pod $P curl --noproxy '*' -fsS --max-time 2 "http://$(k get service web -o jsonpath='{.spec.clusterIP}')/"; }
+ok "a pod reaches it, too" within 5 name_answers
+ok "no container was restarted" same_pods
+
+# --- two commands at once wait for each other
+at_once() { # the second start finds it running
+	local a b
+	monokube stop -p $P >"$work/stop.log" 2>&1 &
+	a=$!
+	monokube start -p $P &
+	b=$!
+	wait $a && wait $b || { cat "$work/stop.log"; return 1; }
+}
+ok "stop and start at the same time" at_once
+ok "start after whatever came last" monokube start -p $P
 ok "delete the first" monokube delete -p $P
 clean() {
 	machine >"$work/after"

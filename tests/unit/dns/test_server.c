@@ -21,6 +21,7 @@ struct world {
 	struct fake_api *api;
 	struct client *client;
 	struct dns *dns;
+	struct dns_listener *listener;
 	struct sockaddr_in server;
 	char conf[32];
 };
@@ -53,8 +54,9 @@ static void lo_up(void)
 
 static int bound(int type, const struct sockaddr_in *addr)
 {
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
 	CHECK(bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0);
 	return fd;
 }
@@ -80,7 +82,7 @@ static struct world open_world(const char *conf)
 	w.client = client_new(fake_api_transport(w.api), "test");
 	w.dns = dns_start(&(struct dns_options){
 		.client = w.client, .domain = "cluster.local", .dns_ip = ip_v4(127, 0, 0, 1), .resolv_conf = w.conf });
-	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &w.server), bound(SOCK_STREAM, &w.server)));
+	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &w.server), bound(SOCK_STREAM, &w.server), &w.listener));
 	loop_run_for(5 * NS_PER_MS);
 	return w;
 }
@@ -309,6 +311,26 @@ TEST(dns_forwards_to_nobody)
 	CHECK(recv(fd, answer, sizeof(answer), 0) > 4);
 	CHECK_EQ(answer[5] & 15, DNS_SERVFAIL);
 	close(fd);
+	close_world(&w);
+}
+
+TEST(dns_lets_go_of_a_listener)
+{
+	struct world w = open_world("nameserver 127.0.0.2\n");
+	struct sockaddr_in again = w.server, silent = loopback(2, 53);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), resolver = bound(SOCK_DGRAM, &silent), asked;
+	char answer[4096];
+
+	CHECK(connect(fd, (struct sockaddr *)&w.server, sizeof(w.server)) == 0);
+	asked = ask(&w, 3, "x.org"); /* the resolver says nothing: the question stays open */
+	loop_run_for(20 * NS_PER_MS);
+	dns_listener_close(w.listener);
+	CHECK_EQ(answer_of(asked, answer, NS_PER_S / 20), -1);
+	CHECK_EQ(recv(fd, answer, 1, 0), 0);
+	CHECK_OK(dns_serve(w.dns, bound(SOCK_DGRAM, &again), bound(SOCK_STREAM, &again), NULL)); /* its address is free again */
+	close(fd);
+	close(asked);
+	close(resolver);
 	close_world(&w);
 }
 

@@ -460,6 +460,20 @@ TEST(only_valid_client_certificates_are_believed)
 	world_close(&world);
 }
 
+TEST(who_forgets_the_s_of_https_is_told)
+{
+	struct world world;
+	struct raw raw;
+
+	world_open(&world, TCP_TLS);
+	raw_open(&world, &raw);
+	raw_send(&raw, "GET /livez HTTP/1.0\r\n\r\n");
+	CHECK(raw_has(&raw, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"));
+	CHECK(raw_over(&raw));
+	raw_close(&raw);
+	world_close(&world);
+}
+
 TEST(only_our_server_is_believed)
 {
 	struct http_client *client;

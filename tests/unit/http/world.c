@@ -268,7 +268,8 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 	options.arg = world;
 	world->server = http_server_new(&options);
 	if (tcp) {
-		CHECK_OK(http_server_listen(world->server, &(struct stream_address){ .host = "127.0.0.1" }, &world->port));
+		CHECK_OK(http_server_listen(world->server, &(struct stream_address){ .host = "127.0.0.1" }, &world->listener));
+		world->port = http_listener_port(world->listener);
 		client.address = (struct stream_address){ .host = "127.0.0.1", .port = world->port };
 		client.server_name = NULL;
 	} else {

@@ -13,6 +13,7 @@ struct world {
 	struct http_tls *server_tls, *client_tls;
 	struct buf ca, ca_key, server_cert, server_key, client_cert, client_key;
 	uint16_t port;
+	struct http_listener *listener;
 	bool closed;
 	/* What handlers saw. */
 	int handled;

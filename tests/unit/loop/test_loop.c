@@ -40,6 +40,39 @@ TEST(timers_fire_in_order_of_time)
 	loop_fini();
 }
 
+static void start_another(void *arg)
+{
+	loop_timer_start(arg, 5 * NS_PER_MS, note, word(1));
+}
+
+static void stays_silent(void *arg, int events)
+{
+	(void)arg;
+	(void)events;
+}
+
+/* A timer that is due before libuv waits, and starts another one, while something else is waited for that never comes. */
+TEST(a_timer_that_a_timer_starts_is_waited_for)
+{
+	struct loop_timer first = { 0 }, second = { 0 };
+	struct loop_poll *poll;
+	int fds[2];
+
+	loop_init();
+	CHECK(pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+	poll = loop_poll(fds[0], LOOP_READ, stays_silent, NULL);
+	loop_timer_start(&first, 0, start_another, &second);
+	alarm(10); /* without it the poll waits for ever */
+	loop_run_for(50 * NS_PER_MS);
+	alarm(0);
+	CHECK_STR(buf_str(&seen), "b ");
+	loop_poll_close(poll);
+	close(fds[0]);
+	close(fds[1]);
+	buf_fini(&seen);
+	loop_fini();
+}
+
 struct ticker {
 	struct loop_timer timer;
 	int n;
