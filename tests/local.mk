@@ -16,7 +16,8 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_custom.c \
 	tests/unit/apiserver/test_definitions.c \
 	tests/unit/apiserver/test_pure.c \
+	tests/unit/apiserver/test_remote.c \
 	tests/unit/apiserver/test_versions.c \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
 	$(STATIC_NSS)
-tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
+tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(client_LIBS) $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
