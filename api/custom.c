@@ -24,7 +24,13 @@ struct block_head {
 	uint64_t room; /* keeps what follows aligned */
 };
 
+struct kinds_listener {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
 static VEC(const struct kind *) registered;
+static VEC(struct kinds_listener) listeners;
 static uint64_t generation = 1;
 static uint32_t next_id = 1 << 16; /* far above the compiled ones */
 
@@ -528,6 +534,41 @@ uint64_t kinds_generation(void)
 	return generation;
 }
 
+void kinds_listen(void (*fn)(void *arg), void *arg)
+{
+	vec_push(&listeners, (struct kinds_listener){ fn, arg });
+}
+
+void kinds_unlisten(void *arg)
+{
+	for (size_t i = listeners.len; i-- > 0;)
+		if (listeners.ptr[i].arg == arg)
+			vec_remove(&listeners, i);
+	if (listeners.len == 0)
+		vec_fini(&listeners);
+}
+
+static void changed(void)
+{
+	generation++;
+	for (size_t i = 0; i < listeners.len; i++)
+		listeners.ptr[i].fn(listeners.ptr[i].arg);
+}
+
+const struct kind *kind_successor(const struct kind *kind)
+{
+	const struct kind *found = NULL;
+
+	for (size_t i = 0; i < registered.len; i++) {
+		const struct kind *it = registered.ptr[i];
+		if (!str_eq(kind_group(it), kind_group(kind)) || !str_eq(kind_resource(it), kind_resource(kind)))
+			continue;
+		if (found == NULL || kind_stored_as(it) == it)
+			found = it;
+	}
+	return found;
+}
+
 void custom_register(struct custom *custom)
 {
 	ASSERT(!custom->registered);
@@ -536,7 +577,7 @@ void custom_register(struct custom *custom)
 	for (size_t i = 0; i < custom_len(custom); i++)
 		if (says(version_at(custom, i), "served"))
 			vec_push(&registered, custom_at(custom, i));
-	generation++;
+	changed();
 }
 
 void custom_unregister(struct custom *custom)
@@ -548,7 +589,7 @@ void custom_unregister(struct custom *custom)
 			vec_remove(&registered, i);
 	if (registered.len == 0)
 		vec_fini(&registered);
-	generation++;
+	changed();
 	custom_unref(custom);
 }
 

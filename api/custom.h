@@ -49,6 +49,11 @@ bool kind_is_gone(const struct kind *kind);
 
 /* Changes whenever a kind comes or goes: documents that were kept are old then. */
 uint64_t kinds_generation(void);
+/* fn(arg) comes, from inside custom_register() and custom_unregister(), after each change. */
+void kinds_listen(void (*fn)(void *arg), void *arg);
+void kinds_unlisten(void *arg);
+/* What is served now in place of a kind that is gone: of the same resource, the stored version before others. NULL: nothing. */
+const struct kind *kind_successor(const struct kind *kind);
 
 /* ---- what api's own files use ---- */
 

@@ -1,6 +1,7 @@
 # The control plane on virtual time.
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
+	tests/sim/test_custom.c \
 	tests/sim/test_deployment.c \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
