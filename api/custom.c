@@ -5,6 +5,7 @@
 
 #include "api/layout.h"
 #include "base/auto.h"
+#include "base/limits.h"
 #include "base/trace.h"
 
 struct custom {
@@ -369,8 +370,12 @@ static struct error *check_spec(const struct json *spec)
 {
 	size_t stored = 0;
 
-	JSON_EACH (json_get(spec, "versions"), it)
+	JSON_EACH (json_get(spec, "versions"), it) {
 		stored += says(it.value, "storage");
+		if (api_schema_too_deep(json_get(it.value, "schema")))
+			return error_new(ERR_INVALID, "spec.versions[%zu].schema: more than %d levels", it.index,
+					 LIMIT_SCHEMA_DEPTH);
+	}
 	if (stored != 1)
 		return error_new(ERR_INVALID, "spec.versions: exactly one version must be marked as storage version");
 	if (json_get_str(spec, "group").len == 0 || json_path_str(spec, "names.kind").len == 0 ||

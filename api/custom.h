@@ -80,7 +80,9 @@ const struct json *custom_prune(struct arena *arena, const struct type *type, co
 /* Adds what the validation keywords of a schema find. old: what was there before, whose faults are forgiven where it did not
  * change; may be NULL. */
 void api_check_schema(struct api_findings *f, const struct json *schema, const struct json *value, const struct json *old);
-/* False when a pattern is none. */
+/* Everything that walks a schema recurses: it has a bound. */
+bool api_schema_too_deep(const struct json *schema);
+/* False when a pattern is none, or too large. */
 bool api_pattern_valid(struct str pattern);
 
 #endif

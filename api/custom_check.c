@@ -11,6 +11,7 @@
 #include "api/custom.h"
 #include "base/clock.h"
 #include "base/ip.h"
+#include "base/limits.h"
 
 struct place {
 	struct api_findings *f;
@@ -248,6 +249,60 @@ static size_t write_set(struct buf *out, struct str text, size_t i)
 	return i;
 }
 
+/* How long an expression is with its repetitions written out, which is what the library does: nested ones multiply. */
+struct size {
+	uint64_t sums[64]; /* by depth of parentheses */
+	size_t depth;
+	uint64_t last; /* of what a repetition would repeat */
+};
+
+static bool size_repeat(struct size *s, struct str text, size_t *i)
+{
+	struct str inner = str_skip(text, *i + 1), low;
+	ptrdiff_t end = str_find(inner, '}');
+	uint64_t least = 0, most = 0;
+
+	if (end < 0)
+		return true; /* no repetition */
+	inner = str_head(inner, (size_t)end);
+	*i += (size_t)end + 1;
+	if (!str_cut(&inner, ',', &low) || !str_to_u64(low, &least))
+		return true;
+	most = inner.len != 0 && str_to_u64(inner, &most) ? most : least;
+	if (most > 1000)
+		return false; /* as in Go */
+	s->sums[s->depth] += s->last * most;
+	s->last *= most;
+	return true;
+}
+
+static bool is_small(struct str text)
+{
+	struct size s = { .last = 1 };
+
+	for (size_t i = 0; i < text.len && s.sums[s.depth] <= LIMIT_PATTERN_SIZE; i++) {
+		if (text.ptr[i] == '(') {
+			if (++s.depth == 64)
+				return false;
+			s.sums[s.depth] = 0;
+		} else if (text.ptr[i] == ')' && s.depth > 0) {
+			s.last = s.sums[s.depth--];
+			s.sums[s.depth] += s.last;
+		} else if (text.ptr[i] == '{') {
+			if (!size_repeat(&s, text, &i))
+				return false;
+		} else {
+			if (text.ptr[i] == '[')
+				while (i + 1 < text.len && text.ptr[i] != ']')
+					i++;
+			i += text.ptr[i] == '\\';
+			s.last = 1;
+			s.sums[s.depth]++;
+		}
+	}
+	return s.sums[s.depth] <= LIMIT_PATTERN_SIZE;
+}
+
 /* Go's syntax in POSIX's, as far as patterns of resources go. */
 static bool compile(struct str pattern, regex_t *out)
 {
@@ -276,7 +331,7 @@ static bool compile(struct str pattern, regex_t *out)
 			buf_putc(&posix, c);
 		}
 	}
-	return regcomp(out, buf_cstr(&posix), flags) == 0;
+	return is_small(buf_str(&posix)) && regcomp(out, buf_cstr(&posix), flags) == 0;
 }
 
 bool api_pattern_valid(struct str pattern)
@@ -626,6 +681,23 @@ static void check(const struct place *at)
 	for (size_t i = 0; i < N_OF(keywords); i++)
 		if ((keywords[i].types & OF(at->value->type)) != 0 && word(at, keywords[i].word) != NULL)
 			keywords[i].check(at);
+}
+
+/* At most so many levels are looked into. */
+static size_t depth_of(const struct json *value, size_t most)
+{
+	size_t deepest = 0;
+
+	JSON_EACH (most != 0 ? value : NULL, it) {
+		size_t below = depth_of(it.value, most - 1);
+		deepest = below > deepest ? below : deepest;
+	}
+	return deepest + 1;
+}
+
+bool api_schema_too_deep(const struct json *schema)
+{
+	return depth_of(schema, LIMIT_SCHEMA_DEPTH + 1) > LIMIT_SCHEMA_DEPTH;
 }
 
 void api_check_schema(struct api_findings *f, const struct json *schema, const struct json *value, const struct json *old)

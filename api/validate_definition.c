@@ -9,6 +9,7 @@
 #include "api/custom.h"
 #include "api/hooks.h"
 #include "api/jsonpath.h"
+#include "base/limits.h"
 
 #define SPEC "spec"
 
@@ -248,6 +249,10 @@ static void check_schema(struct api_findings *f, const char *path, const struct 
 {
 	size_t before = f->len;
 
+	if (api_schema_too_deep(schema)) {
+		finding_forbidden(f, path, AT(f, "must not have more than %d levels", LIMIT_SCHEMA_DEPTH));
+		return;
+	}
 	check_structure(f, path, schema, AT_ROOT);
 	if (f->len == before)
 		check_defaults(f, path, schema);

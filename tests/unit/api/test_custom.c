@@ -143,6 +143,12 @@ TEST(schema_patterns)
 	CHECK(!api_pattern_valid(STR("a(b")));
 	CHECK(!api_pattern_valid(STR("a[b")));
 	CHECK(!api_pattern_valid(STR("a\\")));
+	/* What would fill the memory is refused, what is merely long is not. */
+	CHECK(!api_pattern_valid(STR("((a{1,999}){1,999}){1,999}")));
+	CHECK(!api_pattern_valid(STR("a{1,1001}")));
+	CHECK(api_pattern_valid(STR(
+		"^(([0-9a-fA-F]{1,4}:){7,7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1,6}:[0-9a-f]{1,4})$")));
+	CHECK(api_pattern_valid(STR("^([a-z]([-a-z0-9]{0,61}[a-z0-9])?\\.){1,20}[a-z]{2,63}$")));
 }
 
 TEST(column_paths)
@@ -197,6 +203,25 @@ TEST(descriptions_that_cannot_be_served)
 		CHECK_ERR(custom_new(spec, STR(""), &custom), ERR_INVALID);
 		CHECK(custom == NULL);
 	}
+	arena_free(arena);
+}
+
+TEST(schemas_have_a_bound)
+{
+	struct arena *arena = arena_new();
+	AUTO_BUF struct buf text = { 0 };
+	const struct json *schema;
+
+	for (int i = 0; i < 60; i++)
+		buf_add(&text, STR("{\"type\":\"array\",\"items\":"));
+	buf_add(&text, STR("{\"type\":\"string\"}"));
+	for (int i = 0; i < 60; i++)
+		buf_putc(&text, '}');
+	CHECK_OK(json_read(arena, buf_str(&text), NULL, &schema));
+	CHECK(!api_schema_too_deep(schema));
+	for (int i = 0; i < 9000; i++)
+		schema = JSON_OBJECT_OF(arena, { "items", schema });
+	CHECK(api_schema_too_deep(schema));
 	arena_free(arena);
 }
 
