@@ -11,6 +11,7 @@
 struct custom {
 	unsigned refs;
 	bool registered, closed;
+	size_t stored; /* which version is */
 	uint32_t first_id;
 	uint64_t hash;
 	struct arena *arena; /* the spec, which the schemas are in */
@@ -418,8 +419,10 @@ static void build(struct custom *custom, struct str hash)
 	size_t size;
 
 	JSON_EACH (versions, it)
-		if (says(it.value, "storage"))
+		if (says(it.value, "storage")) {
 			stored = json_get_str(it.value, "name");
+			custom->stored = it.index;
+		}
 	JSON_EACH (versions, it) {
 		memset(b.leaves, 0, sizeof(b.leaves));
 		build_kind(&b, spec, it.value, stored, hash);
@@ -612,10 +615,7 @@ const struct kind *custom_stored_as(const struct kind *kind)
 {
 	const struct custom *custom = custom_of(kind);
 
-	for (size_t i = 0; i < custom_len(custom); i++)
-		if (says(version_at(custom, i), "storage"))
-			return custom_at(custom, i);
-	return kind;
+	return custom_at(custom, custom->stored);
 }
 
 const struct json *custom_schema(const struct kind *kind)
