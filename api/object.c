@@ -167,6 +167,17 @@ void object_drop_tree(struct object *object)
 	content->tree = NULL;
 }
 
+void object_cool(struct object *object)
+{
+	struct object *content = content_of(object);
+
+	if (object->refs != 1 || content->refs != 1)
+		return;
+	object_drop_tree(object);
+	bytes_unref(object->proto);
+	object->proto = NULL;
+}
+
 size_t object_size(const struct object *object)
 {
 	size_t size = sizeof(*object);

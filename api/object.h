@@ -42,7 +42,9 @@ struct str object_uid(struct object *object);
 /* The tree with kind, apiVersion and metadata.resourceVersion; borrowed, valid while the object is referenced and its tree
  * not dropped. */
 const struct json *object_tree(struct object *object);
-void object_drop_tree(struct object *object);    /* only when nobody holds values of it */
+void object_drop_tree(struct object *object); /* only when nobody holds values of it */
+/* Nobody but the caller holds it: keeps only the bytes it was stored as. Otherwise nothing happens. */
+void object_cool(struct object *object);
 size_t object_size(const struct object *object); /* bytes it keeps, for limits */
 
 /* What goes into the store. Borrowed. */

@@ -40,6 +40,8 @@ struct error *apiserver_new(const struct apiserver_options *options, struct apis
 void apiserver_bootstrap(struct apiserver *server, void (*ready)(void *arg, struct error *err), void *arg);
 void apiserver_free(struct apiserver *server); /* no request may be running */
 
+/* For store_options.cool: drops the decoded form of what nobody uses. */
+void apiserver_cool(struct store_value *value);
 void apiserver_handle(void *server, struct http_request *request);
 /* Valid as long as the server. Calls made here are trusted; each names its actor. */
 const struct api_transport *apiserver_transport(struct apiserver *server);

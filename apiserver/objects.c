@@ -26,16 +26,18 @@ struct object *value_object(const struct kind *kind, struct store_value *value)
 		object = NULL; /* its kind was described anew since */
 	/* Committed with the writer's own object, whose revision was not known then; or loaded from disk. */
 	if (object == NULL) {
-		struct bytes *bytes = bytes_new(value->data);
-
-		object = object_from_bytes(kind_stored_as(kind), bytes, value->revision);
-		bytes_unref(bytes);
+		object = object_from_bytes(kind_stored_as(kind), value->bytes, value->revision);
 		store_value_attach(value, object, object_release);
 	} else if (object_revision(object) != value->revision) {
 		object = object_with_revision(object, value->revision);
 		store_value_attach(value, object, object_release);
 	}
 	return object;
+}
+
+void apiserver_cool(struct store_value *value)
+{
+	object_cool(value->attachment);
 }
 
 struct object *object_owned(struct arena *arena, struct object *object)

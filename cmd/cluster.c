@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 
 static task_fn lock_data, unlock_data, open_pki, close_pki, open_store, close_store, start_apiserver, stop_apiserver,
 	start_bootstrap, start_listening, stop_listening, start_client, stop_client, start_controllers, stop_controllers,
-	start_scheduler, stop_scheduler, start_nodes, stop_nodes, start_announcing;
+	start_scheduler, stop_scheduler, start_nodes, stop_nodes, start_announcing, start_tidying, stop_tidying;
 
 /* Started from top to bottom, stopped from bottom to top. A stop is the undo of its start. */
 static const struct task_step components[] = {
@@ -38,6 +39,7 @@ static const struct task_step components[] = {
 	{ "scheduler", start_scheduler, stop_scheduler },
 	{ "nodes", start_nodes, stop_nodes },
 	{ "announce", start_announcing, NULL },
+	{ "give memory back", start_tidying, stop_tidying },
 	{ NULL, NULL, NULL },
 };
 #define N_COMPONENTS (sizeof(components) / sizeof(components[0]) - 1)
@@ -143,7 +145,8 @@ static enum task_result open_store(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	struct error *err =
-		store_open(&(struct store_options){ .path = arena_printf(cluster->arena, "%s/state.db", cluster->options.dir) },
+		store_open(&(struct store_options){ .path = arena_printf(cluster->arena, "%s/state.db", cluster->options.dir),
+						    .cool = apiserver_cool },
 			   &cluster->store);
 
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
@@ -380,7 +383,43 @@ static enum task_result start_announcing(struct task *task, void *arg)
 		if (options->nodes == 0)
 			cluster_nodes_ready(cluster);
 	}
+	return TASK_NEXT;
+}
+
+/* After a burst the heap is full of holes: what is free goes back to the machine once it is quiet again. */
+#define TIDY_EVERY (20 * NS_PER_S)
+#define TIDY_BUSY  500 /* turns in that time */
+
+static void tidy(void *arg)
+{
+	struct cluster *cluster = arg;
+	uint64_t turns = loop_stats().turns;
+	bool busy = turns - cluster->turns > TIDY_BUSY;
+
+	if (cluster->was_busy && !busy)
+		malloc_trim(0);
+	cluster->was_busy = busy;
+	cluster->turns = turns;
+}
+
+static enum task_result start_tidying(struct task *task, void *arg)
+{
+	struct cluster *cluster = arg;
+
+	(void)task;
+	cluster->was_busy = true; /* a start is a burst */
+	cluster->tidying.weak = true;
+	loop_timer_every(&cluster->tidying, TIDY_EVERY, tidy, cluster);
 	return TASK_DONE;
+}
+
+static enum task_result stop_tidying(struct task *task, void *arg)
+{
+	struct cluster *cluster = arg;
+
+	(void)task;
+	loop_timer_stop(&cluster->tidying);
+	return TASK_NEXT;
 }
 
 void cluster_nodes_ready(struct cluster *cluster)

@@ -44,6 +44,9 @@ struct cluster {
 	struct task *starting;
 	struct error *failure;
 	bool stopping;
+	struct loop_timer tidying;
+	uint64_t turns; /* of the loop, when we last looked */
+	bool was_busy;
 };
 
 /* Runs until SIGTERM or SIGINT, or a component fails to start. */

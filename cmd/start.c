@@ -9,7 +9,7 @@
 
 #define TIMEOUT (60 * NS_PER_S)
 
-static struct error *read_flags(const struct args *args, struct profile *profile, bool existed)
+static struct error *check_flags(const struct args *args)
 {
 	int64_t nodes = flag_number(args, "nodes"), port = flag_number(args, "apiserver-port");
 
@@ -19,6 +19,13 @@ static struct error *read_flags(const struct args *args, struct profile *profile
 	if (port > 65535)
 		return error_advise(error_new(ERR_USAGE, "--apiserver-port is %lld, the most is 65535", (long long)port),
 				    "Choose a port from 1024 to 65535.");
+	return NULL;
+}
+
+static struct error *use_flags(const struct args *args, struct profile *profile, bool existed)
+{
+	int64_t nodes = flag_number(args, "nodes"), port = flag_number(args, "apiserver-port");
+
 	if (flag_text(args, "nodes") != NULL && existed && nodes != profile->nodes)
 		return error_advise(error_new(ERR_USAGE, "profile %s has %lld node%s; their number is fixed at the first start",
 					      profile->name, (long long)profile->nodes, profile->nodes == 1 ? "" : "s"),
@@ -90,13 +97,15 @@ static struct error *run(struct args *args)
 	if (err == NULL)
 		err = profile_check_name(args->profile);
 	if (err == NULL)
+		err = check_flags(args);
+	if (err == NULL)
 		err = profile_lock(args->arena, args->profile, &lock);
 	if (err == NULL)
 		err = profile_open(args->arena, args->profile, &profile);
 	if (err != NULL)
 		return err;
 	existed = profile_exists(&profile) && profile.slot >= 0;
-	err = read_flags(args, &profile, existed);
+	err = use_flags(args, &profile, existed);
 	if (err != NULL)
 		return err;
 	if (profile_server_pid(args->arena, &profile) != 0)

@@ -178,12 +178,10 @@ static struct error *take_node(struct args *args, struct profile *profile, int *
 	struct error *err = life_need_root();
 
 	if (err == NULL)
-		err = profile_check_name(args->profile);
-	if (err == NULL)
-		err = profile_lock(args->arena, args->profile, lock);
-	if (err == NULL)
 		err = open_profile(args, profile);
-	return err != NULL ? err : find_node(args, profile, index);
+	if (err == NULL)
+		err = find_node(args, profile, index);
+	return err != NULL ? err : profile_lock(args->arena, args->profile, lock);
 }
 
 static struct error *run_node_stop(struct args *args)

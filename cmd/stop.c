@@ -6,22 +6,27 @@
 #include "cmd/life.h"
 #include "cmd/ui.h"
 
+static struct error *open_one(struct args *args, struct profile *profile)
+{
+	struct error *err = profile_open(args->arena, args->profile, profile);
+
+	if (err == NULL && !profile_exists(profile))
+		err = error_advise(error_new(ERR_NOT_FOUND, "there is no profile '%s'", args->profile),
+				   "'monokube profile list' shows the profiles there are.");
+	return err;
+}
+
 static struct error *open_existing(struct args *args, struct profile *profile, int *lock)
 {
 	struct error *err = life_need_root();
 
 	if (err == NULL)
-		err = profile_check_name(args->profile);
-	if (err == NULL)
-		err = profile_lock(args->arena, args->profile, lock);
-	if (err == NULL)
 		err = profile_remove_trash(args->arena);
 	if (err == NULL)
-		err = profile_open(args->arena, args->profile, profile);
-	if (err == NULL && !profile_exists(profile))
-		err = error_advise(error_new(ERR_NOT_FOUND, "there is no profile '%s'", args->profile),
-				   "'monokube profile list' shows the profiles there are.");
-	return err;
+		err = open_one(args, profile);
+	if (err == NULL)
+		err = profile_lock(args->arena, args->profile, lock);
+	return err != NULL ? err : open_one(args, profile); /* as whoever held the lock left it */
 }
 
 static struct error *end_processes(struct args *args, const struct profile *profile)

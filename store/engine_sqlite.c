@@ -307,7 +307,7 @@ static struct error *open_database(struct sqlite *engine, const char *vfs)
 
 static struct store_value *row_value(sqlite3_stmt *row)
 {
-	struct store_value *value = value_new(column_str(row, 1), column_str(row, 6), column_str(row, 4));
+	struct store_value *value = value_new(column_str(row, 1), bytes_new(column_str(row, 6)), column_str(row, 4));
 
 	value->revision = column_u64(row, 0);
 	value->created = column_u64(row, 2);

@@ -102,11 +102,14 @@ struct window {
 	size_t head;    /* events before it are gone */
 	uint64_t base;  /* running number of events[head] */
 	uint64_t floor; /* every change with a larger revision is here */
+	uint64_t bare;  /* running number: what superseded states before it had attached is gone */
 	size_t bytes;
 };
 
 void window_push(struct window *window, const struct change *change, int64_t mono);
 void window_trim(struct window *window, int64_t mono); /* what is older than LIMIT_HISTORY_SECONDS or too much */
+/* Watchers have had the time to see everything so far: what only the window keeps needs its bytes, no decoded form. */
+void window_strip(struct window *window);
 void window_fini(struct window *window);
 uint64_t window_end(const struct window *window); /* running number after the last */
 const struct window_event *window_at(const struct window *window, uint64_t number);
@@ -122,6 +125,8 @@ struct store {
 	struct engine *engine;
 	struct tree index;
 	struct window window;
+	void (*cool)(struct store_value *value);
+	struct buf hand;   /* the key at which it goes on */
 	uint64_t revision; /* published */
 	uint64_t last;     /* given */
 	uint64_t reserved; /* volatile revisions may be given up to here */
@@ -141,7 +146,7 @@ struct store {
 	struct store_stats stats;
 };
 
-struct store_value *value_new(struct str key, struct str data, struct str actor);
+struct store_value *value_new(struct str key, struct bytes *bytes, struct str actor); /* takes bytes; NULL: a deletion */
 struct str prefix_end(struct arena *arena, struct str prefix); /* first key beyond all with that prefix; empty: none */
 
 #endif

@@ -28,6 +28,7 @@ static void store_free(struct store *store)
 	tree_fini(&store->index);
 	map_fini(&store->pending);
 	map_fini(&store->renewed);
+	buf_fini(&store->hand);
 	free(store);
 }
 
@@ -38,6 +39,7 @@ struct error *store_open(const struct store_options *options, struct store **out
 
 	ASSERT_ON_LOOP();
 	store->index.ops = &value_ops;
+	store->cool = options->cool;
 	list_init(&store->gathering);
 	list_init(&store->in_flight);
 	list_init(&store->watches);
@@ -96,7 +98,8 @@ static size_t commit_bytes(const struct store_commit *commit)
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < commit->n_ops; i++)
-		bytes += commit->ops[i].key.len + commit->ops[i].data.len + sizeof(struct store_value);
+		bytes += commit->ops[i].key.len + sizeof(struct store_value) +
+			 (commit->ops[i].bytes != NULL ? commit->ops[i].bytes->len : commit->ops[i].data.len);
 	return bytes;
 }
 
@@ -104,7 +107,11 @@ static void accept_op(struct store *store, const struct store_commit *commit, co
 {
 	struct store_value *latest = store_latest(store, op->key), *record;
 
-	record = value_new(op->key, op->kind == STORE_PUT ? op->data : STR(""), op->actor.len > 0 ? op->actor : commit->actor);
+	record = value_new(op->key,
+			   op->kind != STORE_PUT ? NULL
+			   : op->bytes != NULL   ? bytes_ref(op->bytes)
+						 : bytes_new(op->data),
+			   op->actor.len > 0 ? op->actor : commit->actor);
 	record->revision = ++store->last;
 	record->created = latest != NULL ? latest->created : record->revision;
 	record->time = clock_now();
@@ -220,6 +227,35 @@ static void batch_free(struct batch *batch)
 	free(batch);
 }
 
+#define COOL_STEP  32 /* keys looked at with each batch of writes */
+#define COOL_AFTER 64 /* writes */
+
+/* A hand goes round over all keys, as fast as there are writes: who is idle stays so. */
+static void cool_some(struct store *store)
+{
+	struct tree_root *root;
+	struct tree_iter it;
+	bool any;
+	int n = 0;
+
+	if (store->cool == NULL)
+		return;
+	root = tree_hold(&store->index);
+	any = tree_seek(&it, root, buf_str(&store->hand));
+	for (; any && n < COOL_STEP; n++, any = tree_next(&it)) {
+		struct store_value *value = it.value;
+
+		/* the index holds it, and its own event in the window */
+		if (value->attachment != NULL && value->revision + COOL_AFTER < store->revision &&
+		    value->refs == (value->revision > store->window.floor ? 2U : 1U))
+			store->cool(value);
+	}
+	buf_clear(&store->hand);
+	if (any)
+		buf_add(&store->hand, it.key);
+	tree_drop(&store->index, root);
+}
+
 static void publish_batch(struct store *store, struct batch *batch)
 {
 	uint64_t first = window_end(&store->window);
@@ -227,6 +263,8 @@ static void publish_batch(struct store *store, struct batch *batch)
 	struct commit *commit;
 
 	TRACE("store publish", store->revision, first);
+	window_strip(&store->window);
+	cool_some(store);
 	LIST_EACH (&batch->commits, struct commit, link, it)
 		for (size_t i = 0; i < it->n; i++)
 			publish_change(store, it, &it->changes[i], mono);

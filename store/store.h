@@ -31,9 +31,10 @@ struct store_value {
 	int64_t time;      /* now clock, ns */
 	uint64_t cause;    /* the revision that woke the writer; 0: none */
 	struct str key;    /* NUL-terminated */
-	struct str data;   /* NUL-terminated */
-	struct str actor;  /* who wrote it */
-	void *attachment;  /* the owner's decoded form; NULL at first */
+	struct str data;   /* of bytes */
+	struct bytes *bytes;
+	struct str actor; /* who wrote it */
+	void *attachment; /* the owner's decoded form; NULL at first */
 	void (*attachment_free)(void *attachment);
 };
 
@@ -51,6 +52,9 @@ struct store_options {
 	const char *vfs;        /* SQLite VFS by name; NULL: the system's */
 	int64_t history_age;    /* ns that superseded revisions are kept; 0: 24 h; at least the window */
 	uint64_t history_bytes; /* …and how much of them; 0: 64 MiB */
+	/* A state that was not written lately and that nobody but the store holds: its attachment may be made smaller. May be
+	 * NULL. */
+	void (*cool)(struct store_value *value);
 	/* In memory only: how long a commit takes and whether it fails. For simulations; NULL: at once, never. */
 	struct error *(*memory_plan)(void *arg, int64_t *delay_ns);
 	void *memory_arg;
@@ -70,11 +74,12 @@ enum store_op_kind { STORE_PUT, STORE_DELETE };
 struct store_op {
 	enum store_op_kind kind;
 	struct str key;
-	struct str data;  /* STORE_PUT */
-	uint64_t expect;  /* revision of the state this replaces; 0: there must be none; or STORE_ANY */
-	struct str actor; /* empty: the commit's */
-	uint64_t cause;   /* 0: the commit's */
-	void *attachment; /* STORE_PUT: for the new value; taken when the commit was accepted */
+	struct str data;     /* STORE_PUT; copied, unless bytes are given */
+	struct bytes *bytes; /* shared instead; borrowed for the call */
+	uint64_t expect;     /* revision of the state this replaces; 0: there must be none; or STORE_ANY */
+	struct str actor;    /* empty: the commit's */
+	uint64_t cause;      /* 0: the commit's */
+	void *attachment;    /* STORE_PUT: for the new value; taken when the commit was accepted */
 	void (*attachment_free)(void *attachment);
 };
 

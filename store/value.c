@@ -2,10 +2,10 @@
 
 #include "store/private.h"
 
-/* One allocation: the struct, key, data, actor. The counts may be touched on the loop thread only. */
-struct store_value *value_new(struct str key, struct str data, struct str actor)
+/* The struct, key and actor are one allocation. The counts may be touched on the loop thread only. */
+struct store_value *value_new(struct str key, struct bytes *bytes, struct str actor)
 {
-	struct store_value *value = xmalloc(sizeof(*value) + key.len + data.len + actor.len + 2);
+	struct store_value *value = xmalloc(sizeof(*value) + key.len + actor.len + 1);
 	char *at = (char *)(value + 1);
 
 	memset(value, 0, sizeof(*value));
@@ -15,14 +15,11 @@ struct store_value *value_new(struct str key, struct str data, struct str actor)
 		memcpy(at, key.ptr, key.len);
 	at += key.len;
 	*at++ = '\0';
-	value->data = str_of(at, data.len);
-	if (data.len > 0)
-		memcpy(at, data.ptr, data.len);
-	at += data.len;
-	*at++ = '\0';
 	value->actor = str_of(at, actor.len);
 	if (actor.len > 0)
 		memcpy(at, actor.ptr, actor.len);
+	value->bytes = bytes;
+	value->data = bytes != NULL ? bytes_str(bytes) : STR("");
 	return value;
 }
 
@@ -40,6 +37,7 @@ void store_value_unref(struct store_value *value)
 	if (--value->refs > 0)
 		return;
 	store_value_attach(value, NULL, NULL);
+	bytes_unref(value->bytes);
 	free(value);
 }
 

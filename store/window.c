@@ -46,6 +46,27 @@ void window_trim(struct window *window, int64_t mono)
 	}
 }
 
+static void strip(const struct window *window, struct store_value *old)
+{
+	/* Its own event may be in the window, too. Who else holds it may still look at what is attached. */
+	unsigned ours = old->revision > window->floor ? 2 : 1;
+
+	if (old->refs == ours)
+		store_value_attach(old, NULL, NULL);
+}
+
+void window_strip(struct window *window)
+{
+	if (window->bare < window->base)
+		window->bare = window->base;
+	for (; window->bare < window_end(window); window->bare++) {
+		struct store_value *old = window_at(window, window->bare)->change.old;
+
+		if (old != NULL)
+			strip(window, old);
+	}
+}
+
 void window_fini(struct window *window)
 {
 	while (window->head < window->events.len)

@@ -92,27 +92,21 @@ static void done(void *arg, struct error *err)
 	request_end(req);
 }
 
+static const char *const container_lists[] = { "spec.initContainers", "spec.containers", "spec.ephemeralContainers" };
+
 static bool has_container(const struct json *tree, struct str name)
 {
-	static const char *const lists[] = { "spec.initContainers", "spec.containers", "spec.ephemeralContainers" };
-
 	for (int i = 0; i < 3; i++)
-		JSON_EACH (json_path(tree, lists[i]), it)
+		JSON_EACH (json_path(tree, container_lists[i]), it)
 			if (str_eq(json_get_str(it.value, "name"), name))
 				return true;
 	return false;
 }
 
-static void add_names(struct buf *out, const struct json *list)
-{
-	JSON_EACH (list, it)
-		buf_printf(out, "%s%.*s", it.index != 0 ? " " : "", STR_ARG(json_get_str(it.value, "name")));
-}
-
 /* The container that is meant; without a name the only one there is. k8s.io/kubernetes/pkg/registry/core/pod/strategy. */
 static struct error *choose_container(struct request *req, const struct json *tree, struct str *container)
 {
-	const struct json *containers = json_path(tree, "spec.containers"), *init = json_path(tree, "spec.initContainers");
+	const struct json *containers = json_path(tree, "spec.containers");
 	AUTO_BUF struct buf names = { 0 };
 
 	*container = http_param(req->http, "container", NULL);
@@ -121,19 +115,15 @@ static struct error *choose_container(struct request *req, const struct json *tr
 	if (container->len != 0)
 		return error_new(ERR_BAD_REQUEST, "container %.*s is not valid for pod %.*s", STR_ARG(*container),
 				 STR_ARG(req->route.name));
-	if (json_len(containers) == 1 && json_len(init) == 0) {
+	if (json_len(containers) == 1) {
 		*container = json_get_str(json_at(containers, 0), "name");
 		return NULL;
 	}
-	buf_printf(&names, "a container name must be specified for pod %.*s, choose one of: [", STR_ARG(req->route.name));
-	add_names(&names, containers);
-	buf_putc(&names, ']');
-	if (json_len(init) != 0) {
-		buf_add(&names, STR(" or one of the init containers: ["));
-		add_names(&names, init);
-		buf_putc(&names, ']');
-	}
-	return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&names));
+	for (int i = 0; i < 3; i++)
+		JSON_EACH (json_path(tree, container_lists[i]), it)
+			buf_printf(&names, "%s%.*s", names.len != 0 ? " " : "", STR_ARG(json_get_str(it.value, "name")));
+	return error_new(ERR_BAD_REQUEST, "a container name must be specified for pod %.*s, choose one of: [%s]",
+			 STR_ARG(req->route.name), buf_cstr(&names));
 }
 
 void streams_start(struct request *req)

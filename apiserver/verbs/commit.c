@@ -167,7 +167,7 @@ enum task_result commit_tree(struct task *task, struct request *req)
 		return pretend(req);
 	}
 	*wait = (struct commit_wait){ req, task, lasting_object(req, req->tree) };
-	op.data = bytes_str(object_stored(wait->object));
+	op.bytes = object_stored(wait->object);
 	op.attachment = wait->object;
 	op.attachment_free = object_release;
 	return submit(task, req, &op, wait, name);

@@ -113,7 +113,7 @@ if "${KUBECTL:-kubectl}" version --client 2>/dev/null | grep -qE 'v1\.(3[1-9]|[4
 else
 	skip "exec" "this kubectl speaks no WebSocket"
 fi
-ok "server-side apply says who owns what" sh -c "timeout 20 kubectl apply --server-side --field-manager=me -f '$work/app.yaml' --force-conflicts && timeout 20 kubectl get configmap settings -o yaml --show-managed-fields | grep -q 'manager: me'"
+ok "server-side apply says who owns what" sh -c "timeout 20 kubectl apply --server-side --field-manager=me -f '$work/app.yaml' --force-conflicts && timeout 20 kubectl get --raw /api/v1/namespaces/default/configmaps/settings | grep -q '\"manager\":\"me\"'"
 ok "get -o yaml, jsonpath, custom-columns" sh -c "timeout 20 kubectl get pod box -o yaml >/dev/null && timeout 20 kubectl get pod box -o jsonpath={.status.podIP} | grep -q 10.244"
 
 pods >"$work/pods-before"

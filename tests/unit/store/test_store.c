@@ -344,6 +344,82 @@ BOTH(attachments_live_as_long_as_their_value)
 	CHECK_EQ(freed, 2);
 }
 
+static void put_attached(struct world *world, const char *data)
+{
+	struct store_op op = {
+		.key = STR("/a"), .data = str_from(data), .expect = STORE_ANY, .attachment = world, .attachment_free = count_free
+	};
+	struct answer answer = { 0 };
+
+	CHECK_OK(store_commit(world->store,
+			      &(struct store_commit){ .ops = &op, .n_ops = 1, .done = world_answered, .arg = &answer }));
+	world_wait(&answer);
+}
+
+/* What was superseded keeps its bytes for the window; its decoded form goes with the next write, unless somebody holds
+ * it, as the engine in memory does. */
+TEST(attachments_of_superseded_states_go)
+{
+	struct store_value *held;
+	struct world own, *world = &own;
+
+	freed = 0;
+	world_open(world, true);
+	put_attached(world, "1");
+	put_attached(world, "2");
+	CHECK_EQ(freed, 0); /* watchers may look at what went */
+	put_attached(world, "3");
+	CHECK_EQ(freed, 1);
+	held = store_value_ref(store_find(world->store, STR("/a")));
+	put_attached(world, "4");
+	put_attached(world, "5");
+	CHECK_EQ(freed, 2); /* "2" went, "3" is held */
+	CHECK(held->attachment == world);
+	store_value_unref(held);
+	put_attached(world, "6");
+	CHECK(store_find(world->store, STR("/a"))->attachment == world);
+	CHECK_EQ(freed, 3); /* "4"; nobody comes back for "3" until the window forgets it */
+	world_close(world);
+}
+
+static int cooled;
+
+static void count_cool(struct store_value *value)
+{
+	CHECK(value->attachment != NULL);
+	store_value_attach(value, NULL, NULL);
+	cooled++;
+}
+
+/* In memory nothing is ever only the store's (its engine holds history): on disk. */
+TEST(what_was_not_written_lately_and_nobody_holds_is_cooled)
+{
+	struct store_value *held, *free_one;
+	struct world own, *world = &own;
+
+	world_open(world, true);
+	world_close_store(world);
+	world_reopen(world, &(struct store_options){ .cool = count_cool });
+	cooled = 0;
+	world_put(world, "/free", "x", 0);
+	world_put(world, "/held", "x", 0);
+	held = store_value_ref(store_find(world->store, STR("/held")));
+	free_one = store_find(world->store, STR("/free"));
+	store_value_attach(held, world, NULL);
+	store_value_attach(free_one, world, NULL);
+	for (int i = 0; i < 60; i++)
+		world_put(world, "/busy", "x", STORE_ANY);
+	CHECK_EQ(cooled, 0); /* both were written lately */
+	for (int i = 0; i < 10; i++)
+		world_put(world, "/busy", "x", STORE_ANY);
+	CHECK_EQ(cooled, 1);
+	CHECK(free_one->attachment == NULL && held->attachment == world);
+	store_value_unref(held);
+	world_put(world, "/busy", "x", STORE_ANY);
+	CHECK_EQ(cooled, 2);
+	world_close(world);
+}
+
 BOTH(too_much_at_once_is_refused)
 {
 	char *big = xcalloc(1, 1024 * 1024 + 1), key[16];
