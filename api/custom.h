@@ -84,5 +84,6 @@ void api_check_schema(struct api_findings *f, const struct json *schema, const s
 bool api_schema_too_deep(const struct json *schema);
 /* False when a pattern is none, or too large. */
 bool api_pattern_valid(struct str pattern);
+bool api_pattern_matches(struct arena *arena, struct str pattern, struct str text);
 
 #endif

@@ -64,6 +64,7 @@ libapi_a_SOURCES = \
 	api/openapi_custom.c \
 	api/openapi_proto.c \
 	api/openapi_schema.c \
+	api/pattern.c \
 	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
