@@ -178,6 +178,17 @@ static const struct json *merged(struct arena *arena, const struct json *base, c
 
 /* ---- core ---- */
 
+/* 64 hexadecimal digits alone are an id, never a name. */
+static bool is_digest(struct str name)
+{
+	if (name.len != 64)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (!((name.ptr[i] >= '0' && name.ptr[i] <= '9') || (name.ptr[i] >= 'a' && name.ptr[i] <= 'f')))
+			return false;
+	return true;
+}
+
 /* True for "name", "name:latest" and "name:latest@digest", as parsers.ParseImageName sees it. */
 static bool wants_latest(struct str image)
 {
@@ -186,6 +197,8 @@ static bool wants_latest(struct str image)
 	ptrdiff_t slash = str_rfind(name, '/'), colon;
 	struct str last = str_skip(name, (size_t)(slash + 1));
 
+	if (is_digest(name) || str_find(image, ' ') >= 0)
+		return false;
 	for (size_t i = 0; i < name.len; i++) {
 		bool in_tag = str_rfind(name, ':') > slash && (ptrdiff_t)i > str_rfind(name, ':');
 		bool in_host = slash >= 0 && (ptrdiff_t)i < str_find(name, '/');
@@ -193,7 +206,8 @@ static bool wants_latest(struct str image)
 			return false; /* no valid reference, so no tag */
 	}
 	colon = str_find(last, ':');
-	if (last.len == 0 || colon == 0)
+	/* A name begins with a letter or a digit. */
+	if (last.len == 0 || colon == 0 || last.ptr[0] == '-' || last.ptr[0] == '.' || last.ptr[0] == '_')
 		return false;
 	if (colon < 0)
 		return at < 0;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "api/fieldset.h"
 
 struct fieldset *fieldset_new(struct arena *arena)
@@ -12,8 +13,46 @@ struct fieldset *fieldset_new(struct arena *arena)
 	return set;
 }
 
+#define INDEXED 48
+
+/* The slot of a name: its entry's, or the free one where it would go. */
+static uint32_t *slot_of(const struct fieldset *set, struct str name)
+{
+	size_t slot = str_hash_secret(name) & (set->n_slots - 1);
+
+	while (set->slots[slot] != 0 && !str_eq(set->entries[set->slots[slot] - 1].name, name))
+		slot = (slot + 1) & (set->n_slots - 1);
+	return &set->slots[slot];
+}
+
+static void index_entry(struct fieldset *set, size_t place)
+{
+	uint32_t *slot = slot_of(set, set->entries[place].name);
+
+	if (*slot == 0) /* of equal names the first is found */
+		*slot = (uint32_t)place + 1;
+}
+
+static void index_last(struct fieldset *set)
+{
+	if (set->len < INDEXED)
+		return;
+	if (2 * set->len <= set->n_slots) {
+		index_entry(set, set->len - 1);
+		return;
+	}
+	set->n_slots = set->n_slots == 0 ? 256 : set->n_slots * 2;
+	set->slots = ARENA_ARRAY(set->arena, uint32_t, set->n_slots);
+	for (size_t i = 0; i < set->len; i++)
+		index_entry(set, i);
+}
+
 static struct fieldset_entry *find(const struct fieldset *set, struct str name)
 {
+	if (set != NULL && set->slots != NULL) {
+		uint32_t place = *slot_of(set, name);
+		return place != 0 ? &set->entries[place - 1] : NULL;
+	}
 	for (size_t i = 0; set != NULL && i < set->len; i++)
 		if (str_eq(set->entries[i].name, name))
 			return &set->entries[i];
@@ -36,6 +75,7 @@ static void keep(struct fieldset *set, struct str name, bool member, struct fiel
 		set->cap = cap;
 	}
 	set->entries[set->len++] = (struct fieldset_entry){ name, member, below };
+	index_last(set);
 }
 
 bool fieldset_empty(const struct fieldset *set)
@@ -489,7 +529,7 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 		for (size_t i = 0; node == NODE_LIST && i < place.field->list_keys.n; i++) {
 			struct str key = catalog_text_at(&place.field->list_keys, i);
 			if (key_of(arena, place.field, item, key) == NULL)
-				return error_new(ERR_INTERNAL,
+				return error_new(ERR_PLAIN,
 						 "%.*s: element %zu: associative list with keys has an element that omits key "
 						 "field \"%.*s\" (and doesn't have default value)",
 						 STR_ARG(path), it.index, STR_ARG(key));
@@ -497,7 +537,7 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 		struct fieldset_entry entry = { .name = element(arena, place, node, item), .member = true };
 		struct str text = path_below(arena, STR(""), sort(arena, &(struct fieldset){ .entries = &entry, .len = 1 }));
 		if (find(seen, entry.name) != NULL)
-			return error_new(ERR_INTERNAL, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
+			return error_new(ERR_PLAIN, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
 		keep(seen, entry.name, true, NULL);
 		struct error *err =
 			check(arena, item_place(place), str_format(arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), item, &item);
@@ -509,6 +549,27 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 	return NULL;
 }
 
+/* A scalar of the wrong kind, in the words of structured-merge-diff. Maps and lists in its place are found by decoding. */
+static struct error *check_scalar(struct arena *arena, struct place place, struct str path, const struct json *value)
+{
+	const struct type *type = place.type;
+	const char *expected = NULL;
+	bool scalar = json_is(value, JSON_STRING) || json_is(value, JSON_NUMBER) || json_is(value, JSON_BOOL);
+
+	if (type == NULL || !scalar)
+		return NULL;
+	if (type->form == FORM_STRING && value->type != JSON_STRING)
+		expected = "string";
+	else if (type->form == FORM_BOOL && value->type != JSON_BOOL)
+		expected = "boolean";
+	else if ((type->form == FORM_INT32 || type->form == FORM_INT64) && value->type != JSON_NUMBER)
+		expected = "numeric (int or float)";
+	if (expected == NULL)
+		return NULL;
+	return error_new(ERR_PLAIN, "%.*s: expected %s, got &value.valueUnstructured{Value:%s}", STR_ARG(path), expected,
+			 json_is(value, JSON_STRING) ? api_quoted(arena, json_str(value)) : json_format(arena, value).ptr);
+}
+
 static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value,
 			   const struct json **out)
 {
@@ -517,17 +578,21 @@ static struct error *check(struct arena *arena, struct place place, struct str p
 	bool known;
 
 	*out = value;
-	if (node == NODE_LEAF || value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
+	if (node == NODE_LEAF)
+		return check_scalar(arena, place, path, value);
+	if (value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
 		return NULL;
 	if (!is_map(node))
 		return check_items(arena, place, node, path, value, out);
 	JSON_EACH (value, it) {
 		const struct json *child = it.value;
 		struct place below = place_below(place, node, it.key, &known);
-		if (node == NODE_STRUCT && !known && (place.type->flags & (TYPE_CUSTOM | TYPE_PRESERVES)) == TYPE_CUSTOM)
-			return error_new(ERR_INTERNAL, "%.*s.%.*s: field not declared in schema", STR_ARG(path), STR_ARG(it.key));
-		if (node == NODE_STRUCT && !known && (place.type->flags & TYPE_PRESERVES) == 0)
+		if (node == NODE_STRUCT && !known && path.len == 0 && (str_is(it.key, "kind") || str_is(it.key, "apiVersion"))) {
+			json_builder_member(&b, it.key, child);
 			continue;
+		}
+		if (node == NODE_STRUCT && !known && (place.type->flags & TYPE_PRESERVES) == 0)
+			return error_new(ERR_PLAIN, "%.*s.%.*s: field not declared in schema", STR_ARG(path), STR_ARG(it.key));
 		struct error *err =
 			check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);
 		if (err != NULL)

@@ -15,6 +15,8 @@ struct fieldset {
 		struct fieldset *below; /* NULL: nothing */
 	} * entries;
 	size_t len, cap;
+	uint32_t *slots; /* of many entries: 1 + place, by hash */
+	size_t n_slots;
 };
 
 /* A value's place in the schema: the value of a field, or one item of it. */

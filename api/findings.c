@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/map.h"
 
 static void add(struct api_findings *f, const char *reason, const char *field, const char *message)
 {
@@ -16,8 +17,7 @@ static void add(struct api_findings *f, const char *reason, const char *field, c
 	f->items[f->len++] = (struct api_finding){ reason, field, message };
 }
 
-/* Go's %q of text as it occurs here. */
-static const char *quoted(struct arena *arena, struct str text)
+const char *api_quoted(struct arena *arena, struct str text)
 {
 	AUTO_BUF struct buf out = { 0 };
 
@@ -43,7 +43,7 @@ static const char *shown(struct arena *arena, const struct json *value)
 	if (value == NULL)
 		return "null";
 	if (value->type == JSON_STRING)
-		return quoted(arena, value->text);
+		return api_quoted(arena, value->text);
 	return json_format(arena, value).ptr;
 }
 
@@ -66,7 +66,7 @@ void finding_invalid(struct api_findings *f, const char *field, const struct jso
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail)
 {
 	add(f, "FieldValueInvalid", field,
-	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", quoted(f->arena, value)), detail));
+	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", api_quoted(f->arena, value)), detail));
 }
 
 void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
@@ -135,28 +135,23 @@ void finding_too_many(struct api_findings *f, const char *field, size_t is, size
 	    arena_printf(f->arena, "Too many: %zu: must have at most %zu item%s", is, max, max == 1 ? "" : "s"));
 }
 
-static bool said_before(const struct api_findings *f, size_t i)
-{
-	for (size_t k = 0; k < i; k++)
-		if (strcmp(f->items[k].field, f->items[i].field) == 0 && strcmp(f->items[k].message, f->items[i].message) == 0)
-			return true;
-	return false;
-}
-
 struct error *api_invalid(const struct api_findings *f, struct str kind, struct str name)
 {
 	AUTO_BUF struct buf text = { 0 };
+	struct map said = { 0 };
 	struct error *err;
 	size_t n = 0;
 
 	if (f->len == 0)
 		return NULL;
 	for (size_t i = 0; i < f->len; i++) {
-		if (said_before(f, i))
+		struct str both = str_format(f->arena, "%s: %s", f->items[i].field, f->items[i].message);
+		if (map_set(&said, both, (void *)f) != NULL)
 			continue;
 		buf_printf(&text, "%s%s: %s", n++ == 0 ? "" : ", ", f->items[i].field, f->items[i].message);
 	}
-	err = error_new(ERR_INVALID, "%.*s %s is invalid: %s%s%s", STR_ARG(kind), quoted(f->arena, name), n > 1 ? "[" : "",
+	map_fini(&said);
+	err = error_new(ERR_INVALID, "%.*s %s is invalid: %s%s%s", STR_ARG(kind), api_quoted(f->arena, name), n > 1 ? "[" : "",
 			buf_cstr(&text), n > 1 ? "]" : "");
 	for (size_t i = 0; i < f->len; i++)
 		error_add_cause(err, f->items[i].reason, f->items[i].field, f->items[i].message);

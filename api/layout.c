@@ -20,7 +20,9 @@ static bool mark_owner(struct layout *l, struct source_type *type)
 			type->flags |= TYPE_HAS_DEFAULTS;
 		if (field->one_of.len != 0 || (field->flags & FIELD_REQUIRED) != 0)
 			type->flags |= TYPE_HAS_RULES;
-		type->flags |= below->flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES);
+		if (field->shape == SHAPE_LIST && (field->flags & FIELD_OMIT_EMPTY) == 0)
+			type->flags |= TYPE_HAS_LISTS;
+		type->flags |= below->flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES | TYPE_HAS_LISTS);
 	}
 	return type->flags != before;
 }

@@ -75,8 +75,11 @@ libapi_a_SOURCES = \
 	api/validate_container.c \
 	api/validate_core.c \
 	api/validate_definition.c \
+	api/validate_event.c \
 	api/validate_pod.c \
-	api/validate_volume.c
+	api/validate_status.c \
+	api/validate_volume.c \
+	api/warnings.c
 api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
 	api/validate_pod.$(OBJEXT): \
 	api/catalog_hooks.h

@@ -6,6 +6,7 @@
 
 #define NANO    1000000000
 #define LARGEST (((__int128)INT64_MAX) * NANO)
+#define ROOM    (LARGEST * NANO) /* far from the end of the type */
 
 static const char format_wrong[] = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 static const char numeric_wrong[] = "unable to parse numeric part of quantity";
@@ -98,6 +99,11 @@ static __int128 scale(__int128 value, int scale10, int base, int exponent)
 	for (int i = 0; base == 2 && i < exponent; i++) {
 		if (value > LARGEST / 2 && scale10 >= 0)
 			return LARGEST;
+		/* What follows the 36th digit cannot be seen in the result, but that it is there. */
+		for (; value > ROOM / 2 && scale10 < 0; scale10++) {
+			rest = rest || value % 10 != 0;
+			value /= 10;
+		}
 		value *= 2;
 	}
 	for (; scale10 > 0; scale10--) {
@@ -109,7 +115,8 @@ static __int128 scale(__int128 value, int scale10, int base, int exponent)
 		rest = rest || value % 10 != 0;
 		value /= 10;
 	}
-	return value + (rest ? 1 : 0);
+	value += rest ? 1 : 0;
+	return base == 10 || value < LARGEST ? value : LARGEST;
 }
 
 bool quantity_parse(struct str text, struct quantity *out, const char **why)

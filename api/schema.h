@@ -62,8 +62,9 @@ enum {
 	TYPE_ATOMIC = 4,       /* x-kubernetes-map-type: atomic */
 	TYPE_HAS_DEFAULTS = 8, /* it, or something below it; found by the compiler */
 	TYPE_HAS_RULES = 16,   /* the same for validation */
-	TYPE_CUSTOM = 32,      /* described at run time: pruned, never converted; validated by its schema */
-	TYPE_PRESERVES = 64,   /* … unknown fields are kept */
+	TYPE_HAS_LISTS = 32,   /* the same for lists that are written when empty */
+	TYPE_CUSTOM = 64,      /* described at run time: pruned, never converted; validated by its schema */
+	TYPE_PRESERVES = 128,  /* … unknown fields are kept */
 };
 
 struct type {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "api/names.h"
 #include "api/selector.h"
 #include "base/vec.h"
@@ -152,11 +153,15 @@ static void add_value(struct values *values, struct str value)
 
 static struct error *bad_label(struct complaints c, const char *path, struct str value)
 {
+	struct arena *arena = arena_new();
+	struct error *err;
 	AUTO_BUF struct buf all = { 0 };
 
 	for (int i = 0; i < c.n; i++)
 		buf_printf(&all, "%s%s", i == 0 ? "" : "; ", c.text[i]);
-	return error_new(ERR_BAD_REQUEST, "%s: Invalid value: \"%.*s\": %s", path, STR_ARG(value), buf_cstr(&all));
+	err = error_new(ERR_BAD_REQUEST, "%s: Invalid value: %s: %s", path, api_quoted(arena, value), buf_cstr(&all));
+	arena_free(arena);
+	return err;
 }
 
 static struct error *check_requirement(const struct requirement *r)
@@ -172,12 +177,13 @@ static struct error *check_requirement(const struct requirement *r)
 	if ((r->op == SELECT_EXISTS || r->op == SELECT_ABSENT) && r->len != 0)
 		return error_new(ERR_BAD_REQUEST, "values: Invalid value: values set must be empty for exists and does not exist");
 	for (size_t i = 0; i < r->len; i++) {
-		char path[32];
+		char path[400];
 		snprintf(path, sizeof(path), "values[%zu]", i);
 		if ((r->op == SELECT_GREATER || r->op == SELECT_LESS) && !str_to_i64(r->values[i], &number))
 			return error_new(ERR_BAD_REQUEST,
 					 "%s: Invalid value: \"%.*s\": for 'Gt', 'Lt' operators, the value must be an integer",
 					 path, STR_ARG(r->values[i]));
+		snprintf(path, sizeof(path), "values[%zu][%.*s]", i, STR_ARG(r->key));
 		c = name_label_value(r->values[i]);
 		if (c.n != 0)
 			return bad_label(c, path, r->values[i]);
@@ -296,9 +302,10 @@ static struct error *parse_requirement(struct parser *p, struct requirement *out
 
 static int by_key(const void *a, const void *b)
 {
-	const struct requirement *x = a, *y = b;
+	const struct requirement *x = *(const struct requirement *const *)a, *y = *(const struct requirement *const *)b;
+	int order = str_cmp(x->key, y->key);
 
-	return str_cmp(x->key, y->key);
+	return order != 0 ? order : x < y ? -1 : x > y; /* of equal keys the first stays first */
 }
 
 struct requirements {
@@ -311,13 +318,14 @@ struct requirements {
 static void finish(struct arena *arena, struct requirements *list, struct selector *out)
 {
 	struct requirement *items = ARENA_ARRAY(arena, struct requirement, list->len);
+	const struct requirement **order = ARENA_ARRAY(arena, const struct requirement *, list->len);
 
-	for (size_t i = 0; i < list->len; i++) {
-		size_t at = i;
-		for (; at > 0 && by_key(&items[at - 1], &list->ptr[i]) > 0; at--)
-			items[at] = items[at - 1];
-		items[at] = list->ptr[i];
-	}
+	for (size_t i = 0; i < list->len; i++)
+		order[i] = &list->ptr[i];
+	if (list->len > 1)
+		qsort(order, list->len, sizeof(*order), by_key);
+	for (size_t i = 0; i < list->len; i++)
+		items[i] = *order[i];
 	*out = (struct selector){ .items = items, .len = list->len };
 }
 

@@ -1,5 +1,6 @@
 #include "base/arena.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,17 @@
 #define CHUNK_FIRST 2048
 #define CHUNK_MAX   (64 * 1024)
 #define ALIGN       _Alignof(max_align_t)
+
+/* With AddressSanitizer what was not handed out is poisoned, and between two allocations a gap stays so: an arena hides no
+ * overflow from it. Otherwise the macros of its header do nothing. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#define GAP ALIGN
+#else
+#define GAP 0
+#endif
 
 struct chunk {
 	struct chunk *next;
@@ -42,6 +54,7 @@ static struct chunk *chunk_add(struct arena *arena, size_t need)
 	chunk = xmalloc(sizeof(*chunk) + size);
 	chunk->size = size;
 	chunk->used = 0;
+	ASAN_POISON_MEMORY_REGION(chunk->data, size);
 	/* A large block of its own goes behind the current chunk, which stays in use. */
 	if (need > CHUNK_MAX / 4 && arena->chunks != NULL) {
 		chunk->next = arena->chunks->next;
@@ -73,6 +86,7 @@ void arena_free(struct arena *arena)
 		struct chunk *chunk = arena->chunks;
 
 		arena->chunks = chunk->next;
+		ASAN_UNPOISON_MEMORY_REGION(chunk->data, chunk->size);
 		free(chunk);
 	}
 	free(arena);
@@ -81,15 +95,15 @@ void arena_free(struct arena *arena)
 void *arena_raw(struct arena *arena, size_t size)
 {
 	struct chunk *chunk = arena->chunks;
+	size_t asked = size != 0 ? size : 1;
 	void *ptr;
 
-	if (size == 0)
-		size = 1;
-	size = (size + ALIGN - 1) & ~(ALIGN - 1);
+	size = ((asked + ALIGN - 1) & ~(ALIGN - 1)) + GAP;
 	if (chunk == NULL || chunk->size - chunk->used < size)
 		chunk = chunk_add(arena, size);
 	ptr = chunk->data + chunk->used;
 	chunk->used += size;
+	ASAN_UNPOISON_MEMORY_REGION(ptr, asked);
 	return ptr;
 }
 

@@ -42,14 +42,14 @@ void map_fini(struct map *map)
 
 void *map_find(const struct map *map, struct str key)
 {
-	struct map_item *item = map->n_buckets != 0 ? *slot_of(map, str_hash(key), key) : NULL;
+	struct map_item *item = map->n_buckets != 0 ? *slot_of(map, str_hash_secret(key), key) : NULL;
 
 	return item != NULL ? item->value : NULL;
 }
 
 void *map_set(struct map *map, struct str key, void *value)
 {
-	uint64_t hash = str_hash(key);
+	uint64_t hash = str_hash_secret(key);
 	struct map_item **slot, *item;
 
 	if (map->len >= map->n_buckets)
@@ -74,7 +74,7 @@ void *map_set(struct map *map, struct str key, void *value)
 
 void *map_take(struct map *map, struct str key)
 {
-	struct map_item **slot = map->n_buckets != 0 ? slot_of(map, str_hash(key), key) : NULL;
+	struct map_item **slot = map->n_buckets != 0 ? slot_of(map, str_hash_secret(key), key) : NULL;
 	struct map_item *item = slot != NULL ? *slot : NULL;
 	void *value;
 

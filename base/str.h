@@ -52,7 +52,9 @@ bool str_cut(struct str *s, char sep, struct str *head);
 /* Decimal with an optional minus; false on anything else, or out of range. */
 bool str_to_i64(struct str s, int64_t *out);
 bool str_to_u64(struct str s, uint64_t *out);
-uint64_t str_hash(struct str s);
+uint64_t str_hash(struct str s); /* the same everywhere and always: names may be made of it */
+/* Another in each process, so that nobody outside can make keys collide: for tables in memory. */
+uint64_t str_hash_secret(struct str s);
 
 struct str str_dup(struct arena *arena, struct str s);   /* the copy is also NUL-terminated */
 const char *str_cstr(struct arena *arena, struct str s); /* NUL-terminated copy */

@@ -26,8 +26,10 @@ struct h1 {
 	bool in_value;
 	VEC(struct http_header) headers;
 	size_t header_bytes;
-	int refuse;     /* status to refuse the message with */
-	char last_byte; /* of the headers so far */
+	int refuse;        /* status to refuse the message with */
+	char last_byte;    /* of the headers, or of what frames a chunk, so far */
+	bool framing;      /* a chunk's length or trailers come, not data */
+	size_t line_bytes; /* of it */
 
 	bool headers_done;      /* a callback paused the parser here… */
 	bool message_done;      /* …or here */
@@ -248,6 +250,9 @@ static int check_framing(struct h1 *h1)
 	}
 	if (lengths > 1 || codings > 1 || (lengths > 0 && codings > 0) || hosts > 1)
 		return give_up(h1, 400);
+	/* The parser must have understood what we did: it trims less, and "\vchunked" is no coding to it. */
+	if ((codings > 0) != ((parser->flags & F_CHUNKED) != 0) || (lengths > 0) != ((parser->flags & F_CONTENTLENGTH) != 0))
+		return give_up(h1, 400);
 	if (parser->http_major != 1 || parser->http_minor > 1)
 		return give_up(h1, 505);
 	if (parser->http_minor == 1 ? hosts == 0 : codings > 0)
@@ -291,6 +296,27 @@ static int on_message_complete(http_parser *parser)
 	return 0;
 }
 
+/* Here, too, the parser pauses, so that what one call took is either data or what frames it. */
+static int on_chunk_header(http_parser *parser)
+{
+	struct h1 *h1 = parser->data;
+
+	h1->framing = parser->content_length == 0; /* trailers */
+	h1->line_bytes = 0;
+	http_parser_pause(parser, 1);
+	return 0;
+}
+
+static int on_chunk_complete(http_parser *parser)
+{
+	struct h1 *h1 = parser->data;
+
+	h1->framing = true;
+	h1->last_byte = '\0';
+	http_parser_pause(parser, 1);
+	return 0;
+}
+
 static const http_parser_settings settings = {
 	.on_message_begin = on_message_begin,
 	.on_url = on_url,
@@ -298,6 +324,8 @@ static const http_parser_settings settings = {
 	.on_header_value = on_header_value,
 	.on_headers_complete = on_headers_complete,
 	.on_body = on_body,
+	.on_chunk_header = on_chunk_header,
+	.on_chunk_complete = on_chunk_complete,
 	.on_message_complete = on_message_complete,
 };
 
@@ -386,13 +414,14 @@ static bool blocked(const struct h1 *h1)
 	return h1->exchange != NULL && exchange_body_waiting(h1->exchange) >= READ_AHEAD;
 }
 
-/* A header line that begins with white space goes on with the one before; the parser would join them silently. */
-static bool has_folded_line(struct h1 *h1, struct str headers)
+/* What the parser would take silently and another reader might not: a line that begins with white space and so goes on with the
+ * one before; a line that ends without a carriage return. */
+static bool is_ambiguous(struct h1 *h1, struct str headers)
 {
 	for (size_t i = 0; i < headers.len; i++) {
 		char c = headers.ptr[i];
 
-		if (h1->last_byte == '\n' && (c == ' ' || c == '\t'))
+		if ((h1->last_byte == '\n' && (c == ' ' || c == '\t')) || (c == '\n' && h1->last_byte != '\r'))
 			return true;
 		h1->last_byte = c;
 	}
@@ -401,14 +430,15 @@ static bool has_folded_line(struct h1 *h1, struct str headers)
 
 static bool step(struct h1 *h1, struct str *rest)
 {
-	bool in_headers = !h1->answering;
+	bool in_headers = !h1->answering, framed = h1->framing;
 	size_t n = http_parser_execute(&h1->parser, &settings, rest->ptr, rest->len);
 	enum http_errno status = HTTP_PARSER_ERRNO(&h1->parser);
 
 	/* The parser pauses between headers and body, so what one call took is all of one kind. */
 	if (in_headers && status != HPE_OK && status != HPE_PAUSED)
 		n = 0;
-	if (in_headers && has_folded_line(h1, str_head(*rest, n))) {
+	h1->line_bytes += framed ? n : 0;
+	if (((in_headers || framed) && is_ambiguous(h1, str_head(*rest, n))) || h1->line_bytes > LIMIT_CHUNK_LINE) {
 		refuse(h1, 400);
 		return false;
 	}
@@ -422,7 +452,13 @@ static bool step(struct h1 *h1, struct str *rest)
 	if (h1->headers_done) {
 		/* The parser pauses before the last line feed. With it, it knows whether a body follows. */
 		h1->headers_done = false;
+		if (h1->last_byte != '\r') {
+			refuse(h1, 400);
+			return false;
+		}
 		h1->last_byte = '\0';
+		h1->line_bytes = 0;
+		h1->framing = (h1->parser.flags & F_CHUNKED) != 0;
 		*rest = str_skip(*rest, http_parser_execute(&h1->parser, &settings, rest->ptr, 1));
 		if (HTTP_PARSER_ERRNO(&h1->parser) == HPE_PAUSED)
 			http_parser_pause(&h1->parser, 0);

@@ -16,8 +16,9 @@
 /* Requests that were started and not ended by their handlers, whether their streams still live or were reset. */
 #define MOST_EXCHANGES (2 * LIMIT_STREAMS)
 /* Frames that cost us more than the client: so many at once, then so many a second. */
-#define CHEAP_BURST 500 /* nghttp2 itself gives up at 1000 resets, with a less telling code */
-#define CHEAP_RATE  100
+#define CHEAP_BURST  500 /* nghttp2 itself gives up at 1000 resets, with a less telling code */
+#define CHEAP_RATE   100
+#define UPDATES_MOST 100000
 
 struct chunk {
 	struct bytes *bytes;
@@ -53,6 +54,7 @@ struct h2 {
 	bool closing;        /* GOAWAY was sent */
 	int64_t cheap_since; /* mono */
 	int64_t cheap;       /* tokens */
+	int64_t updates;     /* WINDOW_UPDATEs that what we sent calls for */
 	struct loop_call flush;
 	struct loop_call bury;
 };
@@ -298,6 +300,12 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	case NGHTTP2_PRIORITY:
 		charge(h2);
 		break;
+	case NGHTTP2_WINDOW_UPDATE:
+		if (h2->updates-- <= 0) {
+			h2->updates = 0;
+			charge(h2);
+		}
+		break;
 	case NGHTTP2_HEADERS:
 	case NGHTTP2_DATA:
 		if (frame->hd.length == 0 && !end)
@@ -395,6 +403,9 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 	if (stream_pending(h2->conn.stream) >= STREAM_HIGH)
 		return NGHTTP2_ERR_WOULDBLOCK;
 	stream_write(h2->conn.stream, str_of((const char *)head, 9));
+	/* More than any client sends: Go's sends two for 4 kB, some send two for each frame. */
+	if (h2->updates < UPDATES_MOST)
+		h2->updates += 4 + (int64_t)(len / 1024);
 	stream->out_len -= len;
 	while (len > 0) {
 		struct chunk *chunk = &stream->out.ptr[stream->sent];

@@ -11,9 +11,12 @@ struct websocket {
 	struct stream *stream;
 	struct websocket_events events;
 	void *arg;
-	struct buf in;      /* bytes of frames that are not whole yet */
+	struct buf in;      /* bytes of frames that are not whole yet, behind those that were taken */
+	size_t taken;       /* of in: moved away now and then, not frame by frame */
 	struct buf message; /* fragments so far */
+	bool in_message;    /* its last fragment has not come */
 	bool binary;        /* of the message under way */
+	bool input_ended;   /* no more bytes will come */
 	bool paused;
 	bool ended; /* the other side is gone: closed() is on its way */
 	struct loop_call tell;
@@ -176,22 +179,25 @@ struct frame {
 };
 
 /* 1: a whole frame stands at the front; 0: more bytes are needed; -1: broken. */
-static int parse_frame(struct buf *in, struct frame *frame)
+static int parse_frame(struct str in, struct frame *frame)
 {
-	const unsigned char *p = (const unsigned char *)in->ptr;
+	const unsigned char *p = (const unsigned char *)in.ptr;
 	uint64_t len;
 	size_t at = 2;
 
-	if (in->len < 2)
+	if (in.len < 2)
 		return 0;
 	if ((p[0] & 0x70) != 0 || (p[1] & 0x80) == 0)
 		return -1;
 	len = p[1] & 0x7f;
+	/* RFC 6455, 5.5: control frames are short and whole. */
+	if ((p[0] & 0x08) != 0 && ((p[0] & 0x80) == 0 || len > 125))
+		return -1;
 	if (len == 126)
 		at = 4;
 	else if (len == 127)
 		at = 10;
-	if (in->len < at + 4)
+	if (in.len < at + 4)
 		return 0;
 	if (at != 2) {
 		len = 0;
@@ -200,12 +206,12 @@ static int parse_frame(struct buf *in, struct frame *frame)
 	}
 	if (len > WEBSOCKET_MESSAGE)
 		return -1;
-	if (in->len < at + 4 + len)
+	if (in.len < at + 4 + len)
 		return 0;
 	*frame = (struct frame){ .fin = (p[0] & 0x80) != 0,
 				 .opcode = (enum opcode)(p[0] & 0x0f),
 				 .mask = p + at,
-				 .data = in->ptr + at + 4,
+				 .data = (char *)in.ptr + at + 4,
 				 .len = (size_t)len,
 				 .whole = at + 4 + (size_t)len };
 	return 1;
@@ -213,6 +219,9 @@ static int parse_frame(struct buf *in, struct frame *frame)
 
 static bool take_data(struct websocket *ws, const struct frame *frame)
 {
+	if ((frame->opcode == OP_CONTINUE) != ws->in_message)
+		return false; /* nothing to continue, or another message in the middle of one */
+	ws->in_message = !frame->fin;
 	if (frame->opcode != OP_CONTINUE) {
 		buf_clear(&ws->message);
 		ws->binary = frame->opcode == OP_BINARY;
@@ -255,10 +264,10 @@ static void parse_more(void *arg)
 
 	if (ws->ended || ws->paused)
 		return;
-	state = parse_frame(&ws->in, &frame);
-	if (state == 0)
+	state = parse_frame(str_skip(buf_str(&ws->in), ws->taken), &frame);
+	if (state == 0 && !ws->input_ended)
 		return;
-	if (state < 0) {
+	if (state <= 0) {
 		end(ws);
 		return;
 	}
@@ -270,7 +279,11 @@ static void parse_more(void *arg)
 
 	buf_append(&own, frame.data, frame.len);
 	frame.data = own.ptr;
-	buf_consume(&ws->in, frame.whole);
+	ws->taken += frame.whole;
+	if (ws->taken >= ws->in.len / 2) {
+		buf_consume(&ws->in, ws->taken);
+		ws->taken = 0;
+	}
 	if (!take_frame(ws, &frame))
 		end(ws);
 }
@@ -281,13 +294,17 @@ static void on_read(void *arg, struct str data)
 
 	buf_add(&ws->in, data);
 	loop_call_soon(&ws->more, parse_more, ws);
-	if (ws->in.len > 2 * WEBSOCKET_MESSAGE)
+	if (ws->in.len - ws->taken > 2 * WEBSOCKET_MESSAGE)
 		end(ws);
 }
 
+/* What came before the end is still told. */
 static void on_ended(void *arg)
 {
-	end(arg);
+	struct websocket *ws = arg;
+
+	ws->input_ended = true;
+	loop_call_soon(&ws->more, parse_more, ws);
 }
 
 static void on_failed(void *arg, struct error *err)

@@ -493,8 +493,10 @@ static struct error *take_images(struct load *load)
 	if (docker == NULL)
 		return take_index(load, oci->text, STR(""), 0);
 	err = json_read(load->arena, docker->text, NULL, &list);
-	if (err == NULL && json_len(list) == 0)
-		err = error_new(ERR_INVALID, "manifest.json names no image");
+	if (err != NULL)
+		return error_context(err, "manifest.json");
+	if (json_len(list) == 0)
+		return error_new(ERR_INVALID, "manifest.json names no image");
 	JSON_EACH (list, it) {
 		if (err == NULL)
 			err = take_docker_image(load, it.value);

@@ -42,9 +42,12 @@ struct json {
 	enum json_type type;
 	uint32_t len; /* items or members; for JSON_BOOL its value */
 	union {
-		struct str text;                   /* JSON_STRING; JSON_NUMBER: as written */
-		const struct json *const *items;   /* JSON_ARRAY */
-		const struct json_member *members; /* JSON_OBJECT */
+		struct str text;                 /* JSON_STRING; JSON_NUMBER: as written */
+		const struct json *const *items; /* JSON_ARRAY */
+		struct {                         /* JSON_OBJECT */
+			const struct json_member *members;
+			const uint32_t *index; /* of many members: where a key is; see json_find() */
+		};
 	};
 };
 

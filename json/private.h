@@ -2,10 +2,14 @@
 #ifndef JSON_PRIVATE_H
 #define JSON_PRIVATE_H
 
+#include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
+#include "json/json.h"
 
 /* What Go's scanner would say about a text that is not JSON; NULL when it finds nothing wrong. */
 struct error *json_explain(struct str text);
+/* Gives an object its members, and an index when they are many: nobody may make us search a large object again and again. */
+void json_set_members(struct arena *arena, struct json *object, const struct json_member *members, size_t len);
 
 #endif

@@ -213,7 +213,7 @@ static int on_end(void *ctx)
 	if (frame.object && n != 0) {
 		struct json_member *members = arena_raw(r->arena, sizeof(*members) * n);
 		memcpy(members, children, sizeof(*members) * n);
-		value->members = members;
+		json_set_members(r->arena, value, members, n);
 	} else if (n != 0) {
 		const struct json **items = arena_raw(r->arena, sizeof(*items) * n);
 		for (size_t i = 0; i < n; i++)
@@ -301,6 +301,14 @@ static struct error *failure(struct reader *r, yajl_handle parser)
 	return err;
 }
 
+static bool only_space(struct str text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] == '\0' || strchr(" \t\r\n", text.ptr[i]) == NULL)
+			return false;
+	return true;
+}
+
 static struct error *parse(struct arena *arena, struct str text, const struct json_options *options, size_t *used,
 			   const struct json **out)
 {
@@ -312,14 +320,16 @@ static struct error *parse(struct arena *arena, struct str text, const struct js
 		text = repair_surrogates(arena, text);
 	r.text = text;
 	yajl_config(parser, yajl_dont_validate_strings, 1);
-	if (used != NULL)
-		yajl_config(parser, yajl_allow_trailing_garbage, 1);
+	/* yajl takes `{} "x` for an end: what follows the value is looked at here. */
+	yajl_config(parser, yajl_allow_trailing_garbage, 1);
 	yajl_status status = yajl_parse(parser, (const unsigned char *)text.ptr, text.len);
+	size_t consumed = yajl_get_bytes_consumed(parser);
+	bool goes_on = used == NULL && !only_space(str_skip(text, consumed));
 	if (used != NULL)
-		*used = yajl_get_bytes_consumed(parser);
+		*used = consumed;
 	if (status == yajl_status_ok)
 		status = yajl_complete_parse(parser);
-	if (status != yajl_status_ok || r.root == NULL || r.frames.len != 0)
+	if (status != yajl_status_ok || goes_on || r.root == NULL || r.frames.len != 0)
 		err = failure(&r, parser);
 	else
 		*out = r.root;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/auto.h"
-#include "json/json.h"
+#include "json/private.h"
 
 const struct json json_null = { .type = JSON_NULL };
 const struct json json_true = { .type = JSON_BOOL, .len = 1 };
@@ -28,14 +28,61 @@ bool json_absent(const struct json *value)
 	return value == NULL || value->type == JSON_NULL;
 }
 
+/* The index is a table of 1 + place, twice as large as it must be, searched from the key's hash on. */
+#define INDEXED 48
+
+static size_t index_slots(size_t len)
+{
+	size_t slots = 128;
+
+	while (slots < 2 * len)
+		slots *= 2;
+	return slots;
+}
+
+void json_set_members(struct arena *arena, struct json *object, const struct json_member *members, size_t len)
+{
+	size_t slots = index_slots(len);
+	uint32_t *index;
+
+	object->len = (uint32_t)len;
+	object->members = members;
+	object->index = NULL;
+	if (len < INDEXED)
+		return;
+	index = ARENA_ARRAY(arena, uint32_t, slots);
+	for (size_t i = 0; i < len; i++) {
+		size_t slot = str_hash_secret(members[i].key) & (slots - 1);
+		while (index[slot] != 0 && !str_eq(members[index[slot] - 1].key, members[i].key))
+			slot = (slot + 1) & (slots - 1);
+		if (index[slot] == 0) /* of equal keys the first is found */
+			index[slot] = (uint32_t)i + 1;
+	}
+	object->index = index;
+}
+
+/* The place of a member; the object's length when there is none. */
+static uint32_t place_of(const struct json *object, struct str key)
+{
+	uint32_t at = 0;
+
+	if (object->index != NULL) {
+		size_t slots = index_slots(object->len), slot = str_hash_secret(key) & (slots - 1);
+		while (object->index[slot] != 0 && !str_eq(object->members[object->index[slot] - 1].key, key))
+			slot = (slot + 1) & (slots - 1);
+		return object->index[slot] != 0 ? object->index[slot] - 1 : object->len;
+	}
+	while (at < object->len && !str_eq(object->members[at].key, key))
+		at++;
+	return at;
+}
+
 const struct json *json_find(const struct json *object, struct str key)
 {
 	if (!json_is(object, JSON_OBJECT))
 		return NULL;
-	for (uint32_t i = 0; i < object->len; i++)
-		if (str_eq(object->members[i].key, key))
-			return object->members[i].value;
-	return NULL;
+	uint32_t at = place_of(object, key);
+	return at < object->len ? object->members[at].value : NULL;
 }
 
 const struct json *json_get(const struct json *object, const char *key)
@@ -295,7 +342,7 @@ static struct json *container(struct arena *arena, enum json_type type, size_t l
 	if (type == JSON_ARRAY)
 		value->items = children;
 	else
-		value->members = children;
+		json_set_members(arena, value, children, len);
 	return value;
 }
 
@@ -380,11 +427,9 @@ void json_builder_sort(struct json_builder *b)
 
 const struct json *json_with_key(struct arena *arena, const struct json *object, struct str key, const struct json *value)
 {
-	size_t n = json_is(object, JSON_OBJECT) ? object->len : 0, at = 0;
+	size_t n = json_is(object, JSON_OBJECT) ? object->len : 0, at = n != 0 ? place_of(object, key) : 0;
 	struct json_member *members;
 
-	while (at < n && !str_eq(object->members[at].key, key))
-		at++;
 	if (value == NULL && at == n)
 		return object;
 	if (at < n && object->members[at].value == value)

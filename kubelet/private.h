@@ -266,7 +266,6 @@ enum task_result volumes_make(struct task *task, struct pod *pod);
 enum task_result volumes_fill(struct task *task, struct pod *pod);
 enum task_result volumes_unmount(struct task *task, struct pod *pod);
 void facts_of(struct arena *arena, struct pod *pod, struct facts *out);
-struct error *volume_make_sub_path(struct kubelet *kubelet, const char *path) MUST_CHECK;
 /* Something that they show changed: written again, when nothing else is under way. */
 struct task *volumes_refresh(struct pod *pod, void (*done)(void *arg, struct error *err));
 /* Whether a volume shows that ConfigMap or Secret. */

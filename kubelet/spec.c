@@ -405,11 +405,13 @@ static const struct json *volume_named(const struct json *pod_spec, struct str n
 	return NULL;
 }
 
-static struct error *sub_path(struct arena *arena, struct container *c, const struct json *mount, const struct json *volume,
-			      const char *const *env, size_t n_env, const char **path)
+/* *below: what the runtime looks for in the volume, and makes if it is missing; NULL: the whole volume. */
+static struct error *sub_path(struct arena *arena, struct container *c, const struct json *mount, const char *const *env,
+			      size_t n_env, const char **below)
 {
 	struct str sub = json_get_str(mount, "subPath"), expr = json_get_str(mount, "subPathExpr"), rest, part;
 
+	*below = NULL;
 	if (expr.len != 0)
 		sub = env_expand(arena, expr, env, n_env);
 	if (sub.len == 0)
@@ -421,10 +423,8 @@ static struct error *sub_path(struct arena *arena, struct container *c, const st
 	while (str_cut(&rest, '/', &part))
 		if (str_is(part, ".."))
 			return error_new(ERR_INVALID, "subPath must not contain \"..\"");
-	*path = arena_printf(arena, "%s/%.*s", *path, STR_ARG(sub));
-	if (volume_is_payload(volume) || volume_is_tmpfs(volume))
-		return NULL;
-	return volume_make_sub_path(c->pod->kubelet, *path);
+	*below = str_cstr(arena, sub);
+	return NULL;
 }
 
 static struct error *mount_volume(struct arena *arena, struct container *c, const struct json *mount, struct runtime_spec *spec,
@@ -432,19 +432,21 @@ static struct error *mount_volume(struct arena *arena, struct container *c, cons
 {
 	struct str name = json_get_str(mount, "name"), how = json_get_str(mount, "mountPropagation");
 	const struct json *volume = volume_named(json_get(pod_tree(c->pod), "spec"), name);
-	const char *path, *to = str_cstr(arena, json_get_str(mount, "mountPath"));
+	const char *path, *below, *to = str_cstr(arena, json_get_str(mount, "mountPath"));
 	struct runtime_mount *m;
 	struct error *err;
 
 	if (volume == NULL)
 		return error_new(ERR_NOT_FOUND, "volume \"%.*s\" does not exist", STR_ARG(name));
 	path = volume_path(arena, c->pod, volume);
-	err = sub_path(arena, c, mount, volume, spec->env, own, &path);
+	err = sub_path(arena, c, mount, spec->env, own, &below);
 	if (err != NULL)
 		return err;
 	if (to[0] != '/')
 		to = arena_printf(arena, "/%s", to);
-	m = bind(arena, spec, to, path, json_bool(json_get(mount, "readOnly")));
+	/* What we write into, a container must not (CVE-2017-1002102). */
+	m = bind(arena, spec, to, path, json_bool(json_get(mount, "readOnly")) || volume_is_payload(volume));
+	m->below = below;
 	m->recursive_ro = str_is(json_get_str(mount, "recursiveReadOnly"), "Enabled");
 	if (str_is(how, "HostToContainer"))
 		m->propagation = MS_SLAVE | MS_REC;

@@ -112,7 +112,7 @@ void pod_write_status(struct pod *pod)
 	}
 	arena_free(pod->posted_arena);
 	pod->posted_arena = arena;
-	pod->posted = json_copy(arena, normal); /* parts of it are the old object's */
+	pod->posted = json_copy(arena, normal); /* parts of it are the object's, which we do not keep */
 	pod->posted_result = NULL;
 	pod->status_call = client_call(pod->kubelet->client, &(struct api_call){ .verb = VERB_UPDATE,
 										 .kind = kind,

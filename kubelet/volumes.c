@@ -477,14 +477,3 @@ enum task_result volumes_unmount(struct task *task, struct pod *pod)
 	}
 	return any ? TASK_WAIT : TASK_NEXT;
 }
-
-struct error *volume_make_sub_path(struct kubelet *kubelet, const char *path)
-{
-	AUTO_FD int fd = -1;
-	struct error *err = root_open(kubelet, path, O_PATH, &fd);
-
-	if (err == NULL || err->kind != ERR_NOT_FOUND)
-		return err;
-	error_free(err);
-	return root_mkdir(kubelet, path, 0755);
-}

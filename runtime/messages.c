@@ -11,8 +11,9 @@
 
 #define THIS runtime_mount
 static const struct wire_field mount_fields[] = {
-	T(1, WIRE_TEXT, destination), T(2, WIRE_TEXT, type),       T(3, WIRE_TEXT, source),       T(4, WIRE_TEXT, data),
-	T(5, WIRE_U64, flags),        T(6, WIRE_U64, propagation), T(7, WIRE_BOOL, recursive_ro), T(8, WIRE_BOOL, copy_up),
+	T(1, WIRE_TEXT, destination),  T(2, WIRE_TEXT, type),    T(3, WIRE_TEXT, source),
+	T(4, WIRE_TEXT, data),         T(5, WIRE_U64, flags),    T(6, WIRE_U64, propagation),
+	T(7, WIRE_BOOL, recursive_ro), T(8, WIRE_BOOL, copy_up), T(9, WIRE_TEXT, below),
 };
 static WIRE_TABLE(wire_mount, struct runtime_mount, mount_fields, NULL);
 #undef THIS

@@ -201,15 +201,36 @@ static struct error *mount_shared_tree(struct job *job, size_t i, int target)
 	return rc == 0 ? NULL : error_errno(code, "attach shared bind");
 }
 
+/* What stands below a source was written by containers: a link in it may lead anywhere (CVE-2017-1002101). */
+static struct error *open_source(const struct runtime_mount *m, int *out)
+{
+	AUTO_FD int source = open(m->source, O_PATH | O_CLOEXEC);
+	struct error *err;
+
+	if (source < 0)
+		return error_errno(errno, "open source %s", m->source);
+	if (m->below == NULL) {
+		*out = fd_take(&source);
+		return NULL;
+	}
+	err = path_in_root(source, m->below, PATH_MUST_EXIST, out);
+	if (err != NULL && err->kind == ERR_NOT_FOUND) {
+		error_free(err);
+		err = path_in_root(source, m->below, PATH_MAKE_DIRECTORY, out);
+	}
+	return err != NULL ? error_context(err, "below %s", m->source) : NULL;
+}
+
 static struct error *mount_bind(struct job *job, size_t i)
 {
 	const struct runtime_mount *m = &job->spec->mounts[i];
 	AUTO_FD int source = -1, target = -1;
 	struct stat st;
-	struct error *err;
+	struct error *err = open_source(m, &source);
 
-	source = open(m->source, O_PATH | O_CLOEXEC);
-	if (source < 0 || fstat(source, &st) != 0)
+	if (err != NULL)
+		return err;
+	if (fstat(source, &st) != 0)
 		return error_errno(errno, "open source %s", m->source);
 	err = path_in_root(job->rootfd, m->destination, S_ISDIR(st.st_mode) ? PATH_MAKE_DIRECTORY : PATH_MAKE_FILE, &target);
 	if (err != NULL)
@@ -633,9 +654,10 @@ static struct error *cut_shared(struct job *job)
 		job->shared[i] = -1;
 		if (!(m->propagation & MS_SHARED) || m->source == NULL)
 			continue;
-		source = bind.source = open(m->source, O_PATH | O_CLOEXEC);
-		if (source < 0)
-			return error_errno(errno, "open source %s", m->source);
+		err = open_source(m, &source);
+		if (err != NULL)
+			return err;
+		bind.source = source;
 		job->shared[i] = bind_tree(&bind, &err);
 		if (err != NULL)
 			return error_context(err, "share %s", m->source);

@@ -134,7 +134,11 @@ static struct error *read_process(struct arena *arena, const struct json *proces
 		err = cap_set(json_get(caps, "bounding"), &out->caps);
 	if (err == NULL)
 		err = cap_set(json_get(caps, "inheritable"), &out->caps_inheritable);
-	return err == NULL ? cap_set(json_get(caps, "ambient"), &out->caps_ambient) : err;
+	if (err == NULL)
+		err = cap_set(json_get(caps, "ambient"), &out->caps_ambient);
+	/* capabilities(7): what is not inheritable cannot be ambient. As with runc, nobody becomes inheritable by it. */
+	out->caps_ambient &= out->caps_inheritable;
+	return err;
 }
 
 /* --- mounts, devices --- */
@@ -309,9 +313,51 @@ static const char *cgroup_path(struct arena *arena, const char *given, const cha
 	return arena_printf(arena, "%.*s/%.*s-%.*s.scope", STR_ARG(slice), STR_ARG(prefix), STR_ARG(rest));
 }
 
+/* What belongs to a namespace of the container. Everything else is the machine's, whoever asks (runc, validateSysctls). */
+static const struct {
+	const char *key; /* ends in a dot: all below */
+	int ns;
+} namespaced_sysctls[] = {
+	{ "net.", RUNTIME_NS_NET },
+	{ "fs.mqueue.", RUNTIME_NS_IPC },
+	{ "kernel.msgmax", RUNTIME_NS_IPC },
+	{ "kernel.msgmnb", RUNTIME_NS_IPC },
+	{ "kernel.msgmni", RUNTIME_NS_IPC },
+	{ "kernel.sem", RUNTIME_NS_IPC },
+	{ "kernel.shmall", RUNTIME_NS_IPC },
+	{ "kernel.shmmax", RUNTIME_NS_IPC },
+	{ "kernel.shmmni", RUNTIME_NS_IPC },
+	{ "kernel.shm_rmid_forced", RUNTIME_NS_IPC },
+	{ "kernel.domainname", RUNTIME_NS_UTS },
+};
+
+static bool sysctl_is_own(struct str key, const struct runtime_spec *spec)
+{
+	for (size_t i = 0; i < N(namespaced_sysctls); i++) {
+		struct str row = str_from(namespaced_sysctls[i].key);
+		int ns = namespaced_sysctls[i].ns;
+
+		if (str_has_suffix(row, STR(".")) ? str_has_prefix(key, row) : str_eq(key, row))
+			return (spec->ns_new & RUNTIME_NS_BIT(ns)) != 0 || spec->ns_fd[ns] >= 0;
+	}
+	return false;
+}
+
+static struct error *read_sysctls(struct arena *arena, const struct json *sysctl, struct runtime_spec *out)
+{
+	out->sysctls = ARENA_ARRAY(arena, struct runtime_sysctl, json_len(sysctl) + 1);
+	JSON_EACH (sysctl, it) {
+		if (!sysctl_is_own(it.key, out))
+			return error_new(ERR_INVALID, "sysctl \"%.*s\" is not in a separate kernel namespace", STR_ARG(it.key));
+		out->sysctls[out->n_sysctls++] =
+			(struct runtime_sysctl){ str_cstr(arena, it.key), str_cstr(arena, json_str(it.value)) };
+	}
+	return NULL;
+}
+
 static struct error *read_linux(struct arena *arena, const struct json *linux_, const char *id, struct runtime_spec *out)
 {
-	const struct json *sysctl = json_get(linux_, "sysctl"), *seccomp = json_get(linux_, "seccomp");
+	const struct json *seccomp = json_get(linux_, "seccomp");
 	int64_t propagation;
 	struct error *err = read_namespaces(arena, json_get(linux_, "namespaces"), out);
 
@@ -326,10 +372,9 @@ static struct error *read_linux(struct arena *arena, const struct json *linux_, 
 	if (!word_find(propagation_words, N(propagation_words), json_get_str(linux_, "rootfsPropagation"), &propagation))
 		return error_new(ERR_INVALID, "linux.rootfsPropagation: unknown");
 	out->root_propagation = (uint64_t)propagation;
-	out->sysctls = ARENA_ARRAY(arena, struct runtime_sysctl, json_len(sysctl) + 1);
-	JSON_EACH (sysctl, it)
-		out->sysctls[out->n_sysctls++] =
-			(struct runtime_sysctl){ str_cstr(arena, it.key), str_cstr(arena, json_str(it.value)) };
+	err = read_sysctls(arena, json_get(linux_, "sysctl"), out);
+	if (err != NULL)
+		return err;
 	out->masked = texts(arena, json_get(linux_, "maskedPaths"), &out->n_masked);
 	out->readonly = texts(arena, json_get(linux_, "readonlyPaths"), &out->n_readonly);
 	return json_absent(seccomp) ? NULL : oci_seccomp_read(arena, seccomp, &out->seccomp);

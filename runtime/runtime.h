@@ -34,6 +34,7 @@ struct runtime_mount {
 	const char *destination; /* in the container; made if missing, also under a read-only root */
 	const char *type;        /* "bind", "tmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", … */
 	const char *source;      /* for bind: a path in the node (or, for oci, of the machine) */
+	const char *below;       /* for bind: a path below source, whose links never lead out of it; made if missing; may be NULL */
 	const char *data;        /* the file system's own options: "mode=755,size=64m" */
 	uint64_t flags;          /* MS_RDONLY, MS_NOSUID, MS_BIND, MS_REC, … */
 	uint64_t propagation;    /* MS_SHARED, MS_SLAVE, MS_PRIVATE with or without MS_REC; 0: private */

@@ -21,13 +21,28 @@ static const char *const masked[] = {
 static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
 
 static const struct runtime_mount default_mounts[] = {
-	{ "/proc", "proc", "proc", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV, 0, false, false },
-	{ "/dev", "tmpfs", "tmpfs", "mode=755,size=65536k", MS_NOSUID | MS_STRICTATIME, 0, false, false },
-	{ "/dev/pts", "devpts", "devpts", "newinstance,ptmxmode=0666,mode=0620,gid=5", MS_NOSUID | MS_NOEXEC, 0, false, false },
-	{ "/dev/mqueue", "mqueue", "mqueue", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV, 0, false, false },
-	{ "/dev/shm", "tmpfs", "shm", "mode=1777,size=65536k", MS_NOSUID | MS_NOEXEC | MS_NODEV, 0, false, false },
-	{ "/sys", "sysfs", "sysfs", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, 0, false, false },
-	{ "/sys/fs/cgroup", "cgroup", "cgroup", NULL, MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY | MS_RELATIME, 0, false, false },
+	{ .destination = "/proc", .type = "proc", .source = "proc", .flags = MS_NOSUID | MS_NOEXEC | MS_NODEV },
+	{ .destination = "/dev",
+	  .type = "tmpfs",
+	  .source = "tmpfs",
+	  .data = "mode=755,size=65536k",
+	  .flags = MS_NOSUID | MS_STRICTATIME },
+	{ .destination = "/dev/pts",
+	  .type = "devpts",
+	  .source = "devpts",
+	  .data = "newinstance,ptmxmode=0666,mode=0620,gid=5",
+	  .flags = MS_NOSUID | MS_NOEXEC },
+	{ .destination = "/dev/mqueue", .type = "mqueue", .source = "mqueue", .flags = MS_NOSUID | MS_NOEXEC | MS_NODEV },
+	{ .destination = "/dev/shm",
+	  .type = "tmpfs",
+	  .source = "shm",
+	  .data = "mode=1777,size=65536k",
+	  .flags = MS_NOSUID | MS_NOEXEC | MS_NODEV },
+	{ .destination = "/sys", .type = "sysfs", .source = "sysfs", .flags = MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY },
+	{ .destination = "/sys/fs/cgroup",
+	  .type = "cgroup",
+	  .source = "cgroup",
+	  .flags = MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY | MS_RELATIME },
 };
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -22,3 +22,33 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
 	$(STATIC_NSS)
 tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(client_LIBS) $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
+
+# Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
+# tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
+FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket client dns archive planted
+FUZZ_ALL = $(FUZZ_TARGETS:%=tests/fuzz/fuzz_%)
+FUZZ_WITH = libdns.a libapiserver.a $(image_LIBS) $(runtime_LIBS) $(api_LIBS) $(http_LIBS) $(loop_LIBS) $(base_LIBS)
+FUZZ_SHARED = tests/fuzz/kinds.o tests/fuzz/talk.o $(filter %.o,$(FUZZ_DRIVER))
+
+tests/fuzz/%.o: tests/fuzz/%.c tests/fuzz/fuzz.h tests/fuzz/talk.h
+	@$(MKDIR_P) tests/fuzz
+	$(AM_V_CC)$(COMPILE) -DFUZZ_CORPUS='"$(abs_top_srcdir)/tests/fuzz/corpus"' -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"' -c -o $@ $<
+$(FUZZ_ALL): tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $(FUZZ_WITH)
+	$(AM_V_CCLD)$(LINK) $< $(FUZZ_SHARED) $(filter -%,$(FUZZ_DRIVER)) $(FUZZ_WITH) $(LIBS)
+fuzz-programs: $(FUZZ_ALL)
+mostlyclean-local:
+	rm -f tests/fuzz/*.o $(FUZZ_ALL)
+
+# make fuzz [SECONDS=600] [TARGET=json]: needs clang; its tree is build/fuzz.
+fuzz:
+	@$(top_srcdir)/tests/fuzz/run "$(SECONDS)" "$(TARGET)"
+fuzz-targets:
+	@echo $(FUZZ_TARGETS)
+.PHONY: fuzz fuzz-programs fuzz-targets
+.SECONDARY:
+
+# What tests/attack runs inside containers: static, so that any root file system will do.
+if STATIC
+noinst_PROGRAMS += tests/attack/probe
+tests_attack_probe_SOURCES = tests/attack/probe.c
+endif

@@ -5,17 +5,23 @@
 #include "apiserver/verbs/verbs.h"
 
 static struct error *namespace_lifecycle(struct request *req);
+static struct error *namespace_kept(struct request *req);
+static struct error *taint_node(struct request *req);
 static struct error *service_account(struct request *req);
-static struct error *default_tolerations(struct request *req);
 static struct error *priority(struct request *req);
+static struct error *runtime_class(struct request *req);
+static struct error *default_tolerations(struct request *req);
 
 #define WRITES (VERB(CREATE) | VERB(UPDATE))
 
 static const struct admission rows[] = {
 	{ .name = "NamespaceLifecycle", .verbs = VERB(CREATE), .decide = namespace_lifecycle },
+	{ .name = "NamespaceLifecycle", .group = "", .resource = "namespaces", .verbs = VERB(DELETE), .decide = namespace_kept },
 	{ .name = "DefinitionTerminating", .verbs = VERB(CREATE), .decide = definition_open },
+	{ .name = "TaintNodesByCondition", .group = "", .resource = "nodes", .verbs = VERB(CREATE), .decide = taint_node },
 	{ .name = "ServiceAccount", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = service_account },
 	{ .name = "Priority", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = priority },
+	{ .name = "RuntimeClass", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = runtime_class },
 	{ .name = "DefaultTolerationSeconds", .group = "", .resource = "pods", .verbs = WRITES, .decide = default_tolerations },
 };
 
@@ -112,7 +118,115 @@ static struct error *namespace_lifecycle(struct request *req)
 	return err;
 }
 
-/* A pod runs as some service account, which must exist. Its token volume comes with projected volumes. */
+/* What a cluster cannot be without. */
+static struct error *namespace_kept(struct request *req)
+{
+	static const char *const names[] = { "default", "kube-system", "kube-public" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (str_is(req->route.name, names[i]))
+			return error_new(ERR_FORBIDDEN, "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+					 names[i]);
+	return NULL;
+}
+
+/* A new node takes no pods before it is known to be ready. */
+static struct error *taint_node(struct request *req)
+{
+	const struct json *mine = JSON_OBJECT_OF(req->arena, { "key", json_text(req->arena, "node.kubernetes.io/not-ready") },
+						 { "effect", json_text(req->arena, "NoSchedule") });
+	const struct json *taints = json_path(req->tree, "spec.taints");
+
+	JSON_EACH (taints, it)
+		if (str_is(json_get_str(it.value, "key"), "node.kubernetes.io/not-ready") &&
+		    str_is(json_get_str(it.value, "effect"), "NoSchedule"))
+			return NULL;
+	req->tree = with(req, req->tree, "spec.taints", json_append(req->arena, taints, mine));
+	return NULL;
+}
+
+/* --- service accounts --- */
+
+#define TOKEN_DIR    "/var/run/secrets/kubernetes.io/serviceaccount"
+#define TOKEN_VOLUME "kube-api-access-"
+
+static bool wants_token(const struct json *pod, const struct json *account)
+{
+	const struct json *own = json_path(pod, "spec.automountServiceAccountToken");
+
+	own = own != NULL ? own : json_get(account, "automountServiceAccountToken");
+	return own == NULL || json_bool(own);
+}
+
+/* Token, CA and namespace in one directory. k8s.io/kubernetes/plugin/pkg/admission/serviceaccount, TokenVolumeSource. */
+static const struct json *token_volume(struct arena *arena, const struct json *name)
+{
+	const struct json *token =
+		JSON_OBJECT_OF(arena, { "expirationSeconds", json_number(arena, 3607) }, { "path", json_text(arena, "token") });
+	const struct json *ca =
+		JSON_OBJECT_OF(arena, { "name", json_text(arena, "kube-root-ca.crt") },
+			       { "items", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "key", json_text(arena, "ca.crt") },
+									      { "path", json_text(arena, "ca.crt") })) });
+	const struct json *field = JSON_OBJECT_OF(arena, { "apiVersion", json_text(arena, "v1") },
+						  { "fieldPath", json_text(arena, "metadata.namespace") });
+	const struct json *ns = JSON_OBJECT_OF(
+		arena, { "items", JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "path", json_text(arena, "namespace") },
+								      { "fieldRef", field })) });
+	const struct json *sources = JSON_ARRAY_OF(arena, JSON_OBJECT_OF(arena, { "serviceAccountToken", token }),
+						   JSON_OBJECT_OF(arena, { "configMap", ca }),
+						   JSON_OBJECT_OF(arena, { "downwardAPI", ns }));
+
+	return JSON_OBJECT_OF(arena, { "name", name },
+			      { "projected",
+				JSON_OBJECT_OF(arena, { "sources", sources }, { "defaultMode", json_number(arena, 0644) }) });
+}
+
+static bool mounts_at(const struct json *container, const char *path)
+{
+	JSON_EACH (json_get(container, "volumeMounts"), it)
+		if (str_is(json_get_str(it.value, "mountPath"), path))
+			return true;
+	return false;
+}
+
+static void mount_token(struct request *req)
+{
+	static const char *const lists[] = { "initContainers", "containers" };
+	struct arena *arena = req->arena;
+	const struct json *spec = json_get(req->tree, "spec"), *volume = NULL, *mount;
+	char random[6] = { 0 };
+	bool used = false, found = false;
+
+	JSON_EACH (json_get(spec, "volumes"), it)
+		if (volume == NULL && str_has_prefix(json_get_str(it.value, "name"), STR(TOKEN_VOLUME)))
+			volume = json_get(it.value, "name");
+	found = volume != NULL;
+	rand_name(random, 5);
+	if (!found)
+		volume = json_printf(arena, TOKEN_VOLUME "%s", random);
+	mount = JSON_OBJECT_OF(arena, { "name", volume }, { "readOnly", &json_true }, { "mountPath", json_text(arena, TOKEN_DIR) });
+	for (int i = 0; i < 2; i++) {
+		struct json_builder containers = { .arena = arena };
+
+		JSON_EACH (json_get(spec, lists[i]), it) {
+			bool has = mounts_at(it.value, TOKEN_DIR);
+
+			json_builder_item(&containers,
+					  has ? it.value
+					      : json_with(arena, it.value, "volumeMounts",
+							  json_append(arena, json_get(it.value, "volumeMounts"), mount)));
+			used = used || !has;
+		}
+		if (containers.len != 0)
+			spec = json_with(arena, spec, lists[i], json_builder_array(&containers));
+	}
+	if (used && !found)
+		spec = json_with(arena, spec, "volumes",
+				 json_append(arena, json_get(spec, "volumes"), token_volume(arena, volume)));
+	error_free(api_normalize(arena, kind_type(req->route.kind), json_with(arena, req->tree, "spec", spec), NULL, &req->tree));
+}
+
+/* A pod runs as some service account, which must exist, and finds a token of it. */
 static struct error *service_account(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.serviceAccountName");
@@ -131,7 +245,19 @@ static struct error *service_account(struct request *req)
 				 STR_ARG(meta_str(req->tree, "name")), STR_ARG(req->route.ns), STR_ARG(name), STR_ARG(name));
 	if (json_len(json_path(req->tree, "spec.imagePullSecrets")) == 0 && json_len(json_get(account, "imagePullSecrets")) != 0)
 		req->tree = with(req, req->tree, "spec.imagePullSecrets", json_get(account, "imagePullSecrets"));
+	if (wants_token(req->tree, account))
+		mount_token(req);
 	return NULL;
+}
+
+static struct error *runtime_class(struct request *req)
+{
+	struct str name = json_path_str(req->tree, "spec.runtimeClassName");
+
+	if (name.len == 0 || lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name) != NULL)
+		return NULL;
+	return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: pod rejected: RuntimeClass \"%.*s\" not found",
+			 STR_ARG(meta_str(req->tree, "name")), STR_ARG(name));
 }
 
 static const struct json *toleration(struct arena *arena, const char *key)
@@ -194,6 +320,27 @@ static const struct json *default_class(struct request *req)
 	return found;
 }
 
+/* What the class decides cannot be said by hand, unless it is the same. */
+static struct error *check_said(struct request *req, int64_t value, struct str policy)
+{
+	const struct json *said = json_path(req->tree, "spec.priority");
+	struct str own = json_path_str(req->tree, "spec.preemptionPolicy"), name = meta_str(req->tree, "name");
+
+	if (said != NULL && json_int(said, 0) != value)
+		return error_new(
+			ERR_FORBIDDEN,
+			"pods \"%.*s\" is forbidden: the integer value of priority (%lld) must not be provided in pod spec; "
+			"priority admission controller computed %lld from the given PriorityClass name",
+			STR_ARG(name), (long long)json_int(said, 0), (long long)value);
+	if (own.len != 0 && !str_eq(own, policy))
+		return error_new(
+			ERR_FORBIDDEN,
+			"pods \"%.*s\" is forbidden: the string value of PreemptionPolicy (%.*s) must not be provided in pod "
+			"spec; priority admission controller computed %.*s from the given PriorityClass name",
+			STR_ARG(name), STR_ARG(own), STR_ARG(policy));
+	return NULL;
+}
+
 static struct error *priority(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.priorityClassName"), policy = STR("PreemptLowerPriority");
@@ -210,6 +357,9 @@ static struct error *priority(struct request *req)
 		if (err != NULL)
 			return err;
 	}
+	err = check_said(req, value, policy.len != 0 ? policy : STR("PreemptLowerPriority"));
+	if (err != NULL)
+		return err;
 	req->tree = with(req, req->tree, "spec.priority", json_number(req->arena, value));
 	if (json_path(req->tree, "spec.preemptionPolicy") == NULL)
 		req->tree = with(req, req->tree, "spec.preemptionPolicy",

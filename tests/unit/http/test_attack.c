@@ -1,8 +1,11 @@
 /* Peers that mean harm, byte by byte. Each ends with the connection refused, and with others still served. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/unit/http/world.h"
+
+extern size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 static void still_serves(struct world *world)
 {
@@ -60,6 +63,28 @@ static const struct row smuggling[] = {
 	{ "GET /hel lo HTTP/1.1\r\nHost: a\r\n\r\n", "400", 0 },
 	{ "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "400", 0 },
 	{ "BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", "400", 0 },
+	{ "GET /hello HTTP/1.1\nHost: a\n\n" SMUGGLED, "400", 0 }, /* bare line feeds */
+	{ "GET /hello HTTP/1.1\r\nHost: a\nX: b\r\n\r\n" SMUGGLED, "400", 0 },
+	{ POST "Content-Length: 5\nX: y\r\n\r\nhello" SMUGGLED, "400", 0 },
+	{ POST "X: a\r\n b\r\nContent-Length: 5\r\n\r\nhello" SMUGGLED, "400", 0 }, /* a folded line */
+	{ POST "X: a\r\n\tContent-Length: 5\r\n\r\nhello" SMUGGLED, "400", 0 },
+	{ POST "Transfer-Encoding:\x0b"
+	       "chunked\r\n\r\n0\r\n\r\n" SMUGGLED,
+	  "400", 0 },
+	{ POST "Transfer-Encoding: chunked\x0b\r\n\r\n0\r\n\r\n" SMUGGLED, "400", 0 },
+	{ POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" SMUGGLED, "400", 0 },
+	{ POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" SMUGGLED, "400", 0 },
+	{ POST "Transfer-Encoding: chunked,\r\n\r\n0\r\n\r\n" SMUGGLED, "400", 0 },
+	{ POST "Content-Length:\r\n\r\n" SMUGGLED, "400", 0 },
+	{ POST "Content-Length: 1 0\r\n\r\nhello" SMUGGLED, "400", 0 },
+	{ POST "Transfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n0;z\r\n\r\n" SMUGGLED, "200", 2 }, /* extensions */
+	{ POST "Transfer-Encoding: chunked\r\n\r\n5;a\nhello\r\n0\r\n\r\n" SMUGGLED, "400", 1 },
+	{ POST "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n" SMUGGLED, "400", 1 },
+	{ POST "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n" SMUGGLED, "400", 1 },
+	{ POST "Transfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n" SMUGGLED, "200", 2 }, /* as Go's */
+	{ POST "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n" SMUGGLED, "400", 1 },
+	{ POST "Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n" SMUGGLED, "400", 1 },
+	{ POST "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n" SMUGGLED, "200", 2 }, /* a trailer is none */
 	{ "\x16\x03\x01\x02\x01 not plain text", "400", 0 },
 	{ "SSH-2.0-OpenSSH_9.2\r\n", "400", 0 },
 };
@@ -82,7 +107,8 @@ TEST(smuggled_requests_are_refused)
 			tap_fail(__FILE__, __LINE__, "row %zu: the connection stays open", i);
 		snprintf(want, sizeof(want), "HTTP/1.1 %s ", row->status);
 		if (!str_has_prefix(buf_str(&raw.in), str_from(want)) || world.handled != row->handled)
-			tap_fail(__FILE__, __LINE__, "row %zu: %d handled, answer %.40s", i, world.handled, buf_cstr(&raw.in));
+			tap_fail(__FILE__, __LINE__, "row %zu: %d handled, answer %.40s\nto %s", i, world.handled,
+				 buf_cstr(&raw.in), row->sent);
 		raw_close(&raw);
 	}
 	still_serves(&world);
@@ -160,6 +186,31 @@ TEST(slow_headers_run_out_of_time)
 	world_close(&world);
 }
 
+/* A body that does not come, or comes a byte at a time: a minute of virtual time for the handler's whole wait. */
+TEST(slow_bodies_run_out_of_time)
+{
+	for (int trickle = 0; trickle < 2; trickle++) {
+		struct world world;
+		struct raw raw;
+		int sent = 0;
+
+		world_open_simulated(&world);
+		raw_open(&world, &raw);
+		raw_send(&raw, POST "Content-Length: 100000\r\n\r\n");
+		for (; sent < 100 && !raw.over; sent++) {
+			loop_run_for(2 * NS_PER_S);
+			if (trickle && !raw.over)
+				raw_send(&raw, "x");
+		}
+		printf("# a body %s: over after %d s\n", trickle ? "of a byte now and then" : "that does not come", 2 * sent);
+		CHECK(raw.over && sent <= 45);
+		CHECK_EQ(http_server_stats(world.server).open_requests, 0);
+		raw_close(&raw);
+		still_serves(&world);
+		world_close(&world);
+	}
+}
+
 TEST(connections_are_limited)
 {
 	struct raw raws[5];
@@ -209,6 +260,51 @@ TEST(pipelined_requests_wait_their_turn)
 	raw_close(&raw);
 	still_serves(&world);
 	world_close(&world);
+}
+
+/* What the allocator has handed out; with AddressSanitizer its own count. */
+static size_t heap_now(void)
+{
+	return __sanitizer_get_current_allocated_bytes != NULL ? __sanitizer_get_current_allocated_bytes() : mallinfo2().uordblks;
+}
+
+/* Slow and endless peers at once: what they hold together is bounded, and goes with them. */
+TEST(many_slow_peers_cost_little)
+{
+	static const char *const ways[] = {
+		"GET /hello HTTP/1.1\r\nHost: a\r\nX: ",               /* headers that stop */
+		POST "Content-Length: 1000000\r\n\r\nhalf",            /* a body that stops */
+		POST "Transfer-Encoding: chunked\r\n\r\n5;",           /* a chunk that stops */
+		"GET /produce?n=50000000 HTTP/1.1\r\nHost: a\r\n\r\n", /* an answer that nobody reads */
+	};
+	enum { PEERS = 100 };
+	struct raw raws[PEERS];
+
+	for (size_t way = 0; way < sizeof(ways) / sizeof(ways[0]); way++) {
+		struct world world;
+		size_t before, held;
+
+		world_open(&world, MEMORY);
+		still_serves(&world);
+		before = heap_now();
+		for (int i = 0; i < PEERS; i++) {
+			raw_open(&world, &raws[i]);
+			stream_pause(raws[i].stream);
+			raw_send(&raws[i], ways[way]);
+		}
+		loop_run_for(30 * NS_PER_MS);
+		held = heap_now() - before;
+		printf("# %d peers of way %zu hold %zu kB each\n", PEERS, way, held / PEERS / 1000);
+		CHECK(held / PEERS < (way == 3 ? LIMIT_STREAM_BUFFER + STREAM_HIGH + 100000 : 20000));
+		still_serves(&world);
+		for (int i = 0; i < PEERS; i++)
+			raw_close(&raws[i]);
+		loop_run_for(30 * NS_PER_MS);
+		still_serves(&world);
+		CHECK_EQ(http_server_stats(world.server).open_requests, 0);
+		CHECK(heap_now() < before + 200000);
+		world_close(&world);
+	}
 }
 
 /* --- HTTP/2, frame by frame --- */
@@ -351,6 +447,41 @@ static void flood(int type, const char *payload, size_t len, uint32_t stream, in
 	raw_close(&raw);
 	still_serves(&world);
 	world_close(&world);
+}
+
+TEST(empty_data_flood_is_stopped)
+{
+	struct world world;
+	struct raw raw;
+	int sent = 0;
+
+	/* CVE-2019-9518: frames of a body that is never longer and never ends. */
+	world_open(&world, MEMORY);
+	h2_open(&world, &raw);
+	send_frame(&raw, HEADERS, 4, 1,
+		   STR("\x83\x86\x04\x05/echo\x01\x01"
+		       "a"));
+	for (; sent < 100000 && !raw.over; sent++) {
+		send_frame(&raw, DATA, 0, 1, STR(""));
+		if (sent % 32 == 0)
+			loop_run_for(NS_PER_MS / 20);
+	}
+	CHECK(raw_over(&raw));
+	CHECK(world.handled == 1 && sent < 3000);
+	printf("# stopped after %d empty frames\n", sent);
+	raw_close(&raw);
+	still_serves(&world);
+	world_close(&world);
+}
+
+TEST(window_update_flood_is_stopped)
+{
+	flood(WINDOW_UPDATE, "\0\0\0\1", 4, 0, 100000);
+}
+
+TEST(window_update_flood_of_one_stream_is_stopped)
+{
+	flood(WINDOW_UPDATE, "\0\0\0\1", 4, 1, 100000);
 }
 
 TEST(ping_flood_is_stopped)

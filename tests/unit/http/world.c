@@ -252,6 +252,8 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 
 	memset(world, 0, sizeof(*world));
 	loop_init();
+	if (transport == MEMORY_SIMULATED)
+		loop_sim(1, NS_PER_S);
 	if (tls) {
 		make_pki(world);
 		CHECK_OK(http_tls_server(&(struct http_tls_options){ .cert = buf_str(&world->server_cert),
@@ -278,6 +280,11 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 	}
 	client.tls = world->client_tls;
 	world->client = http_client_new(&client);
+}
+
+void world_open_simulated(struct world *world)
+{
+	world_open_with(world, MEMORY_SIMULATED, (struct http_server_options){ .idle = 0 });
 }
 
 void world_open(struct world *world, enum transport transport)

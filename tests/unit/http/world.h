@@ -5,7 +5,7 @@
 #include "http/http.h"
 #include "tests/unit/tap.h"
 
-enum transport { MEMORY, MEMORY_TLS, TCP, TCP_TLS };
+enum transport { MEMORY, MEMORY_TLS, TCP, TCP_TLS, MEMORY_SIMULATED };
 
 struct world {
 	struct http_server *server;
@@ -26,6 +26,7 @@ struct world {
 
 void world_open(struct world *world, enum transport transport);
 void world_open_with(struct world *world, enum transport transport, struct http_server_options options);
+void world_open_simulated(struct world *world); /* in memory, on virtual time */
 void world_close(struct world *world);
 
 struct got {

@@ -68,6 +68,7 @@ TEST(json_speaks_of_errors_as_go_does)
 		{ "[1 2]", "invalid character '2' after array element" },
 		{ "[1,]", "invalid character ']' looking for beginning of value" },
 		{ "{} x", "invalid character 'x' after top-level value" },
+		{ "{} \"x", "invalid character '\"' after top-level value" }, /* a token that does not end is none to yajl */
 		{ "01", "invalid character '1' after top-level value" },
 		{ "tru", "unexpected end of JSON input" },
 		{ "trux", "invalid character 'x' in literal true (expecting 'e')" },

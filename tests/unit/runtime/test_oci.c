@@ -37,7 +37,8 @@ TEST(oci_config_becomes_a_spec)
 		"{\"ociVersion\":\"1.0.2\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},\"hostname\":\"h\","
 		"\"process\":{\"terminal\":true,\"consoleSize\":{\"height\":40,\"width\":100},\"user\":{\"uid\":5,\"gid\":6,"
 		"\"additionalGids\":[7,8],\"umask\":18},\"args\":[\"a\",\"b\"],\"env\":[\"X=1\"],\"cwd\":\"/w\","
-		"\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],\"ambient\":[\"CAP_KILL\"]},"
+		"\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],\"inheritable\":[\"CAP_KILL\"],"
+		"\"ambient\":[\"CAP_KILL\",\"CAP_CHOWN\"]},"
 		"\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"hard\":18446744073709551615,\"soft\":1024}],\"noNewPrivileges\":true,"
 		"\"oomScoreAdj\":-5},"
 		"\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"vol\",\"options\":[\"rbind\",\"ro\"]}],"
@@ -100,6 +101,12 @@ TEST(oci_config_that_cannot_be_met_is_refused)
 		  ERR_INVALID },
 		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"capabilities\":{\"bounding\":[\"FLY\"]}},\"linux\":{" NS
 		  "}}",
+		  ERR_INVALID },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{" NS
+		  ",\"sysctl\":{\"kernel.core_pattern\":\"|/evil\"}}}",
+		  ERR_INVALID },
+		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS
+		  ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"sysctl\":{\"net.core.somaxconn\":\"5\"}}}",
 		  ERR_INVALID },
 		{ "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"}," PROCESS ",\"linux\":{" NS
 		  ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_FLY\"}}}",
