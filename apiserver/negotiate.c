@@ -151,14 +151,15 @@ struct error *accept_routed(struct str header, bool list)
 struct error *accept_fits(const struct accept *accept, bool list, const struct kind *kind)
 {
 	struct str package = kind == NULL || kind_group(kind).len == 0 ? STR("core") : kind_group(kind), head;
+	bool custom = kind != NULL && (kind->flags & KIND_CUSTOM) != 0;
 
 	if (accept->as != AS_PARTIAL || accept->list == list)
 		return NULL;
 	str_cut(&package, '.', &head);
 	return error_new(ERR_NOT_ACCEPTABLE,
 			 "you requested PartialObjectMetadata%s, but the requested object is %sa list (*%.*s.%.*s%s)",
-			 accept->list ? "List" : "", list ? "" : "not ", STR_ARG(head), STR_ARG(kind_name(kind)),
-			 list ? "List" : "");
+			 accept->list ? "List" : "", list ? "" : "not ", STR_ARG(custom ? STR("unstructured") : head),
+			 STR_ARG(custom ? STR("Unstructured") : kind_name(kind)), list ? "List" : "");
 }
 
 struct error *patch_media_routed(struct str content)

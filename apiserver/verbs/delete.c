@@ -61,7 +61,7 @@ static enum task_result step_options(struct task *task, void *arg)
 	} else if (req->body.len == 0) {
 		req->input = options_of_query(req);
 	} else {
-		err = media_of_body(req);
+		err = media_of_body(req, NULL);
 		body.media = req->body_media;
 		if (err == NULL)
 			err = api_decode(req->arena, &body, NULL, &req->input);

@@ -22,7 +22,7 @@ static struct error *read_as(struct request *req, const struct type *type, const
 
 	if (req->http == NULL)
 		return api_normalize(req->arena, type, req->call.body, NULL, out);
-	err = media_of_body(req);
+	err = media_of_body(req, NULL);
 	body.media = req->body_media;
 	if (err == NULL)
 		err = options_check(req);

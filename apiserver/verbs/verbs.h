@@ -44,7 +44,7 @@ struct prepare {
 	bool answers_object;                           /* a deletion is answered by what went, not by a Status */
 	/* What else than the spec counts as a change: a new generation. */
 	const char *generation_meta;
-	/* Metadata that a write of the status leaves alone; NULL: none, "*": all but finalizers and owned names. */
+	/* Metadata that a write of the status leaves alone; NULL: none, "*": labels, annotations, finalizers, owners. */
 	const char *status_keeps;
 };
 
@@ -92,8 +92,8 @@ struct error *config_read(struct request *req, const struct type *type, const st
 bool is_apply(const struct request *req);
 /* Whether what strict decoding found refuses the request; else it became warnings. */
 bool notes_refused(struct request *req);
-/* Sets req->body_media, or ERR_MEDIA_TYPE. */
-struct error *media_of_body(struct request *req) MUST_CHECK;
+/* Sets req->body_media, or ERR_MEDIA_TYPE. kind: that of the object in the body; NULL: it is none, but options or a Scale. */
+struct error *media_of_body(struct request *req, const struct kind *kind) MUST_CHECK;
 bool is_status(const struct request *req);
 /* Commits req->tree (or its removal) and waits; results in req->object. */
 enum task_result commit_tree(struct task *task, struct request *req) MUST_CHECK;

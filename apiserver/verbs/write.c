@@ -57,10 +57,10 @@ enum task_result step_read_body(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
-struct error *media_of_body(struct request *req)
+struct error *media_of_body(struct request *req, const struct kind *kind)
 {
 	struct str type = content_type(http_header(&req->http->headers, "content-type"));
-	bool custom = custom_of(req->route.kind) != NULL;
+	bool custom = custom_of(kind) != NULL;
 
 	if (type.len == 0 || media_is(type, "application/json"))
 		req->body_media = API_JSON;
@@ -91,7 +91,7 @@ static void warn_lines(struct request *req, struct str text)
 static enum task_result step_media(struct task *task, void *arg)
 {
 	struct request *req = arg;
-	struct error *err = req->http != NULL ? media_of_body(req) : NULL;
+	struct error *err = req->http != NULL ? media_of_body(req, req->route.kind) : NULL;
 
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
@@ -378,15 +378,17 @@ static struct error *check_version(struct request *req, const struct json *wante
 struct error *check_uid(struct request *req, struct str uid)
 {
 	struct str has = meta_str(req->old_tree, "uid"), resource = resource_text(req->arena, req->route.kind);
+	bool custom = custom_of(req->route.kind) != NULL; /* kept upstream under their group */
 
 	if (uid.len == 0 || str_eq(uid, has))
 		return NULL;
 	return error_new(ERR_CONFLICT,
 			 "Operation cannot be fulfilled on %.*s \"%.*s\": StorageError: invalid object, Code: 4, "
-			 "Key: /registry/%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+			 "Key: /registry/%.*s%s%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
 			 "UID in precondition: %.*s, UID in object meta: %.*s",
-			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(req->route.resource), STR_ARG(req->route.ns),
-			 req->route.ns.len != 0 ? "/" : "", STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
+			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(custom ? req->route.group : STR("")),
+			 custom ? "/" : "", STR_ARG(req->route.resource), STR_ARG(req->route.ns), req->route.ns.len != 0 ? "/" : "",
+			 STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
 }
 
 static const struct json *keep_field(struct request *req, const struct json *tree, const char *path)

@@ -92,6 +92,9 @@ static void make_map(struct world *world)
 
 /* --- what it shows --- */
 
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define OWNER(uid)  "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"name\":\"p\",\"uid\":\"" uid "\"}"
+
 TEST(admission_waits_in_every_write)
 {
 	struct world world;
@@ -154,6 +157,59 @@ TEST(a_hundred_patches_of_one_object_land)
 {
 	for (uint64_t seed = 1; seed <= 3; seed++)
 		patch_at_once(seed, 100);
+}
+
+/* What decoding said of the body stays however many races are lost. */
+TEST(warnings_of_a_body_are_told_once)
+{
+	struct world world;
+	struct got *got[24];
+
+	open_with_rows(&world, 6);
+	make_map(&world);
+	for (size_t i = 0; i < N_OF(got); i++)
+		got[i] = world_send(
+			&world, &(struct question){
+					i % 2 == 0 ? "PUT" : "PATCH", MAPS "/m", NULL,
+					i % 2 == 0 ? "application/json" : "application/merge-patch+json",
+					arena_printf(world.arena,
+						     "{\"metadata\":{\"name\":\"m\"},\"odd\":1,\"data\":{\"k\":\"%zu\"}}", i) });
+	for (size_t i = 0; i < N_OF(got); i++) {
+		CHECK_EQ(world_wait(got[i])->status, 200);
+		CHECK_EQ(got[i]->n_warnings, 1);
+	}
+	CHECK(turns_begun > N_OF(got) + 1); /* races were lost */
+	world_close(&world);
+}
+
+/* Twelve add the same owner: the first has nothing to be warned of, the others only once they have lost to it. */
+TEST(warnings_of_a_lost_attempt_go_with_it)
+{
+	struct world world;
+	struct got *got[12];
+	size_t warned = 0;
+
+	open_with_rows(&world, 7);
+	make_map(&world);
+	CHECK_EQ(world_ask(&world, "PATCH", MAPS "/m", "application/merge-patch+json",
+			   "{\"metadata\":{\"ownerReferences\":[" OWNER("first") "]}}")
+			 ->status,
+		 200);
+	for (size_t i = 0; i < N_OF(got); i++)
+		got[i] = world_send(
+			&world,
+			&(struct question){ "PATCH", MAPS "/m", NULL, "application/json-patch+json",
+					    arena_printf(world.arena,
+							 "[{\"op\":\"add\",\"path\":\"/metadata/ownerReferences/-\","
+							 "\"value\":" OWNER("same") "},{\"op\":\"add\","
+										    "\"path\":\"/data/k%zu\",\"value\":\"v\"}]",
+							 i) });
+	for (size_t i = 0; i < N_OF(got); i++) {
+		CHECK_EQ(world_wait(got[i])->status, 200);
+		warned += got[i]->n_warnings;
+	}
+	CHECK_EQ(warned, N_OF(got) - 1);
+	world_close(&world);
 }
 
 TEST(a_client_that_leaves_cancels_its_admission)

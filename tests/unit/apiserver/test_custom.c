@@ -234,6 +234,8 @@ TEST(custom_objects_have_every_verb)
 	CHECK_EQ(json_int(json_path(got->json, "spec.size"), 0), 6);
 	ask(&world, 422, "PATCH", V1 "/w", MERGE, "{\"spec\":{\"size\":60}}");
 	ask(&world, 415, "PATCH", V1 "/w", "application/strategic-merge-patch+json", "{\"spec\":{\"size\":6}}");
+	/* Options are no custom resource: they may come as protobuf, which this is not. */
+	ask(&world, 400, "DELETE", V1 "/w", "application/vnd.kubernetes.protobuf", "k8s");
 	got = ask(&world, 200, "DELETE", V1 "/w", NULL, NULL);
 	CHECK_STR(json_get_str(got->json, "status"), "Success");
 	CHECK_STR(json_get_str(seen_event(seen, 4), "type"), "DELETED");
@@ -284,6 +286,8 @@ TEST(custom_subresources)
 	CHECK_EQ(json_int(json_path(got->json, "spec.size"), 0), 3);
 	CHECK_STR(json_format(world.arena, json_get(got->json, "status")), "{\"phase\":\"good\",\"replicas\":2}");
 	CHECK_EQ(json_int(json_path(got->json, "metadata.generation"), 0), 1);
+	got = ask(&world, 200, "PATCH", V1 "/w/status", MERGE, "{\"metadata\":{\"labels\":{\"a\":\"b\"}}}");
+	CHECK(json_path(got->json, "metadata.labels") == NULL);
 	got = ask(&world, 200, "PATCH", V1 "/w", MERGE, "{\"status\":{\"phase\":\"bad\"}}");
 	CHECK_STR(json_path_str(got->json, "status.phase"), "good");
 	got = ask(&world, 200, "GET", V1 "/w/scale", NULL, NULL);
@@ -326,6 +330,11 @@ TEST(custom_objects_as_tables_and_other_forms)
 						    NULL, NULL });
 	CHECK_STR(json_path_str(got->json, "metadata.name"), "w");
 	CHECK(json_get(got->json, "spec") == NULL);
+	got = world_put(&world, &(struct question){ "GET", V1, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", NULL,
+						    NULL });
+	CHECK_EQ(got->status, 406);
+	CHECK_STR(json_get_str(got->json, "message"), "you requested PartialObjectMetadata, but the requested object is a list "
+						      "(*unstructured.UnstructuredList)");
 	close_with_widgets(&world, custom);
 }
 

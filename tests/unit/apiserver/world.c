@@ -146,6 +146,8 @@ static void fetched(void *arg, struct error *err, const struct http_response *re
 	}
 	got->status = response->status;
 	got->type = str_dup(arena, http_header(&response->headers, "content-type"));
+	for (size_t i = 0; i < response->headers.n; i++)
+		got->n_warnings += str_is(response->headers.ptr[i].name, "warning");
 	got->text = str_dup(arena, body);
 	err = json_read(arena, got->text, NULL, &got->json);
 	if (err != NULL)

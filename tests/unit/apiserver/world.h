@@ -38,6 +38,7 @@ struct got {
 	bool came;
 	int status; /* 0: no answer */
 	struct str type;
+	size_t n_warnings;
 	struct str text;
 	const struct json *json; /* NULL when it is none */
 	struct http_fetch *fetch;
