@@ -53,6 +53,7 @@ struct nodes {
 	struct cluster *cluster;
 	struct arena *arena;
 	struct profile profile; /* for the names of things; only name, dir and images are set */
+	const char *tag;        /* of the profile on this machine */
 	struct machine hub;
 	struct machine *machines;
 	size_t n;
@@ -118,6 +119,7 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 	nodes->profile = (struct profile){ .name = cluster->options.name,
 					   .dir = cluster->options.dir,
 					   .images = cluster->options.image_dir };
+	nodes->tag = profile_tag(cluster->arena, &nodes->profile);
 	nodes->host_rtnl = -1;
 	nodes->n = (size_t)cluster->options.nodes;
 	nodes->machines = ARENA_ARRAY(cluster->arena, struct machine, nodes->n);
@@ -297,7 +299,7 @@ static struct error *cut_host(struct nodes *nodes)
 {
 	char link[16];
 
-	topology_host_link(link, nodes->cluster->options.name);
+	topology_host_link(link, nodes->tag);
 	return net_link_delete(nodes->host_rtnl, link);
 }
 
@@ -310,9 +312,7 @@ static struct error *cut_node(struct machine *m)
 
 static struct topology topology_of(const struct nodes *nodes)
 {
-	return (struct topology){ .profile = nodes->cluster->options.name,
-				  .slot = nodes->cluster->options.slot,
-				  .hub_netns = nodes->hub.netns };
+	return (struct topology){ .tag = nodes->tag, .slot = nodes->cluster->options.slot, .hub_netns = nodes->hub.netns };
 }
 
 static struct error *join_host(struct nodes *nodes)
