@@ -44,6 +44,8 @@ struct shown_field {
 const struct json *shown_struct(struct arena *arena, const struct json *tree, const struct shown_field *fields, size_t n);
 
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail);
+void finding_type_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);
+void finding_copy(struct api_findings *f, const struct api_finding *from);
 void finding_not_found_among(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 
 /* Pods (api/validate_pod.c): the spec of a pod, or of a template. */
@@ -73,6 +75,7 @@ void check_status(struct api_findings *f, const struct kind *kind, const struct 
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_definition(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/custom.h"
 #include "api/quantity.h"
 #include "api/walk.h"
 #include "base/codec.h"
@@ -169,6 +170,7 @@ const struct json *walk_zero(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 		return &json_false;
 	case FORM_STRUCT:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -198,6 +200,7 @@ static bool by_value_struct(const struct field *field)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -271,6 +274,7 @@ struct str walk_go_name(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -564,9 +568,43 @@ static struct error *decode_struct(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
+static void custom_unknown(void *arg, struct str path)
+{
+	struct decoder *d = arg;
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_add(&text, STR("unknown field "));
+	json_write_string(&text, path);
+	api_note(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
+}
+
+/* Of a kind that is described at run time only the metadata has a form that must be met. */
+static struct error *decode_custom(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
+{
+	struct custom_notes notes = { custom_unknown, d };
+	const struct json *metadata = json_get(value, "metadata");
+	size_t before;
+	struct error *err;
+
+	if ((type->flags & TYPE_OBJECT) != 0 && value->type != JSON_OBJECT)
+		return wrong_type(d, value, STR("map[string]interface {}"));
+	if ((type->flags & TYPE_OBJECT) != 0 && !json_absent(metadata)) {
+		before = path_key(d, STR("metadata"));
+		err = decode_type(d, field_type(type_find(type, STR("metadata"))), metadata, &metadata);
+		if (err != NULL)
+			return err;
+		d->path.len = before;
+		value = json_with(d->arena, value, "metadata", metadata);
+	}
+	*out = custom_prune(d->arena, type, value, d->notes != NULL ? &notes : NULL, buf_str(&d->path));
+	return NULL;
+}
+
 static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	*out = value;
+	if ((type->flags & TYPE_CUSTOM) != 0)
+		return decode_custom(d, type, value, out);
 	if (value->type == JSON_NULL && type->form != FORM_STRUCT) {
 		*out = walk_zero(d->arena, type);
 		return NULL;
@@ -605,6 +643,7 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
 		return decode_schema_union(d, type, value, out);
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -725,6 +764,31 @@ static struct str internal_package(const struct api_body *body)
 	return head;
 }
 
+/* Of a kind that is described at run time nothing is supplied. */
+static struct error *check_custom_kind(const struct api_body *body, struct str api_version, struct str kind, struct str name)
+{
+	struct api_findings findings = { .arena = arena_new() };
+	AUTO_BUF struct buf quoted = { 0 };
+	struct error *err = NULL;
+
+	if (kind.len == 0) {
+		buf_printf(&quoted, " '%.*s'", STR_ARG(body->text));
+		err = unrecognized(body, error_new(ERR_BAD_REQUEST, "Object 'Kind' is missing in%s", buf_cstr(&quoted)), "");
+	} else if (!str_eq(kind, kind_name(body->kind))) {
+		finding_invalid_text(&findings, "kind", kind,
+				     arena_printf(findings.arena, "must be %.*s", STR_ARG(kind_name(body->kind))));
+		err = api_invalid(&findings,
+				  str_format(findings.arena, "%.*s.%.*s", STR_ARG(kind), STR_ARG(kind_group(body->kind))), name);
+		err = error_about(err, kind_group(body->kind), kind, name);
+	} else if (!str_eq(api_version, kind_api_version(body->kind))) {
+		err = error_new(ERR_BAD_REQUEST,
+				"the API version in the data (%.*s) does not match the expected API version (%.*s)",
+				STR_ARG(api_version), STR_ARG(kind_api_version(body->kind)));
+	}
+	arena_free(findings.arena);
+	return err;
+}
+
 /* What the body says it is must be what the path asks for; what it leaves out the path supplies. */
 static struct error *check_kind(struct arena *arena, const struct api_body *body, struct str api_version, struct str kind,
 				const struct json *raw)
@@ -733,6 +797,8 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	struct str rest = api_version, group = { 0 };
 	struct error *cause;
 
+	if (body->kind != NULL && (body->kind->flags & KIND_CUSTOM) != 0)
+		return check_custom_kind(body, api_version, kind, json_path_str(raw, "metadata.name"));
 	if (api_version.len != 0 && str_find(api_version, '/') >= 0)
 		str_cut(&rest, '/', &group);
 	if (kind.len == 0)
@@ -853,7 +919,8 @@ const struct json *api_as_kept(struct arena *arena, const struct type *type, con
 {
 	const struct json *out = tree;
 
-	if ((type->flags & TYPE_HAS_LISTS) == 0)
+	/* Custom resources are kept as they came. */
+	if ((type->flags & (TYPE_HAS_LISTS | TYPE_CUSTOM)) != TYPE_HAS_LISTS)
 		return tree;
 	JSON_EACH (tree, it) {
 		const struct field *field = type_find(type, it.key);
@@ -985,9 +1052,13 @@ static const struct json *with_steps(struct arena *arena, const struct type *typ
 {
 	struct str name;
 
+	struct str path = rest;
+
 	if (!str_cut(&rest, '.', &name))
 		return value;
 	const struct field *field = type_find(type, name);
+	if (field == NULL && (type->flags & TYPE_PRESERVES) != 0)
+		return json_with_path(arena, tree, str_cstr(arena, path), value);
 	if (field == NULL)
 		return tree;
 	if (json_absent(tree))

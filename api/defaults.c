@@ -49,6 +49,22 @@ static bool unsaid(const struct field *field, const struct json *value)
 	return (value->type == JSON_STRING && value->text.len == 0) || (value->type == JSON_NUMBER && str_is(value->text, "0"));
 }
 
+/* Of a kind that is described at run time a default is any value, and null is said when the schema allows it. */
+static const struct json *set_custom(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	for (size_t i = 0; i < type_len(type); i++) {
+		const struct field *field = type_at(type, i);
+		const struct json *value = json_find(tree, field_name(field));
+		if (field->declared.len == 0 ||
+		    !(value == NULL || (value->type == JSON_NULL && (field->flags & FIELD_NULLABLE) == 0)))
+			continue;
+		struct error *err = json_read(arena, field_declared(field), NULL, &value);
+		ASSERT(err == NULL);
+		tree = walk_place(arena, type, tree, field, value);
+	}
+	return tree;
+}
+
 static const struct json *set_constants(struct arena *arena, const struct type *type, const struct json *tree)
 {
 	for (size_t i = 0; i < type_len(type); i++) {
@@ -95,9 +111,13 @@ static const struct json *default_elements(struct arena *arena, const struct fie
 
 const struct json *api_default_type(struct arena *arena, const struct type *type, const struct json *tree)
 {
-	if ((type->flags & TYPE_HAS_DEFAULTS) == 0 || !json_is(tree, JSON_OBJECT))
+	if ((type->flags & TYPE_HAS_DEFAULTS) == 0)
 		return tree;
-	tree = set_constants(arena, type, tree);
+	if (type->form == FORM_NESTED)
+		return default_elements(arena, type_at(type, 0), tree);
+	if (!json_is(tree, JSON_OBJECT))
+		return tree;
+	tree = (type->flags & TYPE_CUSTOM) != 0 ? set_custom(arena, type, tree) : set_constants(arena, type, tree);
 	if (type->defaults != 0)
 		tree = hooks[type->defaults](arena, type, tree);
 	const struct json *result = tree;

@@ -288,6 +288,16 @@ static enum node node_of(struct place place, const struct json *value)
 	return NODE_STRUCT;
 }
 
+/* A list or map that lies in another one is described by a field of its own. */
+static struct place settled(struct place place)
+{
+	while (!place.leaf && place.type != NULL && place.type->form == FORM_NESTED) {
+		place.field = type_at(place.type, 0);
+		place.type = field_type(place.field);
+	}
+	return place;
+}
+
 /* *known: a field that the schema names. */
 static struct place place_below(struct place place, enum node node, struct str key, bool *known)
 {
@@ -298,12 +308,12 @@ static struct place place_below(struct place place, enum node node, struct str k
 		return (struct place){ .type = field_type(field), .field = field };
 	if (place.field == NULL || node == NODE_STRUCT)
 		return (struct place){ .type = NULL };
-	return (struct place){ .type = field_type(place.field), .leaf = place.field->shape == SHAPE_MAP_OF_LISTS };
+	return settled((struct place){ .type = field_type(place.field), .leaf = place.field->shape == SHAPE_MAP_OF_LISTS });
 }
 
 static struct place item_place(struct place place)
 {
-	return (struct place){ .type = field_type(place.field) };
+	return settled((struct place){ .type = field_type(place.field) });
 }
 
 /* A key that an item leaves out may have a default in the schema. */
@@ -561,7 +571,7 @@ static struct error *check(struct arena *arena, struct place place, struct str p
 			json_builder_member(&b, it.key, child);
 			continue;
 		}
-		if (node == NODE_STRUCT && !known)
+		if (node == NODE_STRUCT && !known && (place.type->flags & TYPE_PRESERVES) == 0)
 			return error_new(ERR_PLAIN, "%.*s.%.*s: field not declared in schema", STR_ARG(path), STR_ARG(it.key));
 		struct error *err =
 			check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);

@@ -13,6 +13,7 @@
 
 #include "api/api.h"
 #include "api/hooks.h"
+#include "api/jsonpath.h"
 #include "api/selector.h"
 #include "base/clock.h"
 #include "base/ip.h"
@@ -209,6 +210,26 @@ static const struct json *cell(struct arena *arena, struct str text, const struc
 	return value;
 }
 
+/* Of a kind that is described at run time: what the path finds, when it has the type that was announced. */
+static const struct json *custom_cell(struct arena *arena, const struct column *column, const struct json *tree, int64_t now)
+{
+	const struct json *value = jsonpath_first(arena, str_skip(column_path(column), 1), tree);
+	struct str type = column_type(column);
+	int64_t then;
+
+	if (json_absent(value))
+		return &json_null;
+	if (str_is(type, "string"))
+		return value->type == JSON_STRING ? value : json_string(arena, json_format(arena, value));
+	if (str_is(type, "date") && value->type == JSON_STRING)
+		return json_string(arena, time_parse(json_str(value), &then) ? api_age(arena, value, now, "") : STR("<invalid>"));
+	if (str_is(type, "boolean") && value->type == JSON_BOOL)
+		return value;
+	if (str_is(type, "integer") && value->type == JSON_NUMBER)
+		return json_number(arena, json_is_int(value, &then) ? then : (int64_t)json_double(value, 0));
+	return str_is(type, "number") && value->type == JSON_NUMBER ? value : &json_null;
+}
+
 const struct json *api_cells(struct arena *arena, const struct kind *kind, const struct json *tree, int64_t now)
 {
 	struct json_builder own = { .arena = arena }, row = { .arena = arena };
@@ -218,7 +239,9 @@ const struct json *api_cells(struct arena *arena, const struct kind *kind, const
 		hooks[kind->cells](&own, tree, now);
 	for (size_t i = 0; i < kind->columns.n; i++) {
 		struct str path = column_path(kind_column_at(kind, i));
-		if (path.len != 0)
+		if (path.len != 0 && path.ptr[0] == '$')
+			json_builder_item(&row, custom_cell(arena, kind_column_at(kind, i), tree, now));
+		else if (path.len != 0)
 			json_builder_item(&row, cell(arena, path, tree, now));
 		else
 			json_builder_item(&row, next < own.len ? own.items[next++] : &json_empty_string);

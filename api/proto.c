@@ -107,6 +107,7 @@ static void write_content(struct buf *out, const struct type *type, const struct
 	case FORM_INT64:
 	case FORM_DOUBLE:
 	case FORM_BYTES:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -155,6 +156,7 @@ static void write_value(struct buf *out, uint32_t number, const struct type *typ
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -376,6 +378,7 @@ static struct error *read_leaf_message(struct reading *in, const struct type *ty
 	case FORM_INT64:
 	case FORM_DOUBLE:
 	case FORM_BYTES:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -439,6 +442,7 @@ static struct error *read_value(struct reading *in, const struct field *field, c
 		if (r->wire != PROTO_BYTES)
 			break;
 		return read_leaf_message(in, type, r->bytes, out);
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "api/custom.h"
 #include "api/hooks.h"
 
 static validate_hook *const hooks[] = { NULL,
@@ -100,7 +101,10 @@ static void walk(struct api_findings *f, const struct type *type, const struct j
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
 	check_metadata(f, kind, json_get(tree, "metadata"));
-	walk(f, kind_type(kind), tree, "");
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		api_check_schema(f, custom_schema(kind), tree, NULL);
+	else
+		walk(f, kind_type(kind), tree, "");
 }
 
 static const struct {
@@ -121,6 +125,7 @@ static const struct {
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice },
 	{ "storage.k8s.io", "StorageClass", update_storage_class },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class },
+	{ "apiextensions.k8s.io", "CustomResourceDefinition", update_definition },
 };
 
 /* Kinds that judge a changed object as if it were new, beside the change; and those that do not look at metadata of their own. */
@@ -154,6 +159,10 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 	for (int i = none ? 1 : 0; i < 2; i++) {
 		check_metadata_maps(f, json_get(tree, "metadata"));
 		check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	}
+	if ((kind->flags & KIND_CUSTOM) != 0) {
+		api_check_schema(f, custom_schema(kind), tree, old);
+		return;
 	}
 	for (size_t i = 0; i < N_OF(updates); i++)
 		if (str_is(kind_group(kind), updates[i].group) && str_is(kind_name(kind), updates[i].kind))
@@ -204,6 +213,10 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 	const struct field *status = type_find(kind_type(kind), STR("status"));
 
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	if ((kind->flags & KIND_CUSTOM) != 0) {
+		api_check_schema(&f, custom_schema(kind), tree, old);
+		return verdict(arena, &f, kind, tree);
+	}
 	JSON_EACH (json_path(tree, "status.podIPs"), it)
 		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
 	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)

@@ -5,6 +5,7 @@ libapiserver_a_SOURCES = \
 	apiserver/auth/auth.c apiserver/auth/auth.h \
 	apiserver/auth/token.c \
 	apiserver/bootstrap.c \
+	apiserver/definitions.c \
 	apiserver/docs/debug.c apiserver/docs/docs.c apiserver/docs/docs.h \
 	apiserver/match.c \
 	apiserver/negotiate.c apiserver/negotiate.h \

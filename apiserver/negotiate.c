@@ -112,7 +112,7 @@ static bool serve_as(const struct clause *clause, bool table, struct accept *out
 	return out->list || media_is(clause->as, "PartialObjectMetadata");
 }
 
-struct error *accept_parse(struct str header, bool table, struct accept *out)
+struct error *accept_parse(struct str header, bool table, bool proto, struct accept *out)
 {
 	struct clause clauses[MAX_CLAUSES];
 	size_t n = parse_clauses(header, clauses);
@@ -121,7 +121,8 @@ struct error *accept_parse(struct str header, bool table, struct accept *out)
 	if (n == 0)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
-		if (serve_media(clauses[i].type, &out->media) && serve_as(&clauses[i], table, out))
+		if (serve_media(clauses[i].type, &out->media) && (proto || out->media != API_PROTOBUF) &&
+		    serve_as(&clauses[i], table, out))
 			return NULL;
 	*out = (struct accept){ .media = API_JSON };
 	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: " MEDIA_TYPES);
@@ -150,14 +151,15 @@ struct error *accept_routed(struct str header, bool list)
 struct error *accept_fits(const struct accept *accept, bool list, const struct kind *kind)
 {
 	struct str package = kind == NULL || kind_group(kind).len == 0 ? STR("core") : kind_group(kind), head;
+	bool custom = kind != NULL && (kind->flags & KIND_CUSTOM) != 0;
 
 	if (accept->as != AS_PARTIAL || accept->list == list)
 		return NULL;
 	str_cut(&package, '.', &head);
 	return error_new(ERR_NOT_ACCEPTABLE,
 			 "you requested PartialObjectMetadata%s, but the requested object is %sa list (*%.*s.%.*s%s)",
-			 accept->list ? "List" : "", list ? "" : "not ", STR_ARG(head), STR_ARG(kind_name(kind)),
-			 list ? "List" : "");
+			 accept->list ? "List" : "", list ? "" : "not ", STR_ARG(custom ? STR("unstructured") : head),
+			 STR_ARG(custom ? STR("Unstructured") : kind_name(kind)), list ? "List" : "");
 }
 
 struct error *patch_media_routed(struct str content)

@@ -236,7 +236,9 @@ static const struct json *list_meta(struct request *req)
 
 	return JSON_OBJECT_OF(
 		arena, { "resourceVersion", json_printf(arena, "%llu", (unsigned long long)store_version_revision(req->version)) },
-		{ "continue", text_or_null(arena, req->continue_token) },
+		{ "continue", custom_of(req->route.kind) != NULL && req->accept.as == AS_ITSELF
+				      ? json_string(arena, req->continue_token)
+				      : text_or_null(arena, req->continue_token) },
 		{ "remainingItemCount", req->remaining >= 0 ? json_number(arena, req->remaining) : NULL });
 }
 
@@ -257,8 +259,9 @@ static void reply_built_list(struct request *req)
 		return;
 	}
 	for (size_t i = 0; i < req->n_items; i++)
-		json_builder_item(&items, req->accept.as == AS_PARTIAL ? partial(arena, &req->accept, objects[i])
-								       : api_without_kind(arena, object_tree(objects[i])));
+		json_builder_item(&items, req->accept.as == AS_PARTIAL         ? partial(arena, &req->accept, objects[i])
+					  : custom_of(req->route.kind) != NULL ? object_tree(objects[i])
+									       : api_without_kind(arena, object_tree(objects[i])));
 	if (req->accept.as == AS_PARTIAL) {
 		type = meta_type("PartialObjectMetadataList");
 		kind = "PartialObjectMetadataList";
@@ -302,8 +305,13 @@ static void write_item(struct buf *out, struct request *req, struct store_value 
 
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		object = value_served(req->arena, req->route.kind, value);
-	object_json_item_parts(object, parts);
-	buf_putc(out, '{');
+	/* Items of typed lists go without kind and apiVersion; custom resources keep them. */
+	if (custom_of(req->route.kind) != NULL) {
+		object_json_parts(object, parts);
+	} else {
+		object_json_item_parts(object, parts);
+		buf_putc(out, '{');
+	}
 	for (int i = 0; i < 3; i++)
 		buf_add(out, parts[i]);
 }

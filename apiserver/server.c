@@ -41,6 +41,7 @@ void apiserver_free(struct apiserver *server)
 {
 	if (server == NULL)
 		return;
+	definitions_free(server);
 	ASSERT(list_empty(&server->requests) && list_empty(&server->watches));
 	for (size_t i = 0; i < sizeof(server->documents) / sizeof(server->documents[0]); i++)
 		bytes_unref(server->documents[i]);
@@ -57,6 +58,18 @@ size_t apiserver_running(const struct apiserver *server)
 	return server->n_running;
 }
 
+void apiserver_register(struct apiserver *server, struct custom *custom)
+{
+	(void)server;
+	custom_register(custom);
+}
+
+void apiserver_unregister(struct apiserver *server, struct custom *custom)
+{
+	custom_unregister(custom);
+	watch_end_of(server, custom);
+}
+
 /* --- a request's life --- */
 
 static struct request *request_new(struct apiserver *server, struct arena *arena)
@@ -64,7 +77,7 @@ static struct request *request_new(struct apiserver *server, struct arena *arena
 	struct request *req = ARENA_NEW(arena, struct request);
 
 	req->server = server;
-	req->arena = arena;
+	req->arena = req->lasting = arena;
 	req->remaining = -1;
 	req->status = 200;
 	list_push(&server->requests, &req->link);
@@ -77,9 +90,12 @@ void request_end(struct request *req)
 	list_remove(&req->link);
 	req->server->n_running--;
 	store_version_unref(req->version);
+	kind_unref(req->route.kind);
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
-	arena_free(req->arena);
+	if (req->arena != req->lasting)
+		arena_free(req->arena);
+	arena_free(req->lasting);
 }
 
 /* --- HTTP --- */
@@ -147,7 +163,7 @@ static struct error *negotiate(struct request *req, bool table)
 	if (err == NULL)
 		err = accept_routed(header, req->route.verb == VERB_LIST);
 	if (err == NULL)
-		err = accept_parse(header, table, &req->accept);
+		err = accept_parse(header, table, custom_of(req->route.kind) == NULL, &req->accept);
 	if (err == NULL && !req->query.watch)
 		err = accept_fits(&req->accept, req->route.verb == VERB_LIST, req->route.kind);
 	if (err != NULL)
@@ -177,6 +193,7 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req = request_new(server, arena);
 	req->http = http;
 	req->route = route;
+	kind_ref(route.kind);
 	/* The path lies in the HTTP request, whose end comes before ours. */
 	req->route.group = str_dup(arena, route.group);
 	req->route.version = str_dup(arena, route.version);
@@ -281,7 +298,7 @@ static void *transport_call(void *transport, const struct api_call *call)
 	req->user = (struct user){ .name = req->call.actor, .trusted = true };
 	req->route = (struct route){
 		.what = ROUTE_RESOURCE,
-		.kind = call->kind,
+		.kind = kind_ref(call->kind),
 		.group = kind_group(call->kind),
 		.version = kind_version(call->kind),
 		.resource = kind_resource(call->kind),

@@ -25,8 +25,12 @@ struct apiserver {
 	size_t n_running;
 	uint64_t n_requests[600]; /* by HTTP status, for /metrics */
 	int64_t started;
-	bool ending;                /* watches were told to go */
-	struct bytes *documents[8]; /* discovery and OpenAPI, made on first use; see docs/ */
+	bool ending;                            /* watches were told to go */
+	struct bytes *documents[8];             /* discovery and OpenAPI, made on first use; see docs/ */
+	uint64_t documents_of;                  /* kinds_generation() they were made in */
+	struct definitions *definitions;        /* see definitions.c */
+	const struct admission *more_admission; /* rows behind the built-in ones; see verbs/verbs.h */
+	size_t n_more_admission;
 };
 
 /* Options of the query that writes and reads share. */
@@ -56,7 +60,8 @@ struct request {
 	struct list link;
 	struct apiserver *server;
 	struct task *task;
-	struct arena *arena;
+	struct arena *arena;       /* what lasts until the reply; from the second attempt on, what that attempt makes */
+	struct arena *lasting;     /* the first attempt's, which has the request itself */
 	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
 	bool canceled; /* in process: nobody waits any more */
@@ -77,7 +82,10 @@ struct request {
 	const struct json *old_tree;
 	const struct json *tree;   /* what shall be */
 	VEC(struct store_op) also; /* further operations of the same commit: the addresses of a Service */
+	unsigned admitting;        /* VERB() bit of what admission is asked; 0: nothing */
+	size_t admitted;           /* rows of admission that have had their turn */
 	unsigned attempts;
+	size_t n_lasting_warnings; /* that came before the first attempt; the others are each attempt's own */
 
 	/* the answer */
 	int status;
@@ -156,7 +164,17 @@ struct str match_name(const struct match *match);
 /* --- tasks by verb (verbs/) --- */
 
 const struct task_step *steps_of(const struct request *req);
-void watch_start(struct request *req); /* watch/; takes the request */
+void watch_start(struct request *req);                                    /* watch/; takes the request */
+void watch_end_of(struct apiserver *server, const struct custom *custom); /* those of its kinds, as when time is over */
+
+/* --- CustomResourceDefinitions (definitions.c) --- */
+
+void definitions_start(struct apiserver *server); /* those that are established are served when it returns */
+void definitions_stop(struct apiserver *server);  /* starts nothing any more */
+void definitions_free(struct apiserver *server);
+struct error *definition_stores(struct request *req) MUST_CHECK;
+const struct json *definition_marked(struct request *req, const struct json *tree);
+struct error *definition_open(struct request *req) MUST_CHECK;
 
 /* --- helpers on trees in normal form --- */
 

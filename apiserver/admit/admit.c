@@ -1,72 +1,107 @@
 /*
- * Built-in admission: rows in the order upstream runs them. Mutating ones change req->tree, validating ones refuse it.
- * Webhooks and policies will be rows here too; the steps that call this may wait.
+ * Admission: rows in the order upstream runs them. Mutating ones change req->tree, validating ones refuse it. Webhooks,
+ * policies and quota will be rows here too, which wait: for an answer, for their turn.
  */
 #include "apiserver/verbs/verbs.h"
 
-static struct error *namespace_lifecycle(struct request *req, enum verb verb);
-static struct error *service_account(struct request *req, enum verb verb);
-static struct error *default_tolerations(struct request *req, enum verb verb);
-static struct error *taint_node(struct request *req, enum verb verb);
-static struct error *runtime_class(struct request *req, enum verb verb);
-static struct error *priority(struct request *req, enum verb verb);
+static struct error *namespace_lifecycle(struct request *req);
+static struct error *namespace_kept(struct request *req);
+static struct error *taint_node(struct request *req);
+static struct error *service_account(struct request *req);
+static struct error *priority(struct request *req);
+static struct error *runtime_class(struct request *req);
+static struct error *default_tolerations(struct request *req);
 
-static const struct plugin {
-	const char *name;
-	const char *resource; /* NULL: all */
-	struct error *(*mutate)(struct request *req, enum verb verb);
-	struct error *(*validate)(struct request *req, enum verb verb);
-} plugins[] = {
-	{ "NamespaceLifecycle", NULL, namespace_lifecycle, NULL },
-	{ "TaintNodesByCondition", "nodes", taint_node, NULL },
-	{ "ServiceAccount", "pods", service_account, NULL },
-	{ "Priority", "pods", priority, NULL },
-	{ "RuntimeClass", "pods", runtime_class, NULL },
-	{ "DefaultTolerationSeconds", "pods", default_tolerations, NULL },
+#define WRITES (VERB(CREATE) | VERB(UPDATE))
+
+static const struct admission rows[] = {
+	{ .name = "NamespaceLifecycle", .verbs = VERB(CREATE), .decide = namespace_lifecycle },
+	{ .name = "NamespaceLifecycle", .group = "", .resource = "namespaces", .verbs = VERB(DELETE), .decide = namespace_kept },
+	{ .name = "DefinitionTerminating", .verbs = VERB(CREATE), .decide = definition_open },
+	{ .name = "TaintNodesByCondition", .group = "", .resource = "nodes", .verbs = VERB(CREATE), .decide = taint_node },
+	{ .name = "ServiceAccount", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = service_account },
+	{ .name = "Priority", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = priority },
+	{ .name = "RuntimeClass", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = runtime_class },
+	{ .name = "DefaultTolerationSeconds", .group = "", .resource = "pods", .verbs = WRITES, .decide = default_tolerations },
 };
 
-static bool applies(const struct plugin *plugin, const struct request *req)
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+void admission_add(struct apiserver *server, const struct admission *more, size_t n)
 {
-	if (req->route.subresource.len != 0)
+	server->more_admission = more;
+	server->n_more_admission = n;
+}
+
+static const struct admission *row_at(const struct apiserver *server, size_t i)
+{
+	if (i < N_ROWS)
+		return &rows[i];
+	return i - N_ROWS < server->n_more_admission ? &server->more_admission[i - N_ROWS] : NULL;
+}
+
+static bool applies(const struct admission *row, const struct request *req)
+{
+	if ((row->verbs & req->admitting) == 0 || (req->route.subresource.len != 0 && !row->subresources))
 		return false;
-	return plugin->resource == NULL || (kind_group(req->route.kind).len == 0 && str_is(req->route.resource, plugin->resource));
+	return (row->group == NULL || str_is(kind_group(req->route.kind), row->group)) &&
+	       (row->resource == NULL || str_is(req->route.resource, row->resource));
 }
 
-struct error *admit_mutate(struct request *req, enum verb verb)
+static enum task_result take_turn(const struct admission *row, struct task *task, struct request *req)
 {
-	for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++) {
-		struct error *err = NULL;
+	struct error *err;
 
-		if (plugins[i].mutate != NULL && applies(&plugins[i], req))
-			err = plugins[i].mutate(req, verb);
-		if (err != NULL)
-			return err;
-	}
-	return NULL;
+	if (row->decide == NULL)
+		return row->run(task, req);
+	err = row->decide(req);
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
-struct error *admit_validate(struct request *req, enum verb verb)
+static enum task_result run_rows(struct task *task, struct request *req, bool validates)
 {
-	for (size_t i = 0; i < sizeof(plugins) / sizeof(plugins[0]); i++) {
-		struct error *err = NULL;
+	const struct admission *row;
 
-		if (plugins[i].validate != NULL && applies(&plugins[i], req))
-			err = plugins[i].validate(req, verb);
-		if (err != NULL)
-			return err;
+	while ((row = row_at(req->server, req->admitted)) != NULL) {
+		enum task_result result = TASK_NEXT;
+
+		if (row->validates == validates && applies(row, req))
+			result = take_turn(row, task, req);
+		if (result == TASK_FAILED)
+			return result;
+		if (result != TASK_AGAIN)
+			req->admitted++;
+		if (result != TASK_NEXT)
+			return TASK_AGAIN; /* back here when what it waits for has come */
 	}
-	return NULL;
+	req->admitted = 0;
+	return TASK_NEXT;
+}
+
+enum task_result step_mutate(struct task *task, void *arg)
+{
+	struct request *req = arg;
+
+	/* The next row sees what the one before it made, with defaults. */
+	if (req->admitted != 0 && req->tree != NULL)
+		req->tree = api_default(req->arena, req->route.kind, req->tree);
+	return run_rows(task, req, false);
+}
+
+enum task_result step_judge(struct task *task, void *arg)
+{
+	return run_rows(task, arg, true);
 }
 
 /* Nothing is made in a namespace that does not exist or is going. */
-static struct error *namespace_lifecycle(struct request *req, enum verb verb)
+static struct error *namespace_lifecycle(struct request *req)
 {
 	const struct kind *kind = kind_must("v1", "Namespace");
 	const struct json *ns;
 	struct str resource;
 	struct error *err;
 
-	if (verb != VERB_CREATE || !kind_namespaced(req->route.kind))
+	if (!kind_namespaced(req->route.kind))
 		return NULL;
 	ns = lookup(req, kind, STR(""), req->route.ns);
 	if (ns == NULL)
@@ -83,15 +118,25 @@ static struct error *namespace_lifecycle(struct request *req, enum verb verb)
 	return err;
 }
 
+/* What a cluster cannot be without. */
+static struct error *namespace_kept(struct request *req)
+{
+	static const char *const names[] = { "default", "kube-system", "kube-public" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (str_is(req->route.name, names[i]))
+			return error_new(ERR_FORBIDDEN, "namespaces \"%s\" is forbidden: this namespace may not be deleted",
+					 names[i]);
+	return NULL;
+}
+
 /* A new node takes no pods before it is known to be ready. */
-static struct error *taint_node(struct request *req, enum verb verb)
+static struct error *taint_node(struct request *req)
 {
 	const struct json *mine = JSON_OBJECT_OF(req->arena, { "key", json_text(req->arena, "node.kubernetes.io/not-ready") },
 						 { "effect", json_text(req->arena, "NoSchedule") });
 	const struct json *taints = json_path(req->tree, "spec.taints");
 
-	if (verb != VERB_CREATE)
-		return NULL;
 	JSON_EACH (taints, it)
 		if (str_is(json_get_str(it.value, "key"), "node.kubernetes.io/not-ready") &&
 		    str_is(json_get_str(it.value, "effect"), "NoSchedule"))
@@ -182,13 +227,11 @@ static void mount_token(struct request *req)
 }
 
 /* A pod runs as some service account, which must exist, and finds a token of it. */
-static struct error *service_account(struct request *req, enum verb verb)
+static struct error *service_account(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.serviceAccountName");
 	const struct json *account;
 
-	if (verb != VERB_CREATE)
-		return NULL;
 	if (name.len == 0) {
 		name = STR("default");
 		req->tree = with(req, req->tree, "spec.serviceAccountName", json_text(req->arena, "default"));
@@ -207,11 +250,11 @@ static struct error *service_account(struct request *req, enum verb verb)
 	return NULL;
 }
 
-static struct error *runtime_class(struct request *req, enum verb verb)
+static struct error *runtime_class(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.runtimeClassName");
 
-	if (verb != VERB_CREATE || name.len == 0 || lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name) != NULL)
+	if (name.len == 0 || lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name) != NULL)
 		return NULL;
 	return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: pod rejected: RuntimeClass \"%.*s\" not found",
 			 STR_ARG(meta_str(req->tree, "name")), STR_ARG(name));
@@ -235,12 +278,11 @@ static bool tolerates(const struct json *tolerations, const char *key)
 }
 
 /* Pods stay 5 minutes on a node that is not ready or not reachable, unless they say otherwise. */
-static struct error *default_tolerations(struct request *req, enum verb verb)
+static struct error *default_tolerations(struct request *req)
 {
 	static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
 	const struct json *tolerations = json_path(req->tree, "spec.tolerations"), *all = tolerations;
 
-	(void)verb;
 	for (int i = 0; i < 2; i++)
 		if (!tolerates(tolerations, keys[i]))
 			all = json_append(req->arena, all, toleration(req->arena, keys[i]));
@@ -299,15 +341,13 @@ static struct error *check_said(struct request *req, int64_t value, struct str p
 	return NULL;
 }
 
-static struct error *priority(struct request *req, enum verb verb)
+static struct error *priority(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.priorityClassName"), policy = STR("PreemptLowerPriority");
 	const struct json *usual;
 	int64_t value = 0;
 	struct error *err;
 
-	if (verb != VERB_CREATE)
-		return NULL;
 	if (name.len == 0 && (usual = default_class(req)) != NULL) {
 		name = meta_str(usual, "name");
 		req->tree = with(req, req->tree, "spec.priorityClassName", json_string(req->arena, name));

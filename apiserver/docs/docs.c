@@ -14,6 +14,13 @@ static void reply_kept(struct apiserver *server, struct http_request *http, int 
 	char digest[2 * SHA256_BYTES + 1], quoted[2 * SHA256_BYTES + 3];
 	struct http_header headers[3];
 
+	if (server->documents_of != kinds_generation()) {
+		for (int i = 0; i < DOC_COUNT; i++) {
+			bytes_unref(server->documents[i]);
+			server->documents[i] = NULL;
+		}
+		server->documents_of = kinds_generation();
+	}
 	if (*slot == NULL) {
 		AUTO_BUF struct buf out = { 0 };
 
@@ -75,7 +82,7 @@ static void reply_discovery(struct http_request *http, struct buf *text)
 	if (err == NULL && routed)
 		err = accept_routed(header, false);
 	if (err == NULL)
-		err = accept_parse(header, false, &accept);
+		err = accept_parse(header, false, true, &accept);
 	if (err != NULL) {
 		reply_error(http, err);
 		return;

@@ -58,8 +58,12 @@ static struct error *exists_error(struct request *req, struct str name)
 
 static bool retries(struct request *req, const struct error *err)
 {
-	/* Someone else wrote between our read and our commit: an unconditional write tries again. */
-	return err->kind == ERR_CONFLICT && req->old != NULL && ++req->attempts < 10;
+	/* Someone else wrote between our read and our commit: an unconditional write tries again, until its deadline. Each
+	 * time somebody's write did happen, so all get through. */
+	if (err->kind != ERR_CONFLICT || req->old == NULL)
+		return false;
+	req->attempts++;
+	return true;
 }
 
 static struct error *say(struct request *req, struct error *err, struct str name)
@@ -157,6 +161,10 @@ enum task_result commit_tree(struct task *task, struct request *req)
 	struct commit_wait *wait = ARENA_NEW(req->arena, struct commit_wait);
 	struct store_op op = { .kind = STORE_PUT, .expect = req->old != NULL ? req->old->revision : 0 };
 
+	/* It stopped being served while this waited: nothing may be written that nobody would find. */
+	if (kind_is_gone(req->route.kind))
+		return task_fail(task, error_about(error_new(ERR_NOT_FOUND, "the server could not find the requested resource"),
+						   STR(""), STR(""), STR("")));
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, name);
 	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	if (req->query.dry_run) {

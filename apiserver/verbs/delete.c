@@ -4,13 +4,9 @@
 static task_fn step_options, step_mark, step_remove, step_answer, step_select, step_delete_each, step_list_deleted;
 
 const struct task_step delete_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "options", step_options, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "mark", step_mark, NULL },
-	{ "remove", step_remove, NULL },
-	{ "answer", step_answer, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "options", step_options, NULL }, { "read old", step_read_old, NULL },
+	{ "mutate", step_mutate, NULL },       { "judge", step_judge, NULL },     { "mark", step_mark, NULL },
+	{ "remove", step_remove, NULL },       { "answer", step_answer, NULL },   { NULL, NULL, NULL },
 };
 
 const struct task_step delete_collection_steps[] = {
@@ -59,12 +55,13 @@ static enum task_result step_options(struct task *task, void *arg)
 	struct error *err = NULL;
 	int64_t seconds = 0;
 
+	req->admitting = VERB(DELETE);
 	if (req->http == NULL) {
 		req->input = req->call.body;
 	} else if (req->body.len == 0) {
 		req->input = options_of_query(req);
 	} else {
-		err = media_of_body(req);
+		err = media_of_body(req, NULL);
 		body.media = req->body_media;
 		if (err == NULL)
 			err = api_decode(req->arena, &body, NULL, &req->input);
@@ -129,9 +126,12 @@ static const struct json *finalizers_for(struct request *req)
 	const struct json *old = json_path(req->old_tree, "metadata.finalizers"), *list = old;
 	struct str policy = json_get_str(req->input, "propagationPolicy");
 	const struct json *orphan = json_get(req->input, "orphanDependents");
+	const char *own = prepare_of(req->route.kind)->finalizer;
 
+	if (own != NULL && json_path(req->old_tree, "metadata.deletionTimestamp") == NULL)
+		list = json_append(req->arena, without_item(req->arena, list, own), json_text(req->arena, own));
 	if (policy.len == 0 && orphan == NULL)
-		return old; /* what the object itself asks for stays */
+		return list; /* what the object itself asks for stays */
 	list = without_item(req->arena, list, "orphan");
 	list = without_item(req->arena, list, "foregroundDeletion");
 	if (str_is(policy, "Orphan") || json_bool(orphan))
@@ -154,31 +154,17 @@ static int64_t grace_of(struct request *req)
 static const struct json *marked(struct request *req, int64_t grace, const struct json *finalizers)
 {
 	const struct json *tree = req->old_tree, *deletion = json_path(tree, "metadata.deletionTimestamp");
+	const struct prepare *prepare = prepare_of(req->route.kind);
 	int64_t generation = json_int(json_path(tree, "metadata.generation"), 0);
 	char time[TIME_TEXT];
 
 	tree = with(req, tree, "metadata.finalizers", finalizers);
 	tree = with(req, tree, "metadata.deletionTimestamp",
 		    json_string_copy(req->arena, time_format(time, clock_now() + grace * NS_PER_S)));
-	if (!str_is(req->route.resource, "namespaces"))
-		tree = with(req, tree, "metadata.deletionGracePeriodSeconds", json_number(req->arena, grace));
+	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", json_number(req->arena, grace));
 	if (generation > 0 && deletion == NULL)
 		tree = with(req, tree, "metadata.generation", json_number(req->arena, generation + 1));
-	if (str_is(req->route.resource, "namespaces"))
-		tree = with(req, tree, "status.phase", json_text(req->arena, "Terminating"));
-	return tree;
-}
-
-/* Namespaces that a cluster cannot be without. */
-static struct error *check_protected(const struct request *req)
-{
-	static const char *const names[] = { "default", "kube-system", "kube-public" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (req->route.group.len == 0 && str_is(req->route.resource, "namespaces") && str_is(req->route.name, names[i]))
-			return error_new(ERR_FORBIDDEN, "namespaces \"%s\" is forbidden: this namespace may not be deleted",
-					 names[i]);
-	return NULL;
+	return prepare->marked != NULL ? prepare->marked(req, tree) : tree;
 }
 
 static enum task_result step_mark(struct task *task, void *arg)
@@ -190,8 +176,6 @@ static enum task_result step_mark(struct task *task, void *arg)
 	struct error *err = check_preconditions(req);
 
 	req->tree = NULL;
-	if (err == NULL)
-		err = check_protected(req);
 	if (err != NULL)
 		return task_fail(task, err);
 	finalizers = finalizers_for(req);

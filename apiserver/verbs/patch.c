@@ -5,10 +5,14 @@
 static task_fn step_patch;
 
 const struct task_step patch_steps[] = {
-	{ "read body", step_read_body, NULL },     { "options", step_write_options, NULL },
-	{ "read old", step_read_old, NULL },       { "make", step_patch, NULL },
-	{ "validate", step_validate, NULL },       { "commit", step_commit, NULL },
-	{ "keep result", step_keep_result, NULL }, { NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL },
+	{ "options", step_write_options, NULL },
+	{ "read old", step_read_old, NULL },
+	{ "make", step_patch, NULL },
+	ADMIT_STEPS,
+	{ "commit", step_commit, NULL },
+	{ "keep result", step_keep_result, NULL },
+	{ NULL, NULL, NULL },
 };
 
 static struct error *patch_media(struct request *req, enum api_patch *patch)
@@ -22,10 +26,14 @@ static struct error *patch_media(struct request *req, enum api_patch *patch)
 		*patch = API_PATCH_JSON;
 	else if (str_is(type, "application/merge-patch+json"))
 		*patch = API_PATCH_MERGE;
-	else if (str_is(type, "application/strategic-merge-patch+json"))
-		*patch = API_PATCH_STRATEGIC;
 	else if (is_apply(req))
 		*patch = API_PATCH_APPLY;
+	else if (custom_of(req->route.kind) != NULL)
+		return error_new(ERR_MEDIA_TYPE,
+				 "the body of the request was in an unknown format - accepted media types include: "
+				 "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+	else if (str_is(type, "application/strategic-merge-patch+json"))
+		*patch = API_PATCH_STRATEGIC;
 	else
 		return patch_media_routed(type);
 	return NULL;

@@ -113,6 +113,22 @@ static struct error *namespace_update(struct request *req)
 	return namespace_label(req);
 }
 
+static const struct json *namespace_marked(struct request *req, const struct json *tree)
+{
+	/* Upstream marks it by itself, without a grace. */
+	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", NULL);
+	return with(req, tree, "status.phase", json_text(req->arena, "Terminating"));
+}
+
+/* --- definitions of kinds --- */
+
+static struct error *definition_new(struct request *req)
+{
+	struct error *err = clear_status(req);
+
+	return err != NULL ? err : definition_stores(req);
+}
+
 /* --- secrets: stringData is for writing only --- */
 
 static struct error *secret_fold(struct request *req)
@@ -153,7 +169,12 @@ static const struct prepare rows[] = {
 	  .generation = true,
 	  .answers_object = true,
 	  .status_keeps = "metadata.ownerReferences" },
-	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update, .answers_object = true },
+	{ .group = "",
+	  .resource = "namespaces",
+	  .create = namespace_new,
+	  .update = namespace_update,
+	  .marked = namespace_marked,
+	  .answers_object = true },
 	{ .group = "",
 	  .resource = "services",
 	  .create = allocate_service,
@@ -225,7 +246,15 @@ static const struct prepare rows[] = {
 	  .resource = "mutatingadmissionpolicybindings",
 	  .generation = true,
 	  .rv_required = true },
-	{ .group = "apiextensions.k8s.io", .resource = "customresourcedefinitions", .create = clear_status, .generation = true },
+	{ .group = "apiextensions.k8s.io",
+	  .resource = "customresourcedefinitions",
+	  .create = definition_new,
+	  .update = definition_stores,
+	  .finalizer = "customresourcecleanup.apiextensions.k8s.io",
+	  .marked = definition_marked,
+	  .generation = true,
+	  .rv_required = true,
+	  .status_keeps = "*" },
 	{ .group = "apiregistration.k8s.io", .resource = "apiservices", .create = clear_status },
 	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "flowschemas", .create = clear_status, .generation = true },
 	{ .group = "flowcontrol.apiserver.k8s.io",
@@ -247,9 +276,19 @@ static const struct prepare rows[] = {
 	{ .group = "rbac.authorization.k8s.io", .resource = "clusterroles", .create_on_update = true },
 };
 
+/* Without /status the status is written like anything else. */
+static struct error *custom_create(struct request *req)
+{
+	return kind_subresource(req->route.kind, STR("status")) != NULL ? clear_status(req) : NULL;
+}
+
 const struct prepare *prepare_of(const struct kind *kind)
 {
-	static const struct prepare nothing;
+	static const struct prepare nothing,
+		custom = { .create = custom_create, .generation = true, .rv_required = true, .status_keeps = "*" };
+
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		return &custom;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (str_is(kind_resource(kind), rows[i].resource) && str_is(kind_group(kind), rows[i].group))

@@ -7,13 +7,11 @@
 static task_fn step_dispatch, step_evict, step_finish;
 
 const struct task_step subresource_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "make", step_dispatch, NULL },
-	{ "commit", step_commit, NULL },
-	{ "evict", step_evict, NULL },
-	{ "answer", step_finish, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL },
+	{ "make", step_dispatch, NULL },       { "mutate", step_mutate, NULL },
+	{ "prepare", step_prepare, NULL },     { "judge", step_judge, NULL },
+	{ "commit", step_commit, NULL },       { "evict", step_evict, NULL },
+	{ "answer", step_finish, NULL },       { NULL, NULL, NULL },
 };
 
 /* The body as that type, in normal form. */
@@ -24,7 +22,7 @@ static struct error *read_as(struct request *req, const struct type *type, const
 
 	if (req->http == NULL)
 		return api_normalize(req->arena, type, req->call.body, NULL, out);
-	err = media_of_body(req);
+	err = media_of_body(req, NULL);
 	body.media = req->body_media;
 	if (err == NULL)
 		err = options_check(req);
@@ -43,12 +41,20 @@ static const struct type *scale_type(void)
 }
 
 /* A label selector as the text that Scale.status.selector holds. */
+/* Where a custom kind keeps what /scale shows, as its description says; the others keep it at `usual`. */
+static const char *scale_path(struct request *req, const struct catalog_text *path, const char *usual)
+{
+	return path->len != 0 ? str_cstr(req->arena, catalog_str(path)) : usual;
+}
+
 static const struct json *scale_selector(struct request *req, const struct json *tree)
 {
 	const struct json *selector = json_path(tree, "spec.selector");
 	struct selector parsed;
 	struct str text;
 
+	if (custom_of(req->route.kind) != NULL)
+		return json_path(tree, scale_path(req, &req->route.kind->scale_selector, "-"));
 	if (selector == NULL)
 		return NULL;
 	if (str_is(req->route.resource, "replicationcontrollers"))
@@ -63,7 +69,9 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 	static const char *const kept[] = { "name", "namespace", "uid", "resourceVersion", "creationTimestamp" };
 	struct arena *arena = req->arena;
 	struct json_builder meta = { .arena = arena };
-	int64_t replicas = json_int(json_path(tree, "spec.replicas"), 0);
+	const struct kind *of = req->route.kind;
+	int64_t replicas = json_int(json_path(tree, scale_path(req, &of->scale_spec, "spec.replicas")), 0);
+	int64_t have = json_int(json_path(tree, scale_path(req, &of->scale_status, "status.replicas")), 0);
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		json_builder_member(&meta, str_from(kept[i]), json_get(json_get(tree, "metadata"), kept[i]));
@@ -71,10 +79,8 @@ static const struct json *scale_of(struct request *req, const struct json *tree)
 			      { "metadata", json_builder_object(&meta) },
 			      { "spec", replicas != 0 ? JSON_OBJECT_OF(arena, { "replicas", json_number(arena, replicas) })
 						      : &json_empty_object },
-			      { "status",
-				JSON_OBJECT_OF(arena,
-					       { "replicas", json_number(arena, json_int(json_path(tree, "status.replicas"), 0)) },
-					       { "selector", scale_selector(req, tree) }) });
+			      { "status", JSON_OBJECT_OF(arena, { "replicas", json_number(arena, have) },
+							 { "selector", scale_selector(req, tree) }) });
 }
 
 static struct error *patched_scale(struct request *req, const struct json **out)
@@ -136,7 +142,7 @@ static struct error *scale(struct request *req)
 	}
 	return make_next(
 		req, with(req, with(req, req->old_tree, "metadata.resourceVersion", json_path(wanted, "metadata.resourceVersion")),
-			  "spec.replicas", json_number(req->arena, replicas)));
+			  scale_path(req, &req->route.kind->scale_spec, "spec.replicas"), json_number(req->arena, replicas)));
 }
 
 static const struct json *scale_table(struct request *req, const struct json *scale)

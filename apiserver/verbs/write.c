@@ -1,4 +1,4 @@
-/* CREATE, UPDATE and PATCH. */
+/* CREATE and UPDATE, and what all writes share. */
 #include "api/apply.h"
 #include "apiserver/verbs/verbs.h"
 
@@ -13,19 +13,15 @@ static task_fn step_media, step_create, step_update;
 const struct task_step create_steps[] = {
 	DECODE_STEPS,
 	{ "make", step_create, NULL },
-	{ "validate", step_validate, NULL },
+	ADMIT_STEPS,
 	{ "commit", step_commit, NULL },
 	{ "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
 const struct task_step update_steps[] = {
-	DECODE_STEPS,
-	{ "read old", step_read_old, NULL },
-	{ "make", step_update, NULL },
-	{ "validate", step_validate, NULL },
-	{ "commit", step_commit, NULL },
-	{ "keep result", step_keep_result, NULL },
+	DECODE_STEPS,         { "read old", step_read_old, NULL }, { "make", step_update, NULL },
+	ADMIT_STEPS,          { "commit", step_commit, NULL },     { "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
@@ -61,20 +57,22 @@ enum task_result step_read_body(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
-struct error *media_of_body(struct request *req)
+struct error *media_of_body(struct request *req, const struct kind *kind)
 {
 	struct str type = content_type(http_header(&req->http->headers, "content-type"));
+	bool custom = custom_of(kind) != NULL;
 
 	if (type.len == 0 || media_is(type, "application/json"))
 		req->body_media = API_JSON;
 	else if (media_is(type, "application/yaml"))
 		req->body_media = API_YAML;
-	else if (media_is(type, "application/vnd.kubernetes.protobuf"))
+	else if (media_is(type, "application/vnd.kubernetes.protobuf") && !custom)
 		req->body_media = API_PROTOBUF;
 	else
 		return error_new(ERR_MEDIA_TYPE,
 				 "the body of the request was in an unknown format - accepted media types "
-				 "include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+				 "include: application/json, application/yaml%s",
+				 custom ? "" : ", application/vnd.kubernetes.protobuf");
 	return NULL;
 }
 
@@ -93,7 +91,7 @@ static void warn_lines(struct request *req, struct str text)
 static enum task_result step_media(struct task *task, void *arg)
 {
 	struct request *req = arg;
-	struct error *err = req->http != NULL ? media_of_body(req) : NULL;
+	struct error *err = req->http != NULL ? media_of_body(req, req->route.kind) : NULL;
 
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
@@ -243,7 +241,6 @@ struct error *make_new(struct request *req)
 	const struct prepare *prepare = prepare_of(req->route.kind);
 	const struct json *tree = req->input;
 	char uid[37], time[TIME_TEXT];
-	struct error *err;
 
 	if (meta_str(tree, "resourceVersion").len != 0 && !req->query.dry_run)
 		return error_new(ERR_PLAIN, "resourceVersion should not be set on objects to be created");
@@ -259,13 +256,16 @@ struct error *make_new(struct request *req)
 	if (prepare->generation)
 		tree = with(req, tree, "metadata.generation", json_number(req->arena, 1));
 	req->tree = tree;
-	track(req);
-	err = admit_mutate(req, VERB_CREATE);
-	if (err == NULL) {
-		req->tree = api_default(req->arena, req->route.kind, req->tree);
-		err = prepare->create != NULL ? prepare->create(req) : NULL;
-	}
-	return err;
+	track(req); /* before admission: upstream does so, and what admission adds has no owner */
+	req->admitting = VERB(CREATE);
+	return NULL;
+}
+
+static struct error *prepare_new(struct request *req)
+{
+	const struct prepare *prepare = prepare_of(req->route.kind);
+
+	return prepare->create != NULL ? prepare->create(req) : NULL;
 }
 
 static enum task_result step_create(struct task *task, void *arg)
@@ -294,10 +294,27 @@ bool is_apply(const struct request *req)
 	return str_is(content_type(http_header(&req->http->headers, "content-type")), "application/apply-patch+yaml");
 }
 
+/* What the attempt before made and said goes: a write that loses many races must not grow. */
+static void begin_attempt(struct request *req)
+{
+	req->admitted = 0;
+	if (req->attempts == 0) {
+		req->n_lasting_warnings = req->warnings.len;
+		return;
+	}
+	if (req->arena != req->lasting)
+		arena_free(req->arena);
+	req->arena = arena_new();
+	req->tree = NULL;
+	req->notes = (struct api_notes){ 0 };
+	req->warnings.len = req->n_lasting_warnings;
+}
+
 enum task_result step_read_old(struct task *task, void *arg)
 {
 	struct request *req = arg;
 
+	begin_attempt(req);
 	req->old =
 		store_latest(req->server->options.store, object_key(req->arena, req->route.kind, req->route.ns, req->route.name));
 	req->old_tree = NULL;
@@ -361,15 +378,17 @@ static struct error *check_version(struct request *req, const struct json *wante
 struct error *check_uid(struct request *req, struct str uid)
 {
 	struct str has = meta_str(req->old_tree, "uid"), resource = resource_text(req->arena, req->route.kind);
+	bool custom = custom_of(req->route.kind) != NULL; /* kept upstream under their group */
 
 	if (uid.len == 0 || str_eq(uid, has))
 		return NULL;
 	return error_new(ERR_CONFLICT,
 			 "Operation cannot be fulfilled on %.*s \"%.*s\": StorageError: invalid object, Code: 4, "
-			 "Key: /registry/%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+			 "Key: /registry/%.*s%s%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
 			 "UID in precondition: %.*s, UID in object meta: %.*s",
-			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(req->route.resource), STR_ARG(req->route.ns),
-			 req->route.ns.len != 0 ? "/" : "", STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
+			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(custom ? req->route.group : STR("")),
+			 custom ? "/" : "", STR_ARG(req->route.resource), STR_ARG(req->route.ns), req->route.ns.len != 0 ? "/" : "",
+			 STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
 }
 
 static const struct json *keep_field(struct request *req, const struct json *tree, const char *path)
@@ -475,14 +494,19 @@ static const struct json *split_status(struct request *req, const struct json *t
 	return tree;
 }
 
-/* Everything but metadata and status counts: a change of it is a new generation. */
-static bool spec_changed(const struct json *tree, const struct json *old)
+/* Everything but metadata and status counts: a change of it is a new generation. Status counts when a custom kind has it as
+ * a field like any other. */
+static bool spec_changed(const struct request *req)
 {
+	const struct json *tree = req->tree, *old = req->old_tree;
+	bool status = custom_of(req->route.kind) != NULL && !has_status_subresource(req->route.kind);
+
 	JSON_EACH (tree, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && !json_equal(it.value, json_find(old, it.key)))
+		if (!str_is(it.key, "metadata") && (status || !str_is(it.key, "status")) &&
+		    !json_equal(it.value, json_find(old, it.key)))
 			return true;
 	JSON_EACH (old, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && json_find(tree, it.key) == NULL)
+		if (!str_is(it.key, "metadata") && (status || !str_is(it.key, "status")) && json_find(tree, it.key) == NULL)
 			return true;
 	return false;
 }
@@ -496,9 +520,7 @@ static bool meta_counts(const struct request *req, const char *field)
 
 struct error *make_next(struct request *req, const struct json *wanted)
 {
-	const struct prepare *prepare = prepare_of(req->route.kind);
 	struct error *err = req->route.verb == VERB_UPDATE ? check_uid(req, meta_str(wanted, "uid")) : NULL;
-	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
 	/* Upstream tracks before it drops what may not be changed there. */
 	bool whole = str_is(req->route.subresource, "ephemeralcontainers") || str_is(req->route.subresource, "resize");
 
@@ -514,16 +536,33 @@ struct error *make_next(struct request *req, const struct json *wanted)
 	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
 	if (!whole)
 		track(req);
-	err = admit_mutate(req, VERB_UPDATE);
-	if (err != NULL)
-		return err;
-	req->tree = api_default(req->arena, req->route.kind, req->tree);
-	if (prepare->update != NULL)
-		err = prepare->update(req);
+	req->admitting = VERB(UPDATE);
+	return NULL;
+}
+
+static struct error *prepare_next(struct request *req)
+{
+	const struct prepare *prepare = prepare_of(req->route.kind);
+	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+	struct error *err = prepare->update != NULL ? prepare->update(req) : NULL;
+
 	if (err == NULL && prepare->generation && !str_is(req->route.subresource, "status") &&
-	    (spec_changed(req->tree, req->old_tree) || meta_counts(req, prepare->generation_meta)))
+	    (spec_changed(req) || meta_counts(req, prepare->generation_meta)))
 		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, generation + 1));
 	return err;
+}
+
+/* What the kind does when it is written; after admission, which may have changed anything. */
+enum task_result step_prepare(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	struct error *err;
+
+	if (req->admitting == 0)
+		return TASK_NEXT;
+	req->tree = api_default(req->arena, req->route.kind, req->tree);
+	err = req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
 struct error *check_name(struct request *req, const struct json *input)
@@ -579,8 +618,6 @@ enum task_result step_validate(struct task *task, void *arg)
 		err = api_validate_subresource(req->arena, kind, req->route.subresource, req->tree, req->old_tree);
 	if (err == NULL && req->http != NULL && req->route.subresource.len == 0)
 		api_warnings(req->arena, kind, req->tree, req->old_tree, tell_warning, req);
-	if (err == NULL)
-		err = admit_validate(req, req->old == NULL ? VERB_CREATE : VERB_UPDATE);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 

@@ -52,10 +52,12 @@ static void watcher_free(struct watcher *w)
 	loop_timer_stop(&w->bookmark);
 	store_watch_close(w->pull);
 	store_version_unref(w->initial);
-	if (req != NULL)
+	if (req != NULL) {
 		request_end(req);
-	else
-		arena_free(w->arena);
+		return;
+	}
+	kind_unref(w->kind);
+	arena_free(w->arena);
 }
 
 /* --- one event in the client's form --- */
@@ -484,7 +486,7 @@ void *transport_watch(void *transport, const struct api_watch *watch)
 	uint64_t after = watch->after;
 	struct error *err;
 
-	*w = (struct watcher){ .local = *watch, .server = transport, .arena = arena, .kind = watch->kind };
+	*w = (struct watcher){ .local = *watch, .server = transport, .arena = arena, .kind = kind_ref(watch->kind) };
 	w->local.ns = str_dup(arena, watch->ns);
 	list_init(&w->link);
 	list_push(&w->server->watches, &w->link);
@@ -519,9 +521,17 @@ void transport_watch_close(void *transport, void *watch)
 	loop_call_soon(&w->again, free_later, w);
 }
 
+void watch_end_of(struct apiserver *server, const struct custom *custom)
+{
+	LIST_EACH (&server->watches, struct watcher, link, w)
+		if (custom_of(w->kind) == custom && !w->closed)
+			end_with(w, w->req != NULL ? NULL : error_new(ERR_EXPIRED, "the kind is not served any more"));
+}
+
 void apiserver_end_watches(struct apiserver *server)
 {
 	server->ending = true;
+	definitions_stop(server);
 	LIST_EACH (&server->watches, struct watcher, link, w)
 		if (w->req != NULL)
 			end_with(w, NULL);

@@ -80,7 +80,7 @@ TEST(accept_headers)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct accept accept;
-		struct error *err = accept_parse(str_from(rows[i].header), rows[i].table, &accept);
+		struct error *err = accept_parse(str_from(rows[i].header), rows[i].table, true, &accept);
 
 		if (rows[i].media < 0) {
 			CHECK_ERR(err, ERR_NOT_ACCEPTABLE);
