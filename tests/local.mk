@@ -52,3 +52,7 @@ if STATIC
 noinst_PROGRAMS += tests/attack/probe
 tests_attack_probe_SOURCES = tests/attack/probe.c
 endif
+
+check_PROGRAMS += tests/unit/controllers/test_controllers
+tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(STATIC_NSS)
+tests_unit_controllers_test_controllers_LDADD = libtap.a $(controllers_LIBS)
