@@ -14,6 +14,11 @@ check_PROGRAMS += tests/unit/apiserver/test_apiserver
 tests_unit_apiserver_test_apiserver_SOURCES = tests/unit/apiserver/test_pure.c $(STATIC_NSS)
 tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
 
+# The program with a reaper inside: it ends itself at a step that a test names (tests/crash/die.c).
+noinst_PROGRAMS += tests/crash/monokube
+tests_crash_monokube_SOURCES = $(monokube_SOURCES) tests/crash/die.c
+tests_crash_monokube_LDADD = $(monokube_LDADD)
+
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
 # tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
 FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket client dns archive planted
@@ -42,4 +47,6 @@ fuzz-targets:
 if STATIC
 noinst_PROGRAMS += tests/attack/probe
 tests_attack_probe_SOURCES = tests/attack/probe.c
+noinst_PROGRAMS += tests/crash/worker
+tests_crash_worker_SOURCES = tests/crash/worker.c
 endif
