@@ -265,7 +265,9 @@ static void start_watch(struct informer *informer)
 {
 	const struct api_transport *transport = informer->client->shared->transport;
 
-	informer->relisting = informer->synced;
+	/* What an earlier list named before it was cut off says nothing: it may be gone by now. */
+	map_fini(&informer->fresh);
+	informer->relisting = informer->synced || informer->objects.len != 0;
 	informer->watch = transport->watch(transport->arg, &(struct api_watch){
 								   .kind = informer->options.kind,
 								   .ns = informer->options.ns,

@@ -1,7 +1,8 @@
 # The control plane on virtual time.
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
-	tests/sim/test_deployment.c \
+	tests/sim/test_deployment.c tests/sim/test_faults.c \
+	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
 tests_unit_sim_test_sim_LDADD = libtap.a $(controllers_LIBS) $(scheduler_LIBS) $(apiserver_LIBS) $(client_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS) $(base_LIBS)
