@@ -99,14 +99,16 @@ const struct json *namespace_conditions(struct arena *arena, const struct json *
 
 		if (i == 2 && rest->failure != NULL) {
 			status = "True", reason = "ContentDeletionFailed";
-			message = arena_printf(arena, "Failed to delete all resource types, %zu remaining: %s", rest->failures, rest->failure);
+			message = arena_printf(arena, "Failed to delete all resource types, %zu remaining: %s", rest->failures,
+					       rest->failure);
 		} else if (i == 3 && rest->kinds.len != 0) {
 			status = "True", reason = "SomeResourcesRemain", message = kinds_left(arena, rest);
 		} else if (i == 4 && rest->finalizers.len != 0) {
 			status = "True", reason = "SomeFinalizersRemain", message = finalizers_left(arena, rest);
 		}
 		json_builder_item(&list,
-				  JSON_OBJECT_OF(arena, { "type", json_text(arena, conditions[i].type) }, { "status", json_text(arena, status) },
+				  JSON_OBJECT_OF(arena, { "type", json_text(arena, conditions[i].type) },
+						 { "status", json_text(arena, status) },
 						 { "lastTransitionTime", str_is(json_get_str(before, "status"), status)
 										 ? json_get(before, "lastTransitionTime")
 										 : time_json(arena, now) },
@@ -172,11 +174,9 @@ static void listed(void *arg, struct api_reply *reply);
 static void list_kind(struct emptying_kind *one)
 {
 	one->all->open++;
-	work_call(one->all->work, &(struct api_call){ .verb = VERB_LIST,
-						      .kind = one->kind,
-						      .ns = one->all->work->key,
-						      .done = listed,
-						      .arg = one });
+	work_call(
+		one->all->work,
+		&(struct api_call){ .verb = VERB_LIST, .kind = one->kind, .ns = one->all->work->key, .done = listed, .arg = one });
 }
 
 static void collection_deleted(void *arg, struct api_reply *reply)

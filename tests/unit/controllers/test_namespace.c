@@ -32,9 +32,10 @@ TEST(nothing_left_is_told_as_such)
 TEST(what_is_left_is_told_in_order_and_times_change_with_the_status_only)
 {
 	struct arena *arena = arena_new();
-	const struct json *old = tree_of(arena, "{status: {conditions: [{type: Other, status: 'True'},"
-					     " {type: NamespaceContentRemaining, status: 'True', lastTransitionTime: then},"
-					     " {type: NamespaceFinalizersRemaining, status: 'False', lastTransitionTime: then}]}}");
+	const struct json *old = tree_of(arena,
+					 "{status: {conditions: [{type: Other, status: 'True'},"
+					 " {type: NamespaceContentRemaining, status: 'True', lastTransitionTime: then},"
+					 " {type: NamespaceFinalizersRemaining, status: 'False', lastTransitionTime: then}]}}");
 	struct namespace_rest rest = { .failure = "no", .failures = 2 };
 	const struct json *list;
 
