@@ -289,7 +289,9 @@ static void start_watch(struct informer *informer)
 
 	if (!has_kind(informer))
 		return;
-	informer->relisting = informer->synced;
+	/* What an earlier list named before it was cut off says nothing: it may be gone by now. */
+	map_fini(&informer->fresh);
+	informer->relisting = informer->synced || informer->objects.len != 0;
 	informer->watch = transport->watch(transport->arg, &(struct api_watch){
 								   .kind = informer->options.kind,
 								   .ns = informer->options.ns,

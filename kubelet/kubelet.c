@@ -75,13 +75,16 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 		struct pod *pod = pod_of(kubelet, uid);
 
 		if (pod == NULL && uid != NULL)
-			pod = pod_new_orphan(kubelet, sandbox);
+			pod = pod_new_orphan(kubelet, uid, sandbox);
 		if (pod != NULL)
 			pod_found_sandbox(pod, sandbox);
 	}
 	for (size_t i = 0; i < list->n_containers; i++) {
-		struct pod *pod = pod_of(kubelet, label_of(list->containers[i].labels, list->containers[i].n_labels, "uid"));
+		const char *uid = label_of(list->containers[i].labels, list->containers[i].n_labels, "uid");
+		struct pod *pod = pod_of(kubelet, uid);
 
+		if (pod == NULL && uid != NULL)
+			pod = pod_new_orphan(kubelet, uid, NULL);
 		if (pod != NULL)
 			pod_found_container(pod, &list->containers[i]);
 	}

@@ -211,10 +211,10 @@ struct pod *pod_new(struct kubelet *kubelet, struct object *object)
 	return pod;
 }
 
-struct pod *pod_new_orphan(struct kubelet *kubelet, const struct node_sandbox *sandbox)
+struct pod *pod_new_orphan(struct kubelet *kubelet, const char *uid, const struct node_sandbox *sandbox)
 {
-	const char *uid = label_of(sandbox->labels, sandbox->n_labels, "uid");
-	struct pod *pod = pod_blank(kubelet, str_from(uid), str_from(sandbox->ns), str_from(sandbox->name));
+	struct pod *pod = pod_blank(kubelet, str_from(uid), str_from(sandbox != NULL ? sandbox->ns : NULL),
+				    str_from(sandbox != NULL ? sandbox->name : NULL));
 
 	pod->no_object = true;
 	return pod;
@@ -374,8 +374,19 @@ void pod_found_container(struct pod *pod, const struct node_container *found)
 	c->again = pod->sandbox == NULL || strcmp(found->sandbox, pod->sandbox) != 0;
 }
 
+/* Containers are made after the whole sandbox: without any it may be one that nobody came to finish. */
+static bool is_half_made(const struct pod *pod)
+{
+	for (size_t i = 0; i < pod->containers.len; i++)
+		if (pod->containers.ptr[i]->now != NULL && !pod->containers.ptr[i]->again)
+			return false;
+	return true;
+}
+
 void pod_found_all(struct pod *pod)
 {
+	if (pod->task == NULL && is_half_made(pod))
+		pod->sandbox_ready = false;
 	for (size_t i = 0; i < pod->containers.len; i++) {
 		struct container *c = pod->containers.ptr[i];
 
@@ -418,6 +429,7 @@ void pod_container_exited(struct pod *pod, const struct node_container *found)
 void pod_node_lost(struct pod *pod)
 {
 	map_fini(&pod->mounted); /* went with it */
+	pod_told(pod, link_absent_error(pod->kubelet));
 	for (size_t i = 0; i < pod->containers.len; i++) {
 		probes_stop(pod->containers.ptr[i]);
 		wake_waiters(pod->containers.ptr[i], true);
@@ -698,8 +710,7 @@ static void look(void *arg)
 		log_action(before);
 		return;
 	}
-	if (pod->object != NULL && !pod->object_gone)
-		pod_write_status(pod);
+	pod_write_status(pod);
 	if (pod->state.state == POD_GONE) {
 		finish(pod);
 	} else if (pod->task != NULL) {

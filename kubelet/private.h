@@ -139,6 +139,7 @@ struct pod {
 	bool over;             /* decided: nothing of it will run any more */
 	bool volumes_stale;    /* something they show has changed */
 	void *status_call, *delete_call;
+	struct task *teller; /* waits until the status is written */
 	bool deleted_told;
 	struct arena *posted_arena;
 	const struct json *posted, *posted_result; /* what was written last, and what the server made of it */
@@ -156,7 +157,8 @@ struct token {
 void pod_poke(struct pod *pod); /* look at it soon */
 void pod_poke_at(struct pod *pod, int64_t now_ns);
 struct pod *pod_new(struct kubelet *kubelet, struct object *object);
-struct pod *pod_new_orphan(struct kubelet *kubelet, const struct node_sandbox *sandbox);
+/* Only found on the node: its sandbox, or (NULL) a container that lost it. */
+struct pod *pod_new_orphan(struct kubelet *kubelet, const char *uid, const struct node_sandbox *sandbox);
 void pod_set_object(struct pod *pod, struct object *object, uint64_t revision);
 void pod_free(struct pod *pod);
 /* The node process tells what it has: all of it, after a connection. */
@@ -178,7 +180,9 @@ void pod_event(struct pod *pod, struct container *container, const char *type, c
 /* Whether it fits; otherwise it becomes Failed, now and for good. */
 bool pod_admit(struct pod *pod);
 
-/* Tasks, each with pod as argument (start.c, stop.c). done(pod, err). */
+/* Tasks, each with pod as argument (start.c, stop.c). done(pod, err). Their tables are open for whoever wants to go through
+ * all steps: tests/crash ends the server at each of them. */
+extern const struct task_step start_sandbox_steps[], start_container_steps[], stop_container_steps[], stop_pod_steps[];
 struct task *pod_start_sandbox(struct pod *pod, void (*done)(void *arg, struct error *err));
 struct task *pod_start_container(struct container *container, void (*done)(void *arg, struct error *err));
 void pod_hurry(struct pod *pod, int64_t grace);
@@ -205,6 +209,9 @@ struct status_input {
 };
 const struct json *pod_status(struct arena *arena, const struct status_input *in);
 void pod_write_status(struct pod *pod);
+/* A step: waits until the API has all there is to tell, so that what it was told from may go. */
+enum task_result pod_tell(struct task *task, struct pod *pod);
+void pod_told(struct pod *pod, struct error *err); /* such a step need not wait any more; takes err */
 void pod_delete_object(struct pod *pod);
 void pod_status_cancel(struct pod *pod);
 

@@ -193,7 +193,7 @@ static enum task_result write_files(struct task *task, void *arg)
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
-static const struct task_step sandbox_steps[] = {
+const struct task_step start_sandbox_steps[] = {
 	{ "read volumes", fetch_volumes, NULL },
 	{ "remove old sandbox", remove_old_sandbox, NULL },
 	{ "make volumes", make_volumes, unmake_volumes },
@@ -271,7 +271,7 @@ struct task *pod_start_sandbox(struct pod *pod, void (*done)(void *arg, struct e
 		pod_event(pod, NULL, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
 	return task_start(&(struct task_options){ .name = "start sandbox",
 						  .subject = subject,
-						  .steps = sandbox_steps,
+						  .steps = start_sandbox_steps,
 						  .arg = start,
 						  .timeout = START_TIMEOUT,
 						  .done = sandbox_done });
@@ -558,7 +558,7 @@ static enum task_result run_hook(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
-static const struct task_step container_steps[] = {
+const struct task_step start_container_steps[] = {
 	{ "find image", find_image, NULL },    { "judge image", judge_image, NULL },
 	{ "configure", configure, NULL },      { "create", create, uncreate },
 	{ "created", note_created, NULL },     { "start", start, NULL },
@@ -624,7 +624,7 @@ struct task *pod_start_container(struct container *container, void (*done)(void 
 	container->started = container->ready = false;
 	return task_start(&(struct task_options){ .name = "start container",
 						  .subject = subject,
-						  .steps = container_steps,
+						  .steps = start_container_steps,
 						  .arg = making,
 						  .timeout = START_TIMEOUT,
 						  .done = container_done });

@@ -291,6 +291,17 @@ static const struct json *ip_json(struct arena *arena, struct ip ip)
 	return ip.family == 0 ? NULL : json_string_copy(arena, ip_format(text, ip));
 }
 
+/* Upstream's mergePodStatus(): while something of it runs no end is told, nor why. */
+static bool end_is_held(const struct status_input *in, const char *phase)
+{
+	if ((strcmp(phase, "Succeeded") != 0 && strcmp(phase, "Failed") != 0) || pod_is_over(in->pod))
+		return false;
+	for (size_t i = 0; i < in->n; i++)
+		if (in->containers[i].now != NULL && in->containers[i].now->running)
+			return true;
+	return false;
+}
+
 static const char *phase_of(struct arena *arena, const struct status_input *in)
 {
 	struct plan_container *plan = ARENA_ARRAY(arena, struct plan_container, in->n + 1);
@@ -318,7 +329,8 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 	struct json_builder init = { .arena = arena }, mains = { .arena = arena };
 	const struct json *old = json_get(in->pod, "status"), *start = json_get(old, "startTime");
 	const char *phase = phase_of(arena, in);
-	bool told = in->rejected == NULL, is_final = old != NULL && pod_is_over(in->pod);
+	bool told = in->rejected == NULL, is_final = old != NULL && pod_is_over(in->pod), held = end_is_held(in, phase);
+	bool rejected = in->rejected != NULL && !held;
 
 	for (size_t i = 0; i < in->n; i++) /* it was ended, not refused */
 		told = told || in->containers[i].now != NULL;
@@ -326,19 +338,20 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 		return old;
 	for (size_t i = 0; i < in->n && told; i++)
 		json_builder_item(in->containers[i].plan.kind == PLAN_MAIN ? &mains : &init, container_status(arena, in, i));
-	return JSON_OBJECT_OF(
-		arena, { "observedGeneration", json_path(in->pod, "metadata.generation") }, { "phase", json_text(arena, phase) },
-		{ "conditions", told ? conditions(arena, in, phase) : json_get(old, "conditions") },
-		{ "message", in->rejected != NULL ? json_text(arena, in->rejected_message) : json_get(old, "message") },
-		{ "reason", in->rejected != NULL ? json_text(arena, in->rejected) : json_get(old, "reason") },
-		{ "nominatedNodeName", json_get(old, "nominatedNodeName") }, { "hostIP", ip_json(arena, in->host_ip) },
-		{ "hostIPs", ips(arena, in->host_ip) },
-		{ "podIP", in->pod_ip.family != 0 ? ip_json(arena, in->pod_ip) : json_get(old, "podIP") },
-		{ "podIPs", in->pod_ip.family != 0 ? ips(arena, in->pod_ip) : json_get(old, "podIPs") },
-		{ "startTime", start != NULL ? start : time_json(arena, in->start_time) },
-		{ "initContainerStatuses", init.len != 0 ? json_builder_array(&init) : NULL },
-		{ "containerStatuses", mains.len != 0 ? json_builder_array(&mains) : NULL },
-		{ "qosClass", json_text(arena, qos_class(json_get(in->pod, "spec"))) },
-		{ "ephemeralContainerStatuses", json_get(old, "ephemeralContainerStatuses") },
-		{ "resize", json_get(old, "resize") }, { "resourceClaimStatuses", json_get(old, "resourceClaimStatuses") });
+	return JSON_OBJECT_OF(arena, { "observedGeneration", json_path(in->pod, "metadata.generation") },
+			      { "phase", held ? json_get(old, "phase") : json_text(arena, phase) },
+			      { "conditions", told ? conditions(arena, in, phase) : json_get(old, "conditions") },
+			      { "message", rejected ? json_text(arena, in->rejected_message) : json_get(old, "message") },
+			      { "reason", rejected ? json_text(arena, in->rejected) : json_get(old, "reason") },
+			      { "nominatedNodeName", json_get(old, "nominatedNodeName") },
+			      { "hostIP", ip_json(arena, in->host_ip) }, { "hostIPs", ips(arena, in->host_ip) },
+			      { "podIP", in->pod_ip.family != 0 ? ip_json(arena, in->pod_ip) : json_get(old, "podIP") },
+			      { "podIPs", in->pod_ip.family != 0 ? ips(arena, in->pod_ip) : json_get(old, "podIPs") },
+			      { "startTime", start != NULL ? start : time_json(arena, in->start_time) },
+			      { "initContainerStatuses", init.len != 0 ? json_builder_array(&init) : NULL },
+			      { "containerStatuses", mains.len != 0 ? json_builder_array(&mains) : NULL },
+			      { "qosClass", json_text(arena, qos_class(json_get(in->pod, "spec"))) },
+			      { "ephemeralContainerStatuses", json_get(old, "ephemeralContainerStatuses") },
+			      { "resize", json_get(old, "resize") },
+			      { "resourceClaimStatuses", json_get(old, "resourceClaimStatuses") });
 }

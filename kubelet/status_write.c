@@ -89,7 +89,7 @@ static bool is_between(struct pod *pod)
 	return between;
 }
 
-void pod_write_status(struct pod *pod)
+static void write_status(struct pod *pod)
 {
 	const struct kind *kind = object_kind(pod->object);
 	const struct json *tree = pod_tree(pod), *status, *normal = NULL, *old = json_get(tree, "status");
@@ -99,7 +99,11 @@ void pod_write_status(struct pod *pod)
 	/* until the node has told what it has, nothing is known */
 	if (pod->status_call != NULL || pod->no_object || !kubelet_may_work(pod->kubelet) || pod->state.state == POD_NEW)
 		return;
-	if (pod->status_not_before > clock_mono() || is_between(pod))
+	if (pod->status_not_before > clock_mono()) {
+		pod_poke_at(pod, clock_now() + pod->status_not_before - clock_mono());
+		return;
+	}
+	if (is_between(pod))
 		return;
 	arena = arena_new();
 	status = make_status(arena, pod);
@@ -108,6 +112,7 @@ void pod_write_status(struct pod *pod)
 	    (pod->posted != NULL && json_equal(normal, pod->posted) && json_equal(pod->posted_result, old))) {
 		log_consume(LOG_ERROR, err, "status of a pod");
 		arena_free(arena);
+		pod_told(pod, NULL);
 		return;
 	}
 	arena_free(pod->posted_arena);
@@ -123,6 +128,41 @@ void pod_write_status(struct pod *pod)
 										 .cause = pod->cause,
 										 .done = posted,
 										 .arg = pod });
+}
+
+void pod_write_status(struct pod *pod)
+{
+	if (pod->object == NULL || pod->object_gone)
+		pod_told(pod, NULL); /* there is nobody to tell */
+	else
+		write_status(pod);
+}
+
+/* --- before what is known may be forgotten --- */
+
+void pod_told(struct pod *pod, struct error *err)
+{
+	struct task *task = pod->teller;
+
+	pod->teller = NULL;
+	if (task != NULL)
+		task_wake(task, err);
+	else
+		error_free(err);
+}
+
+static void stop_telling(void *arg)
+{
+	pod_told(arg, NULL);
+}
+
+enum task_result pod_tell(struct task *task, struct pod *pod)
+{
+	task_hold(task);
+	task_on_cancel(task, stop_telling, pod);
+	pod->teller = task;
+	pod_write_status(pod); /* tried again by whatever looks at the pod, until it is the same */
+	return TASK_WAIT;
 }
 
 static void deleted(void *arg, struct api_reply *reply)

@@ -125,7 +125,7 @@ static enum task_result await_end(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
-static const struct task_step container_steps[] = {
+const struct task_step stop_container_steps[] = {
 	{ "pre-stop hook", run_hook, NULL },
 	{ "terminate", terminate, NULL },
 	{ "await end", await_end, NULL },
@@ -179,7 +179,7 @@ static void stop_child(struct task *task, struct container *c, int64_t grace)
 	pod_event(c->pod, c, "Normal", "Killing", "Stopping container %s", c->name);
 	task_start_child(task, &(struct task_child_options){ .task = { .name = "stop container",
 								       .subject = subject,
-								       .steps = container_steps,
+								       .steps = stop_container_steps,
 								       .arg = stopping_new(c, grace) },
 							     .done = child_done });
 }
@@ -211,7 +211,7 @@ void container_kill(struct container *container, const char *message)
 	closegroup_add(&pod->kubelet->tasks);
 	container->stopping = task_start(&(struct task_options){ .name = "stop container",
 								 .subject = subject,
-								 .steps = container_steps,
+								 .steps = stop_container_steps,
 								 .arg = s,
 								 .timeout = grace * NS_PER_S + STOP_TIMEOUT,
 								 .done = alone_done });
@@ -313,6 +313,12 @@ static enum task_result note_stopped(struct task *task, void *arg)
 	return stop->remove ? TASK_NEXT : TASK_DONE;
 }
 
+/* Their exit codes are known to nobody else once they are removed. */
+static enum task_result tell_end(struct task *task, void *arg)
+{
+	return pod_tell(task, ((struct stop *)arg)->pod);
+}
+
 static enum task_result remove_containers(struct task *task, void *arg)
 {
 	struct stop *stop = arg;
@@ -377,12 +383,13 @@ static enum task_result remove_files(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
-static const struct task_step pod_steps[] = {
+const struct task_step stop_pod_steps[] = {
 	{ "stop containers", stop_containers, NULL },
 	{ "stop sidecars", stop_sidecars, NULL },
 	{ "unplug network", unplug, NULL },
 	{ "stop sandbox", stop_sandbox, NULL },
 	{ "stopped", note_stopped, NULL },
+	{ "tell the end", tell_end, NULL },
 	{ "remove containers", remove_containers, NULL },
 	{ "remove sandbox", remove_sandbox, NULL },
 	{ "unmount volumes", unmount_volumes, NULL },
@@ -416,7 +423,7 @@ struct task *pod_stop(struct pod *pod, int64_t grace, bool remove, void (*done)(
 	stop->done = done;
 	return task_start(&(struct task_options){ .name = "stop pod",
 						  .subject = subject,
-						  .steps = pod_steps,
+						  .steps = stop_pod_steps,
 						  .arg = stop,
 						  .timeout = grace + STOP_TIMEOUT,
 						  .done = pod_done });

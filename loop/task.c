@@ -49,9 +49,9 @@ static bool undoing(const struct task *task)
 	return task->state == UNDO || task->state == UNDO_WAITING;
 }
 
-static void boundary(const struct task *task, const char *step, bool undo, int64_t took)
+static void boundary(struct task *task, const char *step, bool undo, int64_t took)
 {
-	struct task_boundary it = { task->options.name, task->subject, step, undo, took };
+	struct task_boundary it = { task, task->options.name, task->subject, step, undo, took };
 
 	if (observe != NULL)
 		observe(observe_arg, &it);

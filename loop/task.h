@@ -108,6 +108,7 @@ void task_each(void (*fn)(void *arg, const struct task_info *info), void *arg);
 /* Called at every boundary: before a step runs, before it is undone, and with step NULL at the end. For crash tests and
  * timelines; took is the duration of what ended here, ns. One observer, NULL to remove. */
 struct task_boundary {
+	struct task *handle; /* to cancel it there; not at the end */
 	const char *task;
 	const char *subject;
 	const char *step;

@@ -75,6 +75,7 @@ static void wire_conn_end(struct node_conn *c)
 {
 	poll_watch_stop(c->node, &c->watch);
 	list_remove(&c->link);
+	containers_forsake(c->node, c->id);
 	wire_conn_fini(&c->conn);
 	free(c);
 }

@@ -53,9 +53,9 @@ void container_describe(const struct container *c, struct node_container *out)
 	switch ((enum container_state)c->state.state) {
 	case C_SETTING_UP:
 	case C_CREATED:
-	case C_STARTING:
 		out->state = NODE_CREATED;
 		break;
+	case C_STARTING: /* nobody can call that off any more: who thinks it never ran makes a second one beside it */
 	case C_RUNNING:
 		out->state = NODE_RUNNING;
 		break;
@@ -458,6 +458,24 @@ static void undo(struct container *c, enum node_step step, struct error *err)
 	call_fail(node, &call, step, err);
 }
 
+/* Who asked has gone, and who comes next must not find what is neither there nor absent. */
+void containers_forsake(struct node *node, uint64_t conn)
+{
+	struct container *c;
+
+	do {
+		c = NULL;
+		MAP_EACH (&node->containers, it) {
+			struct container *other = it->value;
+
+			if (other->state.state == C_SETTING_UP && other->call.conn == conn)
+				c = other;
+		}
+		if (c != NULL)
+			undo(c, NODE_STEP_NONE, error_new(ERR_CANCELED, "who wanted it is gone"));
+	} while (c != NULL);
+}
+
 static void describe_request(struct container *c)
 {
 	const struct node_container_create *r = &c->request;
@@ -654,6 +672,7 @@ void op_container_start(struct node *node, struct node_call *call, const struct 
 		return;
 	}
 	c->call = *call;
+	c->record.status.started_at = clock_now();
 	fsm_move(&c->state, C_STARTING);
 }
 

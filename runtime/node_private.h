@@ -201,6 +201,7 @@ bool container_alive(const struct container *container);
 /* The caller's side of its process ended. True when pid was one. */
 bool container_reaped(struct node *node, pid_t pid, int status);
 void container_free(struct container *container);
+void containers_forsake(struct node *node, uint64_t conn); /* what that connection was having made is not made */
 struct error *container_seccomp(struct node *node, const struct runtime_spec *spec, const struct seccomp_program **out,
 				struct seccomp_program *own) MUST_CHECK;
 struct error *layers_lock(struct node *node, const char *const *layers, size_t n) MUST_CHECK;

@@ -2,7 +2,8 @@
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
 	tests/sim/test_custom.c \
-	tests/sim/test_deployment.c \
+	tests/sim/test_deployment.c tests/sim/test_faults.c \
+	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
 tests_unit_sim_test_sim_LDADD = libtap.a $(controllers_LIBS) $(scheduler_LIBS) $(apiserver_LIBS) $(client_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS) $(base_LIBS)
@@ -22,6 +23,11 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
 	$(STATIC_NSS)
 tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(client_LIBS) $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
+
+# The program with a reaper inside: it ends itself at a step that a test names (tests/crash/die.c).
+noinst_PROGRAMS += tests/crash/monokube
+tests_crash_monokube_SOURCES = $(monokube_SOURCES) tests/crash/die.c
+tests_crash_monokube_LDADD = $(monokube_LDADD)
 
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
 # tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
@@ -51,4 +57,10 @@ fuzz-targets:
 if STATIC
 noinst_PROGRAMS += tests/attack/probe
 tests_attack_probe_SOURCES = tests/attack/probe.c
+noinst_PROGRAMS += tests/crash/worker
+tests_crash_worker_SOURCES = tests/crash/worker.c
 endif
+
+check_PROGRAMS += tests/unit/controllers/test_controllers
+tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(STATIC_NSS)
+tests_unit_controllers_test_controllers_LDADD = libtap.a $(controllers_LIBS)

@@ -1,5 +1,6 @@
 #include "tests/sim/world.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/tap.h"
@@ -11,6 +12,8 @@ static struct error *plan_commit(void *arg, int64_t *delay)
 	struct world *world = arg;
 
 	*delay = (int64_t)rand_below((uint64_t)world->slowest + 1);
+	if (world->stall_permille != 0 && rand_below(1000) < world->stall_permille)
+		*delay += (int64_t)rand_below(5 * NS_PER_S);
 	if (rand_below(100) < world->fail_percent)
 		return error_new(ERR_IO, "planned failure");
 	return NULL;
@@ -24,14 +27,21 @@ static void ignore(void *arg, struct api_reply *reply)
 	(void)reply;
 }
 
+static bool is_dead(const struct world *world, struct str node)
+{
+	for (size_t i = 0; i < SIM_NODES; i++)
+		if (world->beats[i].dead && str_is(node, world->beats[i].name))
+			return true;
+	return false;
+}
+
 static struct error *play_pod(void *arg, struct work *work)
 {
 	struct world *world = arg;
 	struct object *pod = informer_find_key(world->pods, work->key);
 	const struct json *tree = pod != NULL ? object_tree(pod) : NULL, *status;
-	static unsigned next_ip = 1;
 
-	if (pod == NULL || json_path_str(tree, "spec.nodeName").len == 0)
+	if (pod == NULL || json_path_str(tree, "spec.nodeName").len == 0 || is_dead(world, json_path_str(tree, "spec.nodeName")))
 		return NULL;
 	if (is_deleting(tree)) {
 		work_call(work,
@@ -51,10 +61,11 @@ static struct error *play_pod(void *arg, struct work *work)
 		return NULL;
 	status = json_get(tree, "status");
 	status = json_with(work->arena, status, "phase", json_text(work->arena, "Running"));
-	status = json_with(work->arena, status, "podIP", json_printf(work->arena, "10.244.0.%u", next_ip % 250 + 1));
+	status = json_with(work->arena, status, "podIP", json_printf(work->arena, "10.244.0.%u", world->next_ip % 250 + 1));
 	status = json_with(work->arena, status, "podIPs",
-			   JSON_ARRAY_OF(work->arena, JSON_OBJECT_OF(work->arena, { "ip", json_printf(work->arena, "10.244.0.%u",
-												      next_ip++ % 250 + 1) })));
+			   JSON_ARRAY_OF(work->arena,
+					 JSON_OBJECT_OF(work->arena, { "ip", json_printf(work->arena, "10.244.0.%u",
+											 world->next_ip++ % 250 + 1) })));
 	status = json_with(work->arena, status, "conditions",
 			   conditions_with(work->arena, json_get(status, "conditions"),
 					   &(struct condition){ "Ready", "True", NULL, NULL, false }));
@@ -76,6 +87,80 @@ static void pod_changed(void *arg, struct object *old, struct object *now, uint6
 	(void)arg;
 	workqueue_add(kubelet, object_path(arena, now != NULL ? now : old), revision);
 	arena_free(arena);
+}
+
+/* --- nodes: a lease, and the condition when somebody thinks otherwise --- */
+
+static void renew(struct beat *beat, struct arena *arena)
+{
+	struct client *client = beat->world->client;
+	struct informer *leases = client_informer(client, kind_must("coordination.k8s.io/v1", "Lease"));
+	bool known = informer_find(leases, STR("kube-node-lease"), str_from(beat->name)) != NULL;
+	char now[TIME_TEXT];
+	const struct json *spec = JSON_OBJECT_OF(arena, { "holderIdentity", json_text(arena, beat->name) },
+						 { "renewTime", json_string_copy(arena, time_format_micro(now, clock_now())) });
+
+	client_call(client, &(struct api_call){
+				    .verb = known ? VERB_UPDATE : VERB_CREATE,
+				    .kind = kind_must("coordination.k8s.io/v1", "Lease"),
+				    .ns = STR("kube-node-lease"),
+				    .name = known ? str_from(beat->name) : STR(""),
+				    .body = JSON_OBJECT_OF(arena,
+							   { "metadata",
+							     JSON_OBJECT_OF(arena, { "name", json_text(arena, beat->name) },
+									    { "namespace", json_text(arena, "kube-node-lease") }) },
+							   { "spec", spec }),
+				    .done = ignore });
+}
+
+static void beat(void *arg)
+{
+	struct beat *beat = arg;
+	struct informer *nodes = client_informer(beat->world->client, kind_must("v1", "Node"));
+	struct object *node = informer_find(nodes, STR(""), str_from(beat->name));
+	struct arena *arena = arena_new();
+	const struct json *conditions;
+
+	renew(beat, arena);
+	if (node != NULL && !condition_true(object_tree(node), "Ready")) {
+		conditions = conditions_with(arena, json_path(object_tree(node), "status.conditions"),
+					     &(struct condition){ "Ready", "True", "KubeletReady", NULL, false });
+		client_call(beat->world->client,
+			    &(struct api_call){ .verb = VERB_UPDATE,
+						.kind = kind_must("v1", "Node"),
+						.name = str_from(beat->name),
+						.subresource = STR("status"),
+						.body = json_with_path(arena, object_tree(node), "status.conditions", conditions),
+						.done = ignore });
+	}
+	arena_free(arena);
+}
+
+void world_beat(struct world *world)
+{
+	for (size_t i = 0; i < SIM_NODES; i++) {
+		struct beat *it = &world->beats[i];
+
+		it->world = world;
+		snprintf(it->name, sizeof(it->name), "n%zu", i + 1);
+		it->timer.weak = true;
+		loop_timer_every(&it->timer, 10 * NS_PER_S, beat, it);
+		beat(it);
+	}
+}
+
+void world_kill_node(struct world *world, size_t i)
+{
+	world->beats[i].dead = true;
+	loop_timer_stop(&world->beats[i].timer);
+}
+
+void world_revive_node(struct world *world, size_t i)
+{
+	world->beats[i].dead = false;
+	loop_timer_every(&world->beats[i].timer, 10 * NS_PER_S, beat, &world->beats[i]);
+	INFORMER_EACH (world->pods, pod)
+		pod_changed(world, NULL, pod, object_revision(pod));
 }
 
 /* --- the world --- */
@@ -102,6 +187,7 @@ void world_open(struct world *world, uint64_t seed)
 	log_open(2, LOG_ERROR);
 	loop_init();
 	loop_sim(seed, START);
+	rand_seed(seed);
 	CHECK_OK(store_open(&(struct store_options){ .memory_plan = plan_commit, .memory_arg = world }, &world->store));
 	CHECK_OK(pki_key_new(&world->key));
 	CHECK(cidr_parse(STR("10.96.0.0/12"), &services) && cidr_parse(STR("10.244.0.0/16"), &pods));
@@ -118,7 +204,9 @@ void world_open(struct world *world, uint64_t seed)
 		apiserver_bootstrap(world->apiserver, note_ready, world);
 		CHECK(loop_run_until(has_ended, world, 60 * NS_PER_S));
 	} while (world->ended != 1);
-	world->client = client_new(apiserver_transport(world->apiserver), "system:sim");
+	world->began = store_revision(world->store);
+	faults_init(&world->faults, apiserver_transport(world->apiserver));
+	world->client = client_new(&world->faults.face, "system:sim");
 	world->user = client_as(world->client, "jane");
 	world->pods = client_informer(world->client, kind_must("v1", "Pod"));
 	world->deployments = client_informer(world->client, kind_must("apps/v1", "Deployment"));
@@ -143,7 +231,10 @@ static bool is_quiet(void *arg)
 
 void world_close(struct world *world)
 {
-	world->fail_percent = 0;
+	world->fail_percent = world->stall_permille = 0;
+	faults_off(&world->faults);
+	for (size_t i = 0; i < SIM_NODES; i++)
+		loop_timer_stop(&world->beats[i].timer);
 	informer_unlisten(world->pods, world);
 	scheduler_stop(world->scheduler);
 	controllers_stop(world->controllers);
@@ -181,6 +272,7 @@ static void answered(void *arg, struct api_reply *reply)
 int world_call(struct world *world, const struct api_call *call, int tries)
 {
 	struct answer answer = { world, -1 };
+	bool lost = false;
 
 	do {
 		struct api_call mine = *call;
@@ -190,7 +282,11 @@ int world_call(struct world *world, const struct api_call *call, int tries)
 		world->ended = 0;
 		client_call(world->user, &mine);
 		CHECK(loop_run_until(has_ended, world, 120 * NS_PER_S));
-	} while (answer.kind == (int)ERR_IO && --tries > 0);
+		if (lost && ((call->verb == VERB_CREATE && answer.kind == (int)ERR_EXISTS) ||
+			     (call->verb == VERB_DELETE && answer.kind == (int)ERR_NOT_FOUND)))
+			return -1;
+		lost = lost || answer.kind == (int)ERR_UNAVAILABLE;
+	} while ((answer.kind == (int)ERR_IO || answer.kind == (int)ERR_UNAVAILABLE) && --tries > 0);
 	return answer.kind;
 }
 

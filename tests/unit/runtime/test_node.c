@@ -321,6 +321,36 @@ TEST(node_outlives_its_server)
 	fixture_stop(&f);
 }
 
+static void never(void *arg, struct node_reply *reply)
+{
+	(void)arg;
+	(void)reply;
+}
+
+/* A server that dies between a request and its answer: the next one finds a container, or none, but nothing between. */
+TEST(server_dies_while_a_container_is_made)
+{
+	struct runtime_spec spec;
+
+	fixture_start(&f);
+	fixture_sandbox(&f, "pod");
+	spec = fixture_spec(&f, "half", "echo never");
+	node_container_create(f.client, &(struct node_container_create){ .sandbox = "pod", .name = "half", .spec = spec }, never,
+			      NULL);
+	node_client_writable(f.client);
+	node_client_free(f.client);
+	fixture_connect(&f);
+	CHECK_EQ(count_containers(), 0);
+	CHECK_OK(fixture_create(&f, "pod", &spec, NULL)); /* the name is free */
+	node_container_start(f.client, &(struct node_ref){ .id = "half" }, never, NULL);
+	node_client_writable(f.client);
+	node_client_free(f.client);
+	fixture_connect(&f);
+	CHECK(fixture_get(&f, "half").state != NODE_CREATED);
+	CHECK(fixture_get(&f, "half").started_at != 0);
+	fixture_stop(&f);
+}
+
 TEST(node_killed_takes_its_containers_and_comes_back)
 {
 	struct runtime_spec spec;
