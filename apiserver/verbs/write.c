@@ -208,17 +208,16 @@ static const struct json *dedup_owners(struct request *req, const struct json *t
 {
 	const struct json *owners = json_path(tree, "metadata.ownerReferences");
 	struct json_builder kept = { .arena = req->arena };
+	struct places seen = { .arena = req->arena }, told = { .arena = req->arena };
 	AUTO_BUF struct buf uids = { 0 };
 
 	JSON_EACH (owners, it) {
-		bool before = false;
+		struct str uid = json_get_str(it.value, "uid");
 
-		for (size_t i = 0; i < it.index && !before; i++)
-			before = json_equal(json_at(owners, i), it.value);
-		if (!before)
+		if (places_add(&seen, json_key(req->arena, it.value), it.index) == it.index)
 			json_builder_item(&kept, it.value);
-		else if (!str_contains(buf_str(&uids), json_get_str(it.value, "uid")))
-			buf_printf(&uids, "%s%.*s", uids.len == 0 ? "" : ",", STR_ARG(json_get_str(it.value, "uid")));
+		else if (places_add(&told, uid, it.index) == it.index)
+			buf_printf(&uids, "%s%.*s", uids.len == 0 ? "" : ",", STR_ARG(uid));
 	}
 	if (kept.len == json_len(owners))
 		return tree;
