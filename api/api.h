@@ -32,6 +32,9 @@ struct api_notes {
 	size_t cap;
 };
 
+/* One more; text is borrowed. */
+void api_note(struct arena *arena, struct api_notes *notes, struct str text);
+
 struct api_body {
 	const struct kind *kind; /* what the path asks for; its group and version stand for absent ones */
 	const struct type *type; /* instead of kind: for options, bindings, scales, … */
@@ -46,9 +49,14 @@ struct error *api_decode(struct arena *arena, const struct api_body *body, struc
 /* ERR_BAD_REQUEST `… strict decoding error: unknown field "a", unknown field "b"`. */
 struct error *api_strict_error(const struct api_body *body, const struct api_notes *notes) MUST_CHECK;
 
+/* Whether a tree says that it is of that type (or nothing); in upstream's words. */
+struct error *api_check_type(struct arena *arena, const struct type *type, const struct json *raw) MUST_CHECK;
 /* Any JSON value of that type to the normal form; errors in the words of Go's json package. notes may be NULL. */
 struct error *api_normalize(struct arena *arena, const struct type *type, const struct json *value, struct api_notes *notes,
 			    const struct json **out) MUST_CHECK;
+
+/* Protobuf cannot tell an empty list from none: what upstream has stored has null where a list is always written. */
+const struct json *api_as_kept(struct arena *arena, const struct type *type, const struct json *tree);
 
 /* kind and apiVersion put in front (or changed), or taken away as in the items of a typed list. */
 const struct json *api_with_kind(struct arena *arena, const struct json *tree, const struct kind *kind);
@@ -89,6 +97,9 @@ struct error *api_validate_update(struct arena *arena, const struct kind *kind, 
 /* … when the change came through /status. */
 struct error *api_validate_status_update(struct arena *arena, const struct kind *kind, const struct json *tree,
 					 const struct json *old) MUST_CHECK;
+/* The right one of them, by the subresource that was written; empty: none. */
+struct error *api_validate_subresource(struct arena *arena, const struct kind *kind, struct str subresource,
+				       const struct json *tree, const struct json *old) MUST_CHECK;
 /* A growing ERR_INVALID; the API server adds its own findings with it. */
 struct api_findings {
 	struct arena *arena;
@@ -104,6 +115,9 @@ void finding_invalid(struct api_findings *f, const char *field, const struct jso
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail);
 void finding_unsupported(struct api_findings *f, const char *field, struct str value, const char *const *supported,
 			 size_t n); /* in this order */
+/* A value that is no text. */
+void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
+			       size_t n);
 void finding_forbidden(struct api_findings *f, const char *field, const char *detail);
 void finding_duplicate(struct api_findings *f, const char *field, const struct json *value);
 void finding_not_found(struct api_findings *f, const char *field, const struct json *value);
@@ -116,6 +130,13 @@ void api_find_invalid(struct api_findings *f, const struct kind *kind, const str
 void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 /* NULL when there are none. kind_text: "Deployment.apps"; name may be empty. */
 struct error *api_invalid(const struct api_findings *f, struct str kind_text, struct str name) MUST_CHECK;
+/* What is valid and yet not wise, a sentence at a time. old: NULL when it is new. */
+void api_warnings(struct arena *arena, const struct kind *kind, const struct json *tree, const struct json *old,
+		  void (*tell)(void *arg, struct str text), void *arg);
+/* Of a Pod, by its containers: "Guaranteed", "Burstable" or "BestEffort". */
+const char *api_qos_class(const struct json *tree);
+/* Go's %q of text. */
+const char *api_quoted(struct arena *arena, struct str text);
 /* "Deployment.apps" or "Pod": as in messages. */
 struct str kind_text(struct arena *arena, const struct kind *kind);
 /* "deployments.apps" or "pods". */
@@ -124,10 +145,12 @@ struct str resource_text(struct arena *arena, const struct kind *kind);
 /* ---- patches --------------------------------------------------------------------------------------------------- */
 
 /* Strategic merge: raw trees in, raw tree out (normalise afterwards). Errors as upstream: unknown $patch and a missing
- * merge key ERR_INTERNAL, a bad $retainKeys ERR_BAD_REQUEST. */
+ * merge key ERR_PLAIN, a bad $retainKeys ERR_BAD_REQUEST. */
 struct error *api_strategic_merge(struct arena *arena, const struct type *type, const struct json *tree, const struct json *patch,
 				  const struct json **out) MUST_CHECK;
 
+/* How long ago a time was, as the cells of tables tell it. */
+struct str api_age(struct arena *arena, const struct json *time, int64_t now, const char *absent);
 /* A value as Go prints it with %v, for messages: map[spec:map[replicas:x]]. */
 struct str api_go_text(struct arena *arena, const struct json *value);
 

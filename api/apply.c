@@ -16,6 +16,18 @@ struct managers {
 	size_t len;
 };
 
+static const struct type *type_of(const struct api_manager *me)
+{
+	return me->type != NULL ? me->type : kind_type(me->kind);
+}
+
+static struct str version_of(struct arena *arena, const struct api_manager *me)
+{
+	if (me->type == NULL)
+		return kind_api_version(me->kind);
+	return str_format(arena, "%.*s/%.*s", STR_ARG(type_group(me->type)), STR_ARG(type_version(me->type)));
+}
+
 /* ---- managedFields ---- */
 
 static struct managers managers_read(struct arena *arena, const struct json *list)
@@ -78,7 +90,7 @@ static struct manager *manager_find(struct managers *all, const struct api_manag
 	for (size_t i = 0; i < all->len; i++) {
 		struct manager *m = &all->items[i];
 		if (str_is(m->operation, applies ? "Apply" : "Update") && str_eq(m->name, me->name) &&
-		    str_eq(m->subresource, me->subresource) && (applies || str_eq(m->version, kind_api_version(me->kind))))
+		    str_eq(m->subresource, me->subresource) && (applies || str_eq(m->version, version_of(all->arena, me))))
 			return m;
 	}
 	return NULL;
@@ -112,23 +124,26 @@ static struct fieldset *stripped(struct arena *arena, const struct api_manager *
 			set->entries[i].member = false;
 	if (str_is(me->subresource, "status"))
 		set = fieldset_without_path(arena, set, "spec");
-	else if (me->subresource.len == 0 && kind_subresource(me->kind, STR("status")) != NULL)
+	else if ((me->subresource.len == 0 || str_is(me->subresource, "finalize")) && me->type == NULL &&
+		 kind_subresource(me->kind, STR("status")) != NULL)
 		set = fieldset_without_path(arena, set, "status");
 	return fieldset_without(arena, set, NULL); /* drops what has become empty */
 }
 
 static const struct json *without_managers(struct arena *arena, const struct api_manager *me, const struct json *tree)
 {
-	return api_with(arena, kind_type(me->kind), tree, "metadata.managedFields", NULL);
+	return api_with(arena, type_of(me), tree, "metadata.managedFields", NULL);
 }
 
 /* An object of which nothing is known yet. */
 static const struct json *nothing(struct arena *arena, const struct api_manager *me)
 {
 	const struct json *tree = NULL;
-	AUTO_ERROR err = api_normalize(arena, kind_type(me->kind), &json_empty_object, NULL, &tree);
+	AUTO_ERROR err = api_normalize(arena, type_of(me), &json_empty_object, NULL, &tree);
 
-	return err == NULL ? api_with_kind(arena, tree, me->kind) : &json_empty_object;
+	if (err != NULL)
+		return &json_empty_object;
+	return me->type != NULL ? tree : api_with_kind(arena, tree, me->kind);
 }
 
 /* Nobody else owns what this write sets; nobody at all what is no longer there. */
@@ -188,15 +203,25 @@ static struct managers managers_of(struct arena *arena, const struct api_manager
 		return managers_read(arena, have);
 	if (json_len(asked) == 1 && json_get_str(json_at(asked, 0), "operation").len == 0)
 		return managers_read(arena, NULL);
+	/* What cannot be read is not taken. */
+	JSON_EACH (asked, it) {
+		struct str operation = json_get_str(it.value, "operation");
+
+		if (!str_is(operation, "Apply") && !str_is(operation, "Update"))
+			return managers_read(arena, have);
+	}
 	return managers_read(arena, asked);
 }
 
 const struct json *api_track(struct arena *arena, const struct api_manager *me, const struct json *live, const struct json *tree)
 {
 	struct managers all = managers_of(arena, me, live, tree);
-	const struct type *type = kind_type(me->kind);
+	const struct type *type = type_of(me);
 
 	tree = without_managers(arena, me, tree);
+	/* Of what nobody is known to own nothing is tracked before the first apply; only creation starts it. */
+	if (all.len == 0 && json_get_str(json_get(live, "metadata"), "uid").len != 0)
+		return tree;
 	live = live != NULL ? without_managers(arena, me, live) : nothing(arena, me);
 	struct comparison c = fieldset_compare(arena, type, live, tree);
 	c = (struct comparison){ stripped(arena, me, c.added), stripped(arena, me, c.removed), stripped(arena, me, c.modified) };
@@ -206,7 +231,7 @@ const struct json *api_track(struct arena *arena, const struct api_manager *me, 
 	if (!fieldset_empty(mine)) {
 		struct manager *m = before != NULL ? before : manager_must(&all, me, false);
 		m->set = fieldset_union(arena, mine, m->set);
-		m->version = kind_api_version(me->kind);
+		m->version = version_of(arena, me);
 		m->time = me->now;
 	}
 	managers_cap(&all);
@@ -282,7 +307,7 @@ static struct error *conflict_check(struct managers *all, const struct manager *
 		error_add_cause(err, found.err->causes[i].reason, found.err->causes[i].field, found.err->causes[i].message);
 	error_free(found.err);
 	buf_fini(&found.lines);
-	return err;
+	return err == NULL ? NULL : error_about(err, STR(""), STR(""), STR(""));
 }
 
 /* ---- apply ---- */
@@ -339,10 +364,21 @@ static const struct json *with_last_applied(struct arena *arena, const struct ap
 	return json_with_path(arena, tree, "metadata.annotations", json_with(arena, annotations, key, json_string(arena, text)));
 }
 
+/* Whose is what was there when nobody had applied yet. */
+static const struct json *before_first_apply(struct arena *arena, const struct api_manager *me, const struct json *live)
+{
+	struct api_manager first = *me;
+
+	first.name = STR("before-first-apply");
+	return json_path(api_track(arena, &first, NULL, live), "metadata.managedFields");
+}
+
 struct error *api_apply(struct arena *arena, const struct api_manager *me, const struct json *live, const struct json *config,
 			bool force, const struct json **out)
 {
-	struct managers all = managers_read(arena, json_path(live, "metadata.managedFields"));
+	const struct json *owned = json_path(live, "metadata.managedFields");
+	struct managers all =
+		managers_read(arena, live != NULL && json_len(owned) == 0 ? before_first_apply(arena, me, live) : owned);
 	const struct type *type = kind_type(me->kind);
 	const struct json *managed = json_path(config, "metadata.managedFields"), *merged;
 	struct error *err;
@@ -350,11 +386,14 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 	if (managed != NULL && managed->type != JSON_NULL)
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
 	err = merge_check(arena, type, config, &config);
-	if (err != NULL)
-		return error_context(err, "failed to create typed patch object (%.*s/%.*s; %.*s, Kind=%.*s)",
+	if (err != NULL) {
+		err->kind = ERR_PLAIN;
+		return error_context(err, "failed to create typed patch object (%.*s/%.*s; %s%.*s, Kind=%.*s)",
 				     STR_ARG(json_str(json_path(config, "metadata.namespace"))),
-				     STR_ARG(json_str(json_path(config, "metadata.name"))), STR_ARG(kind_api_version(me->kind)),
+				     STR_ARG(json_str(json_path(config, "metadata.name"))),
+				     kind_group(me->kind).len == 0 ? "/" : "", STR_ARG(kind_api_version(me->kind)),
 				     STR_ARG(kind_name(me->kind)));
+	}
 	live = live != NULL ? without_managers(arena, me, live) : nothing(arena, me);
 	merged = merge_trees(arena, type, live, config);
 	struct manager *mine = manager_must(&all, me, true);
@@ -371,7 +410,7 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 			return err;
 	}
 	take_from_others(&all, mine, &c);
-	if (changed || mine->time.len == 0)
+	if (changed)
 		mine->time = me->now;
 	err = api_normalize(arena, type, merged, NULL, &merged);
 	if (err != NULL)

@@ -17,9 +17,10 @@
 
 struct api_manager {
 	const struct kind *kind;
-	struct str name;        /* fieldManager of the request, or the beginning of its user agent */
-	struct str subresource; /* "status", or empty */
-	struct str now;         /* RFC 3339 */
+	const struct type *type; /* instead of kind, of what is never stored */
+	struct str name;         /* fieldManager of the request, or the beginning of its user agent */
+	struct str subresource;  /* "status", or empty */
+	struct str now;          /* RFC 3339 */
 };
 
 /* tree with the managedFields it has after this write. live NULL: it is new. */

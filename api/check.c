@@ -96,6 +96,20 @@ void check_cidr(struct api_findings *f, const char *path, struct str text)
 		finding_invalid_text(f, path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
 }
 
+void check_canonical_cidr(struct api_findings *f, const char *path, struct str text)
+{
+	char canonical[IP_TEXT];
+	struct cidr cidr;
+
+	check_cidr(f, path, text);
+	if (!cidr_parse(text, &cidr))
+		return;
+	if (ip_sub(cidr.ip, cidr_first(cidr)) != 0)
+		finding_invalid_text(f, path, text, "must not have bits set beyond the prefix length");
+	else if (!str_eq(cidr_format(canonical, cidr), text))
+		finding_invalid_text(f, path, text, AT(f, "must be in canonical form (\"%s\")", canonical));
+}
+
 static bool within(struct ip ip, const char *range)
 {
 	struct cidr cidr;
@@ -184,7 +198,7 @@ static void check_owner(struct api_findings *f, const struct json *owner)
 
 	if (str_find(version, '/') >= 0)
 		str_cut(&version, '/', &group);
-	if (version.len == 0)
+	if (version.len == 0 || str_find(version, '/') >= 0)
 		finding_invalid_text(f, AT(f, "%s.apiVersion", path), json_get_str(owner, "apiVersion"),
 				     "version must not be empty");
 	if (json_get_str(owner, "kind").len == 0)
@@ -238,14 +252,41 @@ static void check_finalizers(struct api_findings *f, const struct kind *kind, co
 		finding_invalid(f, "metadata.finalizers", finalizers, "finalizer orphan and foregroundDeletion cannot be both set");
 }
 
+void check_metadata_maps(struct api_findings *f, const struct json *metadata)
+{
+	check_labels(f, "metadata.labels", json_get(metadata, "labels"));
+	check_annotations(f, "metadata.annotations", json_get(metadata, "annotations"));
+	check_owners(f, json_get(metadata, "ownerReferences"));
+}
+
 void check_metadata(struct api_findings *f, const struct kind *kind, const struct json *metadata)
 {
 	check_name(f, kind, metadata);
 	check_not_negative(f, "metadata.generation", json_get(metadata, "generation"));
-	check_labels(f, "metadata.labels", json_get(metadata, "labels"));
-	check_annotations(f, "metadata.annotations", json_get(metadata, "annotations"));
-	check_owners(f, json_get(metadata, "ownerReferences"));
+	check_metadata_maps(f, metadata);
 	check_finalizers(f, kind, json_get(metadata, "finalizers"));
+}
+
+/* What is being deleted gets no more to wait for. */
+static void check_no_new_finalizers(struct api_findings *f, const struct json *new, const struct json *old)
+{
+	AUTO_BUF struct buf list = { 0 };
+
+	if (json_get(old, "deletionTimestamp") == NULL)
+		return;
+	JSON_EACH (json_get(new, "finalizers"), it) {
+		bool known = false;
+
+		JSON_EACH (json_get(old, "finalizers"), o)
+			known = known || json_equal(o.value, it.value);
+		if (!known)
+			buf_printf(&list, "%s%s", list.len == 0 ? "" : ", ", api_quoted(f->arena, json_str(it.value)));
+	}
+	if (list.len != 0)
+		finding_forbidden(
+			f, "metadata.finalizers",
+			AT(f, "no new finalizers can be added if the object is being deleted, found new finalizers []string{%s}",
+			   buf_cstr(&list)));
 }
 
 void check_metadata_update(struct api_findings *f, const struct json *new, const struct json *old)
@@ -256,6 +297,7 @@ void check_metadata_update(struct api_findings *f, const struct json *new, const
 
 	for (size_t i = 0; i < N_OF(fixed); i++)
 		check_immutable(f, AT(f, "metadata.%s", fixed[i]), json_get(new, fixed[i]), json_get(old, fixed[i]));
+	check_no_new_finalizers(f, new, old);
 	if (json_int(json_get(new, "generation"), 0) < json_int(json_get(old, "generation"), 0))
 		finding_invalid(f, "metadata.generation", json_get(new, "generation"), "must not be decremented");
 }

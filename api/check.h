@@ -19,6 +19,8 @@ void check_labels(struct api_findings *f, const char *path, const struct json *l
 void check_annotations(struct api_findings *f, const char *path, const struct json *annotations);
 void check_label_selector(struct api_findings *f, const char *path, const struct json *selector);
 void check_ip(struct api_findings *f, const char *path, struct str ip);
+/* The same, and written the one right way. */
+void check_canonical_cidr(struct api_findings *f, const char *path, struct str cidr);
 void check_cidr(struct api_findings *f, const char *path, struct str cidr);
 /* An address that traffic may go to: not loopback, link-local, unspecified. Says nothing of what is no address. */
 void check_reachable_ip(struct api_findings *f, const char *path, struct str ip);
@@ -27,6 +29,8 @@ void check_int_or_percent(struct api_findings *f, const char *path, const struct
 /* new and old must be equal: "field is immutable". Values as they are shown. */
 void check_immutable(struct api_findings *f, const char *path, const struct json *new, const struct json *old);
 /* Metadata of a top-level object. */
+/* Its labels, annotations and owners only. */
+void check_metadata_maps(struct api_findings *f, const struct json *metadata);
 void check_metadata(struct api_findings *f, const struct kind *kind, const struct json *metadata);
 void check_metadata_update(struct api_findings *f, const struct json *new, const struct json *old);
 
@@ -38,9 +42,9 @@ struct shown_field {
 };
 const struct json *shown_struct(struct arena *arena, const struct json *tree, const struct shown_field *fields, size_t n);
 
-void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
-			       size_t n);
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail);
+void finding_type_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);
+void finding_copy(struct api_findings *f, const struct api_finding *from);
 void finding_not_found_among(struct api_findings *f, const char *field, const struct json *value, const char *detail);
 
 /* Pods (api/validate_pod.c): the spec of a pod, or of a template. */
@@ -53,12 +57,24 @@ void check_pod_template(struct api_findings *f, const char *path, const struct j
 
 /* What an update may change, per kind; run before the object is looked at by itself. */
 void update_pod(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_ephemeral(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_resources(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_service(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_config_map(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_secret(struct api_findings *f, const struct json *tree, const struct json *old);
+void check_node_update(struct api_findings *f, const struct json *tree);
+void check_spec_finalizers(struct api_findings *f, const struct json *tree, bool each);
+void update_node(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_ip_address(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_service_cidr(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_event(struct api_findings *f, const struct json *tree, const struct json *old);
+void create_event(struct api_findings *f, const struct json *tree);
+/* What may be said through /status. */
+void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_definition(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old);
 
 #endif

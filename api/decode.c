@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/custom.h"
 #include "api/quantity.h"
 #include "api/walk.h"
 #include "base/codec.h"
@@ -48,12 +49,33 @@ static struct error *mismatch(struct decoder *d, const char *what, struct str nu
 	return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&text));
 }
 
+/* What Go calls the type of the field that is being read, when that is a string with a name of its own. */
+static struct str go_name_of_text(const struct decoder *d)
+{
+	static const struct {
+		const char *owner, *field, *name;
+	} rows[] = {
+#define ROW(owner, field, name) { #owner, #field, name },
+#include "api/gonames.def"
+#undef ROW
+	};
+
+	if (d->owner == NULL || d->fields.len == 0)
+		return STR("string");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (str_is(type_name(d->owner), rows[i].owner) && str_is(d->fields.ptr[d->fields.len - 1], rows[i].field))
+			return str_from(rows[i].name);
+	return STR("string");
+}
+
 static struct error *wrong_type(struct decoder *d, const struct json *value, struct str go_type)
 {
+	if (str_is(go_type, "string"))
+		go_type = go_name_of_text(d);
 	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
 }
 
-static void note_add(struct arena *arena, struct api_notes *notes, struct str text)
+void api_note(struct arena *arena, struct api_notes *notes, struct str text)
 {
 	if (notes->len >= MANY_NOTES)
 		return;
@@ -82,7 +104,7 @@ static void note_unknown(struct decoder *d, struct str key)
 		buf_putc(&path, '.');
 	buf_add(&path, key);
 	json_write_string(&text, buf_str(&path));
-	note_add(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
+	api_note(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
 }
 
 /* The path grows on the way down; the length to go back to is returned. */
@@ -137,6 +159,7 @@ const struct json *walk_zero(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 		return &json_false;
 	case FORM_STRUCT:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -166,6 +189,7 @@ static bool by_value_struct(const struct field *field)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -239,6 +263,7 @@ struct str walk_go_name(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -310,11 +335,30 @@ static struct error *decode_quantity(struct decoder *d, const struct json *value
 	return NULL;
 }
 
+/* Go also takes a list of numbers for bytes. */
+static struct error *bytes_of_numbers(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
+{
+	AUTO_BUF struct buf bytes = { 0 }, text = { 0 };
+
+	JSON_EACH (value, it) {
+		int64_t n = json_int(it.value, -1);
+
+		if (n < 0 || n > 255)
+			return wrong_type(d, it.value, walk_go_name(d->arena, type));
+		buf_putc(&bytes, (char)n);
+	}
+	base64_encode(&text, buf_str(&bytes));
+	*out = json_string_copy(d->arena, buf_str(&text));
+	return NULL;
+}
+
 static struct error *decode_bytes(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	struct str text;
 	struct error *err;
 
+	if (value->type == JSON_ARRAY)
+		return bytes_of_numbers(d, type, value, out);
 	if (value->type != JSON_STRING)
 		return wrong_type(d, value, walk_go_name(d->arena, type));
 	err = walk_base64(d->arena, value->text, &text);
@@ -506,9 +550,43 @@ static struct error *decode_struct(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
+static void custom_unknown(void *arg, struct str path)
+{
+	struct decoder *d = arg;
+	AUTO_BUF struct buf text = { 0 };
+
+	buf_add(&text, STR("unknown field "));
+	json_write_string(&text, path);
+	api_note(d->arena, d->notes, str_dup(d->arena, buf_str(&text)));
+}
+
+/* Of a kind that is described at run time only the metadata has a form that must be met. */
+static struct error *decode_custom(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
+{
+	struct custom_notes notes = { custom_unknown, d };
+	const struct json *metadata = json_get(value, "metadata");
+	size_t before;
+	struct error *err;
+
+	if ((type->flags & TYPE_OBJECT) != 0 && value->type != JSON_OBJECT)
+		return wrong_type(d, value, STR("map[string]interface {}"));
+	if ((type->flags & TYPE_OBJECT) != 0 && !json_absent(metadata)) {
+		before = path_key(d, STR("metadata"));
+		err = decode_type(d, field_type(type_find(type, STR("metadata"))), metadata, &metadata);
+		if (err != NULL)
+			return err;
+		d->path.len = before;
+		value = json_with(d->arena, value, "metadata", metadata);
+	}
+	*out = custom_prune(d->arena, type, value, d->notes != NULL ? &notes : NULL, buf_str(&d->path));
+	return NULL;
+}
+
 static struct error *decode_type(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	*out = value;
+	if ((type->flags & TYPE_CUSTOM) != 0)
+		return decode_custom(d, type, value, out);
 	if (value->type == JSON_NULL && type->form != FORM_STRUCT) {
 		*out = walk_zero(d->arena, type);
 		return NULL;
@@ -532,6 +610,8 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 		return decode_bytes(d, type, value, out);
 	case FORM_TIME:
 	case FORM_MICRO_TIME:
+		if (value->type != JSON_STRING)
+			return wrong_type(d, value, STR("string"));
 		return walk_time(d->arena, value, type->form == FORM_MICRO_TIME, out);
 	case FORM_QUANTITY:
 		return decode_quantity(d, value, out);
@@ -545,6 +625,7 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
 		return decode_schema_union(d, type, value, out);
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -576,10 +657,10 @@ static void duplicate_found(void *arg, struct str path, int line)
 	struct duplicates *d = arg;
 
 	if (line != 0)
-		note_add(d->arena, &d->yaml,
+		api_note(d->arena, &d->yaml,
 			 str_format(d->arena, "  line %d: key \"%.*s\" already set in map", line, STR_ARG(path)));
 	else
-		note_add(d->arena, d->notes, str_format(d->arena, "duplicate field \"%.*s\"", STR_ARG(path)));
+		api_note(d->arena, d->notes, str_format(d->arena, "duplicate field \"%.*s\"", STR_ARG(path)));
 }
 
 static struct str body_kind(const struct api_body *body)
@@ -595,7 +676,7 @@ static struct error *unrecognized(const struct api_body *body, struct error *cau
 
 	if (text.len == 0) {
 		buf_add(&start, STR("<empty>"));
-	} else if (body->media == API_JSON && text.ptr[0] == '{') {
+	} else if (text.ptr[0] == '{') {
 		buf_add(&start, str_head(text, 30));
 		if (text.len > 30)
 			buf_add(&start, STR(" ..."));
@@ -633,7 +714,7 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 		buf_add(&joined, STR("yaml: unmarshal errors:"));
 		for (size_t i = 0; i < d.yaml.len; i++)
 			buf_printf(&joined, "\n%.*s", STR_ARG(d.yaml.text[i]));
-		note_add(arena, notes, str_dup(arena, buf_str(&joined)));
+		api_note(arena, notes, str_dup(arena, buf_str(&joined)));
 	}
 	return NULL;
 }
@@ -663,6 +744,31 @@ static struct str internal_package(const struct api_body *body)
 	return head;
 }
 
+/* Of a kind that is described at run time nothing is supplied. */
+static struct error *check_custom_kind(const struct api_body *body, struct str api_version, struct str kind, struct str name)
+{
+	struct api_findings findings = { .arena = arena_new() };
+	AUTO_BUF struct buf quoted = { 0 };
+	struct error *err = NULL;
+
+	if (kind.len == 0) {
+		buf_printf(&quoted, " '%.*s'", STR_ARG(body->text));
+		err = unrecognized(body, error_new(ERR_BAD_REQUEST, "Object 'Kind' is missing in%s", buf_cstr(&quoted)), "");
+	} else if (!str_eq(kind, kind_name(body->kind))) {
+		finding_invalid_text(&findings, "kind", kind,
+				     arena_printf(findings.arena, "must be %.*s", STR_ARG(kind_name(body->kind))));
+		err = api_invalid(&findings,
+				  str_format(findings.arena, "%.*s.%.*s", STR_ARG(kind), STR_ARG(kind_group(body->kind))), name);
+		err = error_about(err, kind_group(body->kind), kind, name);
+	} else if (!str_eq(api_version, kind_api_version(body->kind))) {
+		err = error_new(ERR_BAD_REQUEST,
+				"the API version in the data (%.*s) does not match the expected API version (%.*s)",
+				STR_ARG(api_version), STR_ARG(kind_api_version(body->kind)));
+	}
+	arena_free(findings.arena);
+	return err;
+}
+
 /* What the body says it is must be what the path asks for; what it leaves out the path supplies. */
 static struct error *check_kind(struct arena *arena, const struct api_body *body, struct str api_version, struct str kind,
 				const struct json *raw)
@@ -671,6 +777,8 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	struct str rest = api_version, group = { 0 };
 	struct error *cause;
 
+	if (body->kind != NULL && (body->kind->flags & KIND_CUSTOM) != 0)
+		return check_custom_kind(body, api_version, kind, json_path_str(raw, "metadata.name"));
 	if (api_version.len != 0 && str_find(api_version, '/') >= 0)
 		str_cut(&rest, '/', &group);
 	if (kind.len == 0)
@@ -682,6 +790,9 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	const struct type *said = type_find_named(group, rest, kind);
 	if (said == type)
 		return NULL;
+	if (str_find(rest, '/') >= 0)
+		return unrecognized(body, error_new(ERR_BAD_REQUEST, "unexpected GroupVersion string: %.*s", STR_ARG(api_version)),
+				    "");
 	if (said == NULL)
 		cause = error_new(ERR_BAD_REQUEST,
 				  "no kind \"%.*s\" is registered for version \"%.*s\" in scheme "
@@ -690,7 +801,7 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	else if ((cause = raw == NULL ? NULL : api_normalize(arena, said, raw, NULL, &raw)) == NULL) /* it is decoded first */
 		cause = error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest),
 				  STR_ARG(kind), STR_ARG(internal_package(body)), STR_ARG(body_kind(body)));
-	return not_handled(body, wanted_version(body), kind, cause);
+	return not_handled(body, rest, kind, cause);
 }
 
 static struct error *decode_proto(struct arena *arena, const struct api_body *body, const struct json **out)
@@ -764,6 +875,46 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 			p.found[k - 1] = place;
 		}
 	}
+}
+
+/* ---- as it comes back from upstream's storage ---- */
+
+static const struct json *kept_value(struct arena *arena, const struct field *field, const struct json *value)
+{
+	const struct type *type = field_type(field);
+	const struct json *out = value;
+
+	if (json_is(value, JSON_ARRAY) && value->len == 0)
+		return &json_null;
+	if (type->form != FORM_STRUCT || (type->flags & TYPE_HAS_LISTS) == 0 || field->shape == SHAPE_MAP_OF_LISTS)
+		return value;
+	if (field->shape == SHAPE_ONE)
+		return api_as_kept(arena, type, value);
+	JSON_EACH (value, it) {
+		const struct json *kept = api_as_kept(arena, type, it.value);
+
+		if (kept != it.value)
+			out = field->shape == SHAPE_LIST ? json_with_item(arena, out, it.index, kept)
+							 : json_with_key(arena, out, it.key, kept);
+	}
+	return out;
+}
+
+const struct json *api_as_kept(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	const struct json *out = tree;
+
+	/* Custom resources are kept as they came. */
+	if ((type->flags & (TYPE_HAS_LISTS | TYPE_CUSTOM)) != TYPE_HAS_LISTS)
+		return tree;
+	JSON_EACH (tree, it) {
+		const struct field *field = type_find(type, it.key);
+		const struct json *kept = field == NULL ? it.value : kept_value(arena, field, it.value);
+
+		if (kept != it.value)
+			out = json_with_key(arena, out, it.key, kept);
+	}
+	return out;
 }
 
 struct error *api_decode(struct arena *arena, const struct api_body *body, struct api_notes *notes, const struct json **out)
@@ -886,9 +1037,13 @@ static const struct json *with_steps(struct arena *arena, const struct type *typ
 {
 	struct str name;
 
+	struct str path = rest;
+
 	if (!str_cut(&rest, '.', &name))
 		return value;
 	const struct field *field = type_find(type, name);
+	if (field == NULL && (type->flags & TYPE_PRESERVES) != 0)
+		return json_with_path(arena, tree, str_cstr(arena, path), value);
 	if (field == NULL)
 		return tree;
 	if (json_absent(tree))
@@ -910,4 +1065,28 @@ const struct json *api_with(struct arena *arena, const struct type *type, const 
 			    const struct json *value)
 {
 	return with_steps(arena, type, tree, str_from(path), value);
+}
+
+struct error *api_check_type(struct arena *arena, const struct type *type, const struct json *raw)
+{
+	struct str version = json_get_str(raw, "apiVersion"), kind = json_get_str(raw, "kind"), rest = version, group = STR("");
+	const struct type *said;
+	struct str package = type_group(type), head = STR("core");
+
+	if (str_find(version, '/') >= 0)
+		str_cut(&rest, '/', &group);
+	said = type_find_named(group, rest, kind);
+	if (said == type || version.len == 0 || kind.len == 0)
+		return NULL;
+	if (said == NULL)
+		return error_new(ERR_BAD_REQUEST,
+				 "no kind \"%.*s\" is registered for version \"%.*s\" in scheme \"pkg/runtime/scheme.go:111\"",
+				 STR_ARG(kind), STR_ARG(version));
+	struct error *err = api_normalize(arena, said, raw, NULL, &raw);
+	if (err != NULL)
+		return err;
+	if (package.len != 0)
+		str_cut(&package, '.', &head);
+	return error_new(ERR_BAD_REQUEST, "converting (%.*s.%.*s) to (%.*s.%.*s): unknown conversion", STR_ARG(rest), STR_ARG(kind),
+			 STR_ARG(head), STR_ARG(type_name(type)));
 }

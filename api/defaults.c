@@ -49,6 +49,22 @@ static bool unsaid(const struct field *field, const struct json *value)
 	return (value->type == JSON_STRING && value->text.len == 0) || (value->type == JSON_NUMBER && str_is(value->text, "0"));
 }
 
+/* Of a kind that is described at run time a default is any value, and null is said when the schema allows it. */
+static const struct json *set_custom(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	for (size_t i = 0; i < type_len(type); i++) {
+		const struct field *field = type_at(type, i);
+		const struct json *value = json_find(tree, field_name(field));
+		if (field->declared.len == 0 ||
+		    !(value == NULL || (value->type == JSON_NULL && (field->flags & FIELD_NULLABLE) == 0)))
+			continue;
+		struct error *err = json_read(arena, field_declared(field), NULL, &value);
+		ASSERT(err == NULL);
+		tree = walk_place(arena, type, tree, field, value);
+	}
+	return tree;
+}
+
 static const struct json *set_constants(struct arena *arena, const struct type *type, const struct json *tree)
 {
 	for (size_t i = 0; i < type_len(type); i++) {
@@ -103,9 +119,13 @@ static const struct json *default_elements(struct arena *arena, const struct fie
 
 const struct json *api_default_type(struct arena *arena, const struct type *type, const struct json *tree)
 {
-	if ((type->flags & TYPE_HAS_DEFAULTS) == 0 || !json_is(tree, JSON_OBJECT))
+	if ((type->flags & TYPE_HAS_DEFAULTS) == 0)
 		return tree;
-	tree = set_constants(arena, type, tree);
+	if (type->form == FORM_NESTED)
+		return default_elements(arena, type_at(type, 0), tree);
+	if (!json_is(tree, JSON_OBJECT))
+		return tree;
+	tree = (type->flags & TYPE_CUSTOM) != 0 ? set_custom(arena, type, tree) : set_constants(arena, type, tree);
 	if (type->defaults != 0)
 		tree = hooks[type->defaults](arena, type, tree);
 	const struct json *result = tree;
@@ -158,6 +178,17 @@ static const struct json *merged(struct arena *arena, const struct json *base, c
 
 /* ---- core ---- */
 
+/* 64 hexadecimal digits alone are an id, never a name. */
+static bool is_digest(struct str name)
+{
+	if (name.len != 64)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (!((name.ptr[i] >= '0' && name.ptr[i] <= '9') || (name.ptr[i] >= 'a' && name.ptr[i] <= 'f')))
+			return false;
+	return true;
+}
+
 /* True for "name", "name:latest" and "name:latest@digest", as parsers.ParseImageName sees it. */
 static bool wants_latest(struct str image)
 {
@@ -166,6 +197,8 @@ static bool wants_latest(struct str image)
 	ptrdiff_t slash = str_rfind(name, '/'), colon;
 	struct str last = str_skip(name, (size_t)(slash + 1));
 
+	if (is_digest(name) || str_find(image, ' ') >= 0)
+		return false;
 	for (size_t i = 0; i < name.len; i++) {
 		bool in_tag = str_rfind(name, ':') > slash && (ptrdiff_t)i > str_rfind(name, ':');
 		bool in_host = slash >= 0 && (ptrdiff_t)i < str_find(name, '/');
@@ -173,7 +206,8 @@ static bool wants_latest(struct str image)
 			return false; /* no valid reference, so no tag */
 	}
 	colon = str_find(last, ':');
-	if (last.len == 0 || colon == 0)
+	/* A name begins with a letter or a digit. */
+	if (last.len == 0 || colon == 0 || last.ptr[0] == '-' || last.ptr[0] == '.' || last.ptr[0] == '_')
 		return false;
 	if (colon < 0)
 		return at < 0;

@@ -7,6 +7,12 @@ static void write_text(struct buf *out, const char *key, struct str value)
 	json_write_string(out, value);
 }
 
+/* Upstream lists the verbs of custom resources in an order of their own. */
+static void write_custom_verbs(struct buf *out)
+{
+	buf_add(out, STR("\"verbs\":[\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\",\"create\",\"update\",\"watch\"]"));
+}
+
 static void write_verbs(struct buf *out, uint32_t verbs)
 {
 	bool first = true;
@@ -93,7 +99,10 @@ static void write_resource(struct buf *out, const struct kind *kind)
 	buf_printf(out, ",\"namespaced\":%s,", kind_namespaced(kind) ? "true" : "false");
 	write_text(out, "kind", kind_name(kind));
 	buf_putc(out, ',');
-	write_verbs(out, kind_verbs(kind));
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		write_custom_verbs(out);
+	else
+		write_verbs(out, kind_verbs(kind));
 	write_texts(out, "shortNames", &kind->short_names);
 	write_texts(out, "categories", &kind->categories);
 	if (kind_hash(kind).len != 0) {
@@ -172,13 +181,19 @@ static void write_resource_discovery(struct buf *out, const struct kind *kind)
 	buf_putc(out, '{');
 	write_text(out, "resource", kind_resource(kind));
 	buf_putc(out, ',');
-	/* Group and version are left empty where they are those of the list. */
-	write_response_kind(out, STR(""), STR(""), kind_name(kind));
+	/* Group and version are left empty where they are those of the list, but for custom resources. */
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		write_response_kind(out, kind_group(kind), kind_version(kind), kind_name(kind));
+	else
+		write_response_kind(out, STR(""), STR(""), kind_name(kind));
 	write_text(out, "scope", kind_namespaced(kind) ? STR("Namespaced") : STR("Cluster"));
 	buf_putc(out, ',');
 	write_text(out, "singularResource", kind_singular(kind));
 	buf_putc(out, ',');
-	write_verbs(out, kind_verbs(kind));
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		write_custom_verbs(out);
+	else
+		write_verbs(out, kind_verbs(kind));
 	write_texts(out, "shortNames", &kind->short_names);
 	write_texts(out, "categories", &kind->categories);
 	for (size_t i = 0; i < kind->subresources.n; i++) {
@@ -186,7 +201,10 @@ static void write_resource_discovery(struct buf *out, const struct kind *kind)
 		buf_add(out, i == 0 ? STR(",\"subresources\":[{") : STR(",{"));
 		write_text(out, "subresource", subresource_name(sub));
 		buf_putc(out, ',');
-		write_response_kind(out, subresource_group(sub), subresource_version(sub), subresource_kind(sub));
+		if ((kind->flags & KIND_CUSTOM) != 0 && subresource_version(sub).len == 0)
+			write_response_kind(out, kind_group(kind), kind_version(kind), subresource_kind(sub));
+		else
+			write_response_kind(out, subresource_group(sub), subresource_version(sub), subresource_kind(sub));
 		write_verbs(out, sub->verbs);
 		buf_putc(out, '}');
 	}

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "api/fieldset.h"
 
 struct fieldset *fieldset_new(struct arena *arena)
@@ -319,6 +320,16 @@ static enum node node_of(struct place place, const struct json *value)
 	return NODE_STRUCT;
 }
 
+/* A list or map that lies in another one is described by a field of its own. */
+static struct place settled(struct place place)
+{
+	while (!place.leaf && place.type != NULL && place.type->form == FORM_NESTED) {
+		place.field = type_at(place.type, 0);
+		place.type = field_type(place.field);
+	}
+	return place;
+}
+
 /* *known: a field that the schema names. */
 static struct place place_below(struct place place, enum node node, struct str key, bool *known)
 {
@@ -329,12 +340,12 @@ static struct place place_below(struct place place, enum node node, struct str k
 		return (struct place){ .type = field_type(field), .field = field };
 	if (place.field == NULL || node == NODE_STRUCT)
 		return (struct place){ .type = NULL };
-	return (struct place){ .type = field_type(place.field), .leaf = place.field->shape == SHAPE_MAP_OF_LISTS };
+	return settled((struct place){ .type = field_type(place.field), .leaf = place.field->shape == SHAPE_MAP_OF_LISTS });
 }
 
 static struct place item_place(struct place place)
 {
-	return (struct place){ .type = field_type(place.field) };
+	return settled((struct place){ .type = field_type(place.field) });
 }
 
 /* A key that an item leaves out may have a default in the schema. */
@@ -518,7 +529,7 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 		for (size_t i = 0; node == NODE_LIST && i < place.field->list_keys.n; i++) {
 			struct str key = catalog_text_at(&place.field->list_keys, i);
 			if (key_of(arena, place.field, item, key) == NULL)
-				return error_new(ERR_INTERNAL,
+				return error_new(ERR_PLAIN,
 						 "%.*s: element %zu: associative list with keys has an element that omits key "
 						 "field \"%.*s\" (and doesn't have default value)",
 						 STR_ARG(path), it.index, STR_ARG(key));
@@ -526,7 +537,7 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 		struct fieldset_entry entry = { .name = element(arena, place, node, item), .member = true };
 		struct str text = path_below(arena, STR(""), sort(arena, &(struct fieldset){ .entries = &entry, .len = 1 }));
 		if (find(seen, entry.name) != NULL)
-			return error_new(ERR_INTERNAL, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
+			return error_new(ERR_PLAIN, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
 		keep(seen, entry.name, true, NULL);
 		struct error *err =
 			check(arena, item_place(place), str_format(arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), item, &item);
@@ -538,6 +549,27 @@ static struct error *check_items(struct arena *arena, struct place place, enum n
 	return NULL;
 }
 
+/* A scalar of the wrong kind, in the words of structured-merge-diff. Maps and lists in its place are found by decoding. */
+static struct error *check_scalar(struct arena *arena, struct place place, struct str path, const struct json *value)
+{
+	const struct type *type = place.type;
+	const char *expected = NULL;
+	bool scalar = json_is(value, JSON_STRING) || json_is(value, JSON_NUMBER) || json_is(value, JSON_BOOL);
+
+	if (type == NULL || !scalar)
+		return NULL;
+	if (type->form == FORM_STRING && value->type != JSON_STRING)
+		expected = "string";
+	else if (type->form == FORM_BOOL && value->type != JSON_BOOL)
+		expected = "boolean";
+	else if ((type->form == FORM_INT32 || type->form == FORM_INT64) && value->type != JSON_NUMBER)
+		expected = "numeric (int or float)";
+	if (expected == NULL)
+		return NULL;
+	return error_new(ERR_PLAIN, "%.*s: expected %s, got &value.valueUnstructured{Value:%s}", STR_ARG(path), expected,
+			 json_is(value, JSON_STRING) ? api_quoted(arena, json_str(value)) : json_format(arena, value).ptr);
+}
+
 static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value,
 			   const struct json **out)
 {
@@ -546,15 +578,21 @@ static struct error *check(struct arena *arena, struct place place, struct str p
 	bool known;
 
 	*out = value;
-	if (node == NODE_LEAF || value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
+	if (node == NODE_LEAF)
+		return check_scalar(arena, place, path, value);
+	if (value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
 		return NULL;
 	if (!is_map(node))
 		return check_items(arena, place, node, path, value, out);
 	JSON_EACH (value, it) {
 		const struct json *child = it.value;
 		struct place below = place_below(place, node, it.key, &known);
-		if (node == NODE_STRUCT && !known)
+		if (node == NODE_STRUCT && !known && path.len == 0 && (str_is(it.key, "kind") || str_is(it.key, "apiVersion"))) {
+			json_builder_member(&b, it.key, child);
 			continue;
+		}
+		if (node == NODE_STRUCT && !known && (place.type->flags & TYPE_PRESERVES) == 0)
+			return error_new(ERR_PLAIN, "%.*s.%.*s: field not declared in schema", STR_ARG(path), STR_ARG(it.key));
 		struct error *err =
 			check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);
 		if (err != NULL)

@@ -17,8 +17,7 @@ static void add(struct api_findings *f, const char *reason, const char *field, c
 	f->items[f->len++] = (struct api_finding){ reason, field, message };
 }
 
-/* Go's %q of text as it occurs here. */
-static const char *quoted(struct arena *arena, struct str text)
+const char *api_quoted(struct arena *arena, struct str text)
 {
 	AUTO_BUF struct buf out = { 0 };
 
@@ -44,7 +43,7 @@ static const char *shown(struct arena *arena, const struct json *value)
 	if (value == NULL)
 		return "null";
 	if (value->type == JSON_STRING)
-		return quoted(arena, value->text);
+		return api_quoted(arena, value->text);
 	return json_format(arena, value).ptr;
 }
 
@@ -67,7 +66,7 @@ void finding_invalid(struct api_findings *f, const char *field, const struct jso
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail)
 {
 	add(f, "FieldValueInvalid", field,
-	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", quoted(f->arena, value)), detail));
+	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", api_quoted(f->arena, value)), detail));
 }
 
 void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
@@ -85,6 +84,17 @@ void finding_unsupported_value(struct api_findings *f, const char *field, const 
 void finding_unsupported(struct api_findings *f, const char *field, struct str value, const char *const *supported, size_t n)
 {
 	finding_unsupported_value(f, field, json_string(f->arena, value), supported, n);
+}
+
+void finding_type_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail)
+{
+	add(f, "FieldValueTypeInvalid", field,
+	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", shown(f->arena, value)), detail));
+}
+
+void finding_copy(struct api_findings *f, const struct api_finding *from)
+{
+	add(f, from->reason, from->field, from->message);
 }
 
 void finding_forbidden(struct api_findings *f, const char *field, const char *detail)
@@ -141,7 +151,7 @@ struct error *api_invalid(const struct api_findings *f, struct str kind, struct 
 		buf_printf(&text, "%s%s: %s", n++ == 0 ? "" : ", ", f->items[i].field, f->items[i].message);
 	}
 	map_fini(&said);
-	err = error_new(ERR_INVALID, "%.*s %s is invalid: %s%s%s", STR_ARG(kind), quoted(f->arena, name), n > 1 ? "[" : "",
+	err = error_new(ERR_INVALID, "%.*s %s is invalid: %s%s%s", STR_ARG(kind), api_quoted(f->arena, name), n > 1 ? "[" : "",
 			buf_cstr(&text), n > 1 ? "]" : "");
 	for (size_t i = 0; i < f->len; i++)
 		error_add_cause(err, f->items[i].reason, f->items[i].field, f->items[i].message);

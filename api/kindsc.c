@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/schema.h"
+#include "api/layout.h"
 #include "base/arena.h"
 #include "base/auto.h"
 #include "base/buf.h"
@@ -31,48 +31,7 @@
 #include "base/trace.h"
 #include "base/vec.h"
 
-#define CATALOG_MAGIC 0x4b494e44 /* "KIND" */
-
 /* ---- what was read ---- */
-
-struct strings {
-	struct str *ptr;
-	size_t len;
-	size_t cap;
-};
-
-struct source_field {
-	struct str name, wire, type, patch_key, declared, sets, doc, package;
-	struct strings list_keys, one_of;
-	uint32_t shape, list_type, flags;
-	int line;
-	const char *file;
-};
-
-struct source_type {
-	struct str name, package, group, version, doc, unions;
-	uint32_t form, flags, defaults, validate;
-	VEC(struct source_field) fields;
-};
-
-struct source_subresource {
-	struct str name, group, version, kind;
-	uint32_t verbs;
-};
-
-struct source_column {
-	struct str name, type, format, path, doc;
-	uint32_t priority;
-};
-
-struct source_kind {
-	struct str name, group, version, api_version, resource, singular, hash, names, store_group, store_version;
-	struct strings short_names, categories, fields;
-	VEC(struct source_subresource) subresources;
-	VEC(struct source_column) columns;
-	uint32_t verbs, flags, cells, rank;
-	size_t type, list_type; /* index + 1 */
-};
 
 struct source_package {
 	struct str full, alias, group, version;
@@ -87,8 +46,7 @@ enum hook { HOOK_DEFAULTS, HOOK_VALIDATE, HOOK_CELLS, HOOKS };
 static const char *const hook_names[] = { "DEFAULTS", "VALIDATE", "CELLS" };
 
 static struct arena *arena;
-static VEC(struct source_type) types;
-static VEC(struct source_kind) kinds;
+static struct layout layout;
 static VEC(struct source_package) packages;
 static VEC(struct group) groups;
 static struct map sets; /* name → struct strings * */
@@ -224,7 +182,7 @@ static const struct source_package *package(void)
 
 static void read_type(struct line *line)
 {
-	struct source_type *type = vec_add(&types);
+	struct source_type *type = vec_add(&layout.types);
 	struct str word, value;
 
 	type->name = need_word(line, "name");
@@ -436,7 +394,7 @@ static void read_column(struct source_kind *kind, struct line *line)
 
 static void read_kind(struct line *line)
 {
-	struct source_kind *kind = vec_add(&kinds);
+	struct source_kind *kind = vec_add(&layout.kinds);
 
 	kind->name = need_word(line, "name");
 	kind->group = package()->group;
@@ -533,9 +491,9 @@ static void read_file(const char *name)
 		if (!line.indented)
 			entry = read_entry(&line, &set);
 		else if (entry == ENTRY_TYPE)
-			read_field(vec_last(&types), &line);
+			read_field(vec_last(&layout.types), &line);
 		else if (entry == ENTRY_KIND)
-			read_kind_part(vec_last(&kinds), &line);
+			read_kind_part(vec_last(&layout.kinds), &line);
 		else if (entry == ENTRY_SET)
 			read_words(set, &line);
 		else
@@ -572,7 +530,7 @@ static const struct {
 static void add_leaves(void)
 {
 	for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
-		struct source_type *type = vec_add(&types);
+		struct source_type *type = vec_add(&layout.types);
 		type->name = str_from(leaves[i].name);
 		type->package = str_from(leaves[i].package);
 		type->form = leaves[i].form;
@@ -581,8 +539,8 @@ static void add_leaves(void)
 
 static size_t find_in_package(struct str package_name, struct str name)
 {
-	for (size_t i = 0; i < types.len; i++)
-		if (str_eq(types.ptr[i].name, name) && str_eq(types.ptr[i].package, package_name))
+	for (size_t i = 0; i < layout.types.len; i++)
+		if (str_eq(layout.types.ptr[i].name, name) && str_eq(layout.types.ptr[i].package, package_name))
 			return i + 1;
 	return 0;
 }
@@ -605,9 +563,9 @@ static size_t resolve(struct str here, struct str name)
 }
 
 /* "VolumeSource@2.1": 2 around 1; "TypeMeta@-.1": not on the wire. */
-static void parse_wire(const struct source_field *from, struct field *to)
+static void parse_wire(struct source_field *field)
 {
-	struct str rest = from->wire, piece;
+	struct str rest = field->wire, piece;
 	int n = 0;
 
 	while (str_cut(&rest, '.', &piece)) {
@@ -617,11 +575,11 @@ static void parse_wire(const struct source_field *from, struct field *to)
 		if (str_is(digits, "-"))
 			return;
 		if (!str_to_u64(digits, &number) || number == 0 || (at >= 0 && n == FIELD_INLINE))
-			fail_at(from->file, from->line, "bad number", from->wire);
+			fail_at(field->file, field->line, "bad number", field->wire);
 		if (at >= 0)
-			to->inlined[n++] = (uint32_t)number;
+			field->inlined[n++] = (uint32_t)number;
 		else
-			to->number = (uint32_t)number;
+			field->number = (uint32_t)number;
 	}
 }
 
@@ -635,9 +593,25 @@ static bool unpublished(const struct source_field *field, const struct source_ty
 			continue;
 		str_cut(&piece, '@', &name);
 		size_t type = find_in_package(owner->package, name);
-		hidden = type != 0 && (types.ptr[type - 1].flags & TYPE_UNPUBLISHED) != 0;
+		hidden = type != 0 && (layout.types.ptr[type - 1].flags & TYPE_UNPUBLISHED) != 0;
 	}
 	return hidden;
+}
+
+static void join_types(void)
+{
+	for (size_t i = 0; i < layout.types.len; i++) {
+		struct source_type *type = &layout.types.ptr[i];
+		for (size_t f = 0; f < type->fields.len; f++) {
+			struct source_field *field = &type->fields.ptr[f];
+			field->below = resolve(type->package, field->type);
+			if (field->below == 0)
+				fail_at(field->file, field->line, "no such type", field->type);
+			if (unpublished(field, type))
+				field->flags |= FIELD_UNPUBLISHED;
+			parse_wire(field);
+		}
+	}
 }
 
 static uint32_t group_rank(struct str group, struct str version)
@@ -662,8 +636,8 @@ static int by_rank(const void *a, const void *b)
 
 static void join_kinds(void)
 {
-	for (size_t i = 0; i < kinds.len; i++) {
-		struct source_kind *kind = &kinds.ptr[i];
+	for (size_t i = 0; i < layout.kinds.len; i++) {
+		struct source_kind *kind = &layout.kinds.ptr[i];
 		kind->rank = group_rank(kind->group, kind->version);
 		for (size_t k = 0; k < packages.len; k++) {
 			const struct source_package *p = &packages.ptr[k];
@@ -678,228 +652,7 @@ static void join_kinds(void)
 			exit(1);
 		}
 	}
-	qsort(kinds.ptr, kinds.len, sizeof(*kinds.ptr), by_rank);
-}
-
-/* Marks the types that have something to do below them, so that the walker can pass by the others. */
-static bool mark_owner(struct source_type *type)
-{
-	uint32_t before = type->flags;
-
-	if (type->defaults != 0)
-		type->flags |= TYPE_HAS_DEFAULTS;
-	if (type->validate != 0)
-		type->flags |= TYPE_HAS_RULES;
-	for (size_t i = 0; i < type->fields.len; i++) {
-		const struct source_field *field = &type->fields.ptr[i];
-		size_t below = resolve(type->package, field->type);
-		if (below == 0)
-			fail_at(field->file, field->line, "no such type", field->type);
-		if (field->sets.len != 0 || field->declared.len != 0 ||
-		    (field->shape == SHAPE_MAP && types.ptr[below - 1].form == FORM_QUANTITY))
-			type->flags |= TYPE_HAS_DEFAULTS;
-		if (field->one_of.len != 0 || (field->flags & FIELD_REQUIRED) != 0)
-			type->flags |= TYPE_HAS_RULES;
-		type->flags |= types.ptr[below - 1].flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES);
-	}
-	return type->flags != before;
-}
-
-static void mark_owners(void)
-{
-	bool again = true;
-
-	while (again) {
-		again = false;
-		for (size_t i = 0; i < types.len; i++)
-			again = mark_owner(&types.ptr[i]) || again;
-	}
-}
-
-/* ---- layout ---- */
-
-static struct {
-	size_t types, fields, kinds, subresources, columns, texts, pool; /* offsets of the arrays */
-	size_t n_fields, n_subresources, n_columns, n_texts;             /* used so far, then in all */
-	char *block;
-	struct buf text_pool;
-	struct map text_places; /* text → offset in the pool + 1 */
-} out;
-
-static size_t place_of(struct str text)
-{
-	size_t place = (size_t)(uintptr_t)map_find(&out.text_places, text);
-
-	if (place != 0)
-		return place - 1;
-	place = out.text_pool.len;
-	buf_add(&out.text_pool, text);
-	buf_putc(&out.text_pool, 0);
-	map_set(&out.text_places, text, (void *)(uintptr_t)(place + 1));
-	return place;
-}
-
-/* First call of each text only fills the pool; the second knows where the pool lies. */
-static void put_text(struct catalog_text *at, struct str text)
-{
-	size_t place = place_of(text);
-
-	at->to = (int32_t)((ptrdiff_t)(out.pool + place) - ((char *)at - out.block));
-	at->len = (uint32_t)text.len;
-}
-
-static void put_ref(struct catalog_ref *at, size_t offset, size_t n)
-{
-	at->to = n == 0 ? 0 : (int32_t)((ptrdiff_t)offset - ((char *)at - out.block));
-	at->n = (uint32_t)n;
-}
-
-static void put_texts(struct catalog_ref *at, const struct strings *list)
-{
-	put_ref(at, out.texts + out.n_texts * sizeof(struct catalog_text), list->len);
-	for (size_t i = 0; i < list->len; i++)
-		put_text((struct catalog_text *)(void *)(out.block + out.texts) + out.n_texts++, list->ptr[i]);
-}
-
-static void put_field(struct field *to, const struct source_field *from, const struct source_type *owner)
-{
-	size_t type = resolve(owner->package, from->type);
-
-	if (type == 0)
-		fail_at(from->file, from->line, "no such type", from->type);
-	put_text(&to->name, from->name);
-	put_text(&to->wire, from->wire);
-	put_text(&to->patch_key, from->patch_key);
-	put_text(&to->declared, from->declared);
-	put_text(&to->sets, from->sets);
-	put_text(&to->doc, from->doc);
-	put_texts(&to->list_keys, &from->list_keys);
-	put_texts(&to->one_of, &from->one_of);
-	put_ref(&to->type, out.types + (type - 1) * sizeof(struct type), 1);
-	to->shape = from->shape;
-	to->list_type = from->list_type;
-	to->flags = from->flags | (unpublished(from, owner) ? FIELD_UNPUBLISHED : 0);
-	parse_wire(from, to);
-}
-
-static void put_type(struct type *to, const struct source_type *from, size_t id)
-{
-	put_text(&to->name, from->name);
-	put_text(&to->package, from->package);
-	put_text(&to->group, from->group);
-	put_text(&to->version, from->version);
-	put_text(&to->doc, from->doc);
-	put_text(&to->unions, from->unions);
-	put_ref(&to->fields, out.fields + out.n_fields * sizeof(struct field), from->fields.len);
-	to->form = from->form;
-	to->flags = from->flags;
-	to->defaults = from->defaults;
-	to->validate = from->validate;
-	to->id = (uint32_t)id;
-	for (size_t i = 0; i < from->fields.len; i++)
-		put_field((struct field *)(void *)(out.block + out.fields) + out.n_fields++, &from->fields.ptr[i], from);
-}
-
-static void put_subresource(struct subresource *to, const struct source_subresource *from)
-{
-	put_text(&to->name, from->name);
-	put_text(&to->group, from->group);
-	put_text(&to->version, from->version);
-	put_text(&to->kind, from->kind);
-	to->verbs = from->verbs;
-}
-
-static void put_column(struct column *to, const struct source_column *from)
-{
-	put_text(&to->name, from->name);
-	put_text(&to->type, from->type);
-	put_text(&to->format, from->format);
-	put_text(&to->path, from->path);
-	put_text(&to->doc, from->doc);
-	to->priority = from->priority;
-}
-
-static void put_kind(struct kind *to, const struct source_kind *from, size_t id)
-{
-	put_text(&to->name, from->name);
-	put_text(&to->group, from->group);
-	put_text(&to->version, from->version);
-	put_text(&to->api_version, from->api_version);
-	put_text(&to->resource, from->resource);
-	put_text(&to->singular, from->singular);
-	put_text(&to->hash, from->hash);
-	put_text(&to->names, from->names);
-	put_text(&to->store_group, from->store_version.len != 0 ? from->store_group : from->group);
-	put_text(&to->store_version, from->store_version.len != 0 ? from->store_version : from->version);
-	put_texts(&to->short_names, &from->short_names);
-	put_texts(&to->categories, &from->categories);
-	put_texts(&to->fields, &from->fields);
-	put_ref(&to->subresources, out.subresources + out.n_subresources * sizeof(struct subresource), from->subresources.len);
-	for (size_t i = 0; i < from->subresources.len; i++)
-		put_subresource((struct subresource *)(void *)(out.block + out.subresources) + out.n_subresources++,
-				&from->subresources.ptr[i]);
-	put_ref(&to->columns, out.columns + out.n_columns * sizeof(struct column), from->columns.len);
-	for (size_t i = 0; i < from->columns.len; i++)
-		put_column((struct column *)(void *)(out.block + out.columns) + out.n_columns++, &from->columns.ptr[i]);
-	put_ref(&to->type, out.types + (from->type - 1) * sizeof(struct type), 1);
-	put_ref(&to->list_type, out.types + (from->list_type == 0 ? 0 : from->list_type - 1) * sizeof(struct type),
-		from->list_type == 0 ? 0 : 1);
-	to->verbs = from->verbs;
-	to->flags = from->flags;
-	to->cells = from->cells;
-	to->id = (uint32_t)id;
-}
-
-static void count_records(void)
-{
-	for (size_t i = 0; i < types.len; i++) {
-		const struct source_type *type = &types.ptr[i];
-		out.n_fields += type->fields.len;
-		for (size_t k = 0; k < type->fields.len; k++)
-			out.n_texts += type->fields.ptr[k].list_keys.len + type->fields.ptr[k].one_of.len;
-	}
-	for (size_t i = 0; i < kinds.len; i++) {
-		const struct source_kind *kind = &kinds.ptr[i];
-		out.n_subresources += kind->subresources.len;
-		out.n_columns += kind->columns.len;
-		out.n_texts += kind->short_names.len + kind->categories.len + kind->fields.len;
-	}
-}
-
-static void fill(void)
-{
-	struct catalog *head = (struct catalog *)(void *)out.block;
-
-	out.n_fields = out.n_subresources = out.n_columns = out.n_texts = 0;
-	for (size_t i = 0; i < types.len; i++)
-		put_type((struct type *)(void *)(out.block + out.types) + i, &types.ptr[i], i);
-	for (size_t i = 0; i < kinds.len; i++)
-		put_kind((struct kind *)(void *)(out.block + out.kinds) + i, &kinds.ptr[i], i);
-	head->magic = CATALOG_MAGIC;
-	put_ref(&head->types, out.types, types.len);
-	put_ref(&head->kinds, out.kinds, kinds.len);
-}
-
-/* Twice: the first run collects the texts, so that the size of the block is known. */
-static size_t lay_out(void)
-{
-	count_records();
-	out.types = sizeof(struct catalog);
-	out.fields = out.types + types.len * sizeof(struct type);
-	out.kinds = out.fields + out.n_fields * sizeof(struct field);
-	out.subresources = out.kinds + kinds.len * sizeof(struct kind);
-	out.columns = out.subresources + out.n_subresources * sizeof(struct subresource);
-	out.texts = out.columns + out.n_columns * sizeof(struct column);
-	out.pool = out.texts + out.n_texts * sizeof(struct catalog_text);
-	out.block = xcalloc(1, out.pool);
-	fill();
-	size_t size = (out.pool + out.text_pool.len + 3) & ~(size_t)3;
-	free(out.block);
-	out.block = xcalloc(1, size);
-	fill();
-	((struct catalog *)(void *)out.block)->size = (uint32_t)size;
-	memcpy(out.block + out.pool, out.text_pool.ptr, out.text_pool.len);
-	return size;
+	qsort(layout.kinds.ptr, layout.kinds.len, sizeof(*layout.kinds.ptr), by_rank);
 }
 
 /* ---- output ---- */
@@ -915,10 +668,9 @@ static FILE *create(const char *name)
 	return file;
 }
 
-static void write_block(const char *name, size_t size)
+static void write_block(const char *name, const uint32_t *words, size_t size)
 {
 	AUTO_FILE FILE *file = create(name);
-	const uint32_t *words = (const uint32_t *)(const void *)out.block;
 
 	fprintf(file,
 		"/* Made by api/kindsc from api/kinds. */\n#include \"api/private.h\"\n\n"
@@ -951,6 +703,9 @@ static void write_hooks(const char *name)
 
 int main(int argc, char **argv)
 {
+	const uint32_t *words;
+	size_t size;
+
 	if (argc < 4) {
 		fprintf(stderr, "usage: kindsc CATALOG.c HOOKS.h FILE.kinds…\n");
 		return 1;
@@ -960,8 +715,10 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++)
 		read_file(argv[i]);
 	join_kinds();
-	mark_owners();
-	write_block(argv[1], lay_out());
+	join_types();
+	layout_mark(&layout);
+	words = layout_block(&layout, &size);
+	write_block(argv[1], words, size);
 	write_hooks(argv[2]);
 	/* The process ends here; the tables go with it. */
 	return 0;

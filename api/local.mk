@@ -28,7 +28,7 @@ EXTRA_DIST += $(KINDS)
 
 # The compiler of the catalogue runs at build time only.
 noinst_PROGRAMS += api/kindsc
-api_kindsc_SOURCES = api/kindsc.c api/schema.h $(STATIC_NSS)
+api_kindsc_SOURCES = api/kindsc.c api/layout.c api/layout.h api/schema.h $(STATIC_NSS)
 api_kindsc_LDADD = $(base_LIBS)
 
 api/catalog.c: api/kindsc$(EXEEXT) $(KINDS)
@@ -47,17 +47,24 @@ libapi_a_SOURCES = \
 	api/check.c \
 	api/convert.c api/convert.h \
 	api/convert_autoscaler.c \
+	api/custom.c api/custom.h \
+	api/custom_check.c \
+	api/custom_walk.c \
 	api/decode.c \
 	api/defaults.c \
 	api/discovery.c \
 	api/fieldset.c api/fieldset.h \
 	api/findings.c \
+	api/jsonpath.c api/jsonpath.h \
+	api/layout.c api/layout.h \
 	api/leaf.c \
 	api/names.c api/names.h \
 	api/object.c api/object.h \
 	api/openapi.c api/openapi.h \
+	api/openapi_custom.c \
 	api/openapi_proto.c \
 	api/openapi_schema.c \
+	api/pattern.c \
 	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
@@ -67,9 +74,14 @@ libapi_a_SOURCES = \
 	api/validate.c \
 	api/validate_container.c \
 	api/validate_core.c \
+	api/validate_definition.c \
+	api/validate_event.c \
 	api/validate_pod.c \
-	api/validate_volume.c
-api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_pod.$(OBJEXT): \
+	api/validate_status.c \
+	api/validate_volume.c \
+	api/warnings.c
+api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
+	api/validate_pod.$(OBJEXT): \
 	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 
@@ -82,6 +94,7 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_object.c \
 	tests/unit/api/test_apply.c \
 	tests/unit/api/test_convert.c \
+	tests/unit/api/test_custom.c \
 	tests/unit/api/test_openapi.c \
 	tests/unit/api/test_random.c \
 	tests/unit/api/test_print.c \

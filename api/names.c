@@ -192,13 +192,10 @@ struct complaints name_path_segment(struct str s)
 struct complaints name_ip(struct str s)
 {
 	struct complaints c = { .n = 0 };
-	char text[IP_TEXT];
 	struct ip ip;
 
 	if (!ip_parse(s, &ip))
 		complain(&c, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-	else if (!str_eq(ip_format(text, ip), s))
-		complain(&c, "must be a canonical format IP address");
 	return c;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/custom.h"
 #include "api/object.h"
 #include "base/auto.h"
 #include "base/trace.h"
@@ -35,7 +36,7 @@ static struct object *make(const struct kind *kind, uint64_t revision)
 	struct object *object = xcalloc(1, sizeof(*object));
 
 	object->refs = 1;
-	object->kind = kind;
+	object->kind = kind_ref(kind);
 	object->revision = revision;
 	return object;
 }
@@ -53,8 +54,11 @@ struct object *object_new(const struct kind *kind, struct arena *arena, const st
 
 struct object *object_from_bytes(const struct kind *kind, struct bytes *stored, uint64_t revision)
 {
-	struct object *object = make(kind, revision);
+	struct object *object;
 
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		return custom_load(kind, stored, revision);
+	object = make(kind, revision);
 	object->stored = bytes_ref(stored);
 	return object;
 }
@@ -82,6 +86,7 @@ void object_unref(struct object *object)
 	arena_free(object->seen);
 	bytes_unref(object->stored);
 	bytes_unref(object->proto);
+	kind_unref(object->kind);
 	free(object);
 }
 

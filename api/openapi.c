@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "api/custom.h"
 #include "api/openapi.h"
 #include "api/private.h"
 
@@ -202,7 +203,8 @@ struct operation {
 struct document {
 	struct arena *arena;
 	enum openapi version;
-	const struct kind *only; /* version 3: kinds of this one's group and version */
+	struct str group, name; /* version 3: only kinds of this group and version */
+	bool custom;            /* the kind at hand knows no protobuf and no strategic patches */
 	struct json_builder paths;
 	bool *used;   /* types referred to, by id */
 	bool patches; /* some path takes patches */
@@ -229,6 +231,9 @@ static const char *const log_types[] = { "text/plain", "application/json", "appl
 static const char *const patch_types[] = { "application/json-patch+json", "application/merge-patch+json",
 					   "application/strategic-merge-patch+json", "application/apply-patch+yaml" };
 
+static const char *const custom_patch_types[] = { "application/json-patch+json", "application/merge-patch+json",
+						  "application/apply-patch+yaml" };
+
 static const struct json *list_of(struct arena *arena, const char *const *texts, size_t n)
 {
 	struct json_builder b = { .arena = arena };
@@ -250,7 +255,7 @@ static void note_use(struct document *d, struct str full_name)
 static const struct json *answer_json(struct document *d, const struct operation *o)
 {
 	const struct json *schema;
-	size_t n = o->streams ? 5 : 3;
+	size_t n = d->custom ? 2 : o->streams ? 5 : 3;
 
 	if (o->answer == ANSWER_TEXT) {
 		schema = JSON_OBJECT_OF(d->arena, { "type", json_text(d->arena, "string") });
@@ -294,7 +299,8 @@ static const struct json *body_v2(struct document *d, const struct operation *o)
 static const struct json *body_v3(struct document *d, const struct operation *o)
 {
 	const struct json *schema = openapi_ref(d->arena, d->version, body_type(o));
-	const struct json *content = o->body == BODY_PATCH ? media(d, schema, patch_types, 4)
+	const char *const *patches = d->custom ? custom_patch_types : patch_types;
+	const struct json *content = o->body == BODY_PATCH ? media(d, schema, patches, d->custom ? 3 : 4)
 							   : media(d, schema, (const char *const[]){ "*/*" }, 1);
 
 	return JSON_OBJECT_OF(d->arena, { "content", content }, { "required", o->body == BODY_DELETE ? NULL : &json_true });
@@ -318,11 +324,15 @@ static const struct json *operation_json(struct document *d, const struct operat
 	const struct json *produces = o->only_type != NULL ? list_of(a, &o->only_type, 1)
 				      : o->log             ? list_of(a, log_types, 4)
 				      : connect            ? list_of(a, anything, 1)
-							   : list_of(a, plain_types, o->streams ? 5 : 3);
-	const struct json *consumes = o->only_type != NULL    ? (o->answer == ANSWER_TEXT ? NULL : produces)
-				      : o->body == BODY_PATCH ? list_of(a, patch_types, 4)
-				      : o->action == NULL     ? list_of(a, plain_types, 3)
-							      : list_of(a, anything, 1);
+							   : list_of(a, plain_types,
+                                                          d->custom    ? 2
+								     : o->streams ? 5
+										  : 3);
+	const struct json *consumes = o->only_type != NULL ? (o->answer == ANSWER_TEXT ? NULL : produces)
+				      : o->body == BODY_PATCH
+					      ? (d->custom ? list_of(a, custom_patch_types, 3) : list_of(a, patch_types, 4))
+				      : o->action == NULL ? list_of(a, plain_types, 3)
+							  : list_of(a, anything, 1);
 	const struct json *gvk = JSON_OBJECT_OF(a, { "group", json_string(a, o->group) }, { "kind", json_string(a, o->kind) },
 						{ "version", json_string(a, o->version) });
 
@@ -617,6 +627,7 @@ static void kind_paths(struct document *d, const struct kind *kind)
 			    .fixed = kind_namespaced(kind) ? BIT(P_NAMESPACE) : 0 };
 	struct str version = kind_version(kind);
 
+	d->custom = (kind->flags & KIND_CUSTOM) != 0;
 	n.where = str_format(a, "%.*sV%.*s", STR_ARG(group_word(a, kind_group(kind), true)), STR_ARG(str_skip(version, 1)));
 	n.base = str_format(a, "%s%.*s", kind_group(kind).len == 0 ? "/api/" : "/apis/", STR_ARG(kind_api_version(kind)));
 	d->tag = str_format(a, "%.*s_%.*s", STR_ARG(group_word(a, kind_group(kind), false)), STR_ARG(version));
@@ -630,10 +641,13 @@ static void kind_paths(struct document *d, const struct kind *kind)
 		subresource_path(&n, kind_subresource_at(kind, i));
 	if (!can(&n, VERB_WATCH))
 		return;
-	watch_path(&n, "", kind_namespaced(kind) ? "ListForAllNamespaces" : "List", false);
-	if (kind_namespaced(kind))
-		watch_path(&n, "Namespaced", "List", false);
-	watch_path(&n, n.spaced, "", true);
+	if (!d->custom) {
+		watch_path(&n, "", kind_namespaced(kind) ? "ListForAllNamespaces" : "List", false);
+		if (kind_namespaced(kind))
+			watch_path(&n, "Namespaced", "List", false);
+		watch_path(&n, n.spaced, "", true);
+	}
+	d->custom = false;
 }
 
 /* ---- paths that are no resources ---- */
@@ -709,12 +723,26 @@ static bool defined(const struct type *type)
 	return type_package(type).len != 0 && (type->flags & TYPE_UNPUBLISHED) == 0;
 }
 
+static void custom_definitions(struct document *d, struct json_builder *to)
+{
+	for (size_t i = 0; i < custom_kinds_len(); i++) {
+		const struct kind *kind = custom_kinds_at(i);
+		if (d->version == OPENAPI_V3 && (!str_eq(kind_group(kind), d->group) || !str_eq(kind_version(kind), d->name)))
+			continue;
+		json_builder_member(to, full_type(d, kind_type(kind)), openapi_custom(d->arena, d->version, kind));
+		json_builder_member(to, full_type(d, kind_list_type(kind)), openapi_custom_list(d->arena, d->version, kind));
+		note_use(d, STR(META "ObjectMeta"));
+		note_use(d, STR(META "ListMeta"));
+	}
+}
+
 static const struct json *definitions(struct document *d)
 {
 	struct json_builder b = { .arena = d->arena };
 	bool again = true;
 	bool *done = ARENA_ARRAY(d->arena, bool, types_len());
 
+	custom_definitions(d, &b);
 	while (again) {
 		again = false;
 		for (size_t i = 0; i < types_len(); i++) {
@@ -794,8 +822,8 @@ void api_write_openapi_v2(struct buf *out)
 bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 {
 	struct arena *arena = arena_new();
-	struct document d = { .arena = arena, .version = OPENAPI_V3, .paths = { .arena = arena } };
-	bool any = false;
+	struct document d = { .arena = arena, .version = OPENAPI_V3, .group = group, .name = version, .paths = { .arena = arena } };
+	bool any = false, custom = false;
 
 	d.used = ARENA_ARRAY(arena, bool, types_len());
 	for (size_t i = 0; i < kinds_len(); i++) {
@@ -804,9 +832,11 @@ bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 			continue;
 		kind_paths(&d, kind);
 		any = true;
+		custom = custom || (kind->flags & KIND_CUSTOM) != 0;
 	}
 	if (any) {
-		version_path(&d, group, version);
+		if (!custom)
+			version_path(&d, group, version);
 		json_builder_sort(&d.paths);
 		const struct json *components =
 			JSON_OBJECT_OF(arena, { "schemas", definitions(&d) }, { "securitySchemes", token_scheme(arena) });
@@ -817,16 +847,26 @@ bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 	return any;
 }
 
-/* The hash only tells one build's documents from another's. */
+/* Of compiled kinds the hash only tells one build's documents from another's. */
+static uint64_t version_hash(struct str group, struct str version)
+{
+	uint64_t hash = catalog_hash();
+
+	for (size_t i = 0; i < custom_kinds_len(); i++)
+		if (str_eq(kind_group(custom_kinds_at(i)), group) && str_eq(kind_version(custom_kinds_at(i)), version))
+			hash = hash * 31 + custom_hash(custom_kinds_at(i));
+	return hash;
+}
+
 void api_write_openapi_v3_index(struct buf *out)
 {
 	struct arena *arena = arena_new();
 	struct json_builder paths = { .arena = arena };
-	uint64_t hash = catalog_hash();
 
 	for (size_t i = 0; i < groups_len(); i++) {
 		for (int k = 0; k < groups_at(i)->n_versions; k++) {
 			const char *name = groups_at(i)->name;
+			uint64_t hash = version_hash(str_from(name), str_from(groups_at(i)->versions[k]));
 			struct str path =
 				str_format(arena, "api%s%s/%s", name[0] == 0 ? "" : "s/", name, groups_at(i)->versions[k]);
 			json_builder_member(&paths, path,

@@ -16,4 +16,8 @@ const struct json *openapi_schema(struct arena *arena, enum openapi version, con
 /* The whole of version 2, as a tree. */
 const struct json *openapi_v2(struct arena *arena);
 
+/* A kind that is described at run time, and its list. */
+const struct json *openapi_custom(struct arena *arena, enum openapi version, const struct kind *kind);
+const struct json *openapi_custom_list(struct arena *arena, enum openapi version, const struct kind *kind);
+
 #endif

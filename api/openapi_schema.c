@@ -62,6 +62,7 @@ static const struct json *zero(struct arena *arena, const struct type *type)
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -107,6 +108,7 @@ static const struct json *value_schema(struct arena *arena, enum openapi version
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -271,6 +273,7 @@ static const struct json *leaf(struct arena *arena, enum openapi version, const 
 	case FORM_INT64:
 	case FORM_DOUBLE:
 	case FORM_BYTES:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}

@@ -13,6 +13,7 @@
 
 #include "api/api.h"
 #include "api/hooks.h"
+#include "api/jsonpath.h"
 #include "api/selector.h"
 #include "base/clock.h"
 #include "base/ip.h"
@@ -36,7 +37,7 @@ static struct str otherwise(struct str text, const char *fallback)
 	return text.len != 0 ? text : str_from(fallback);
 }
 
-static struct str age_text(struct arena *arena, const struct json *time, int64_t now, const char *absent)
+struct str api_age(struct arena *arena, const struct json *time, int64_t now, const char *absent)
 {
 	char text[TIME_TEXT];
 	int64_t then;
@@ -179,8 +180,7 @@ static const struct json *cell(struct arena *arena, struct str text, const struc
 	const struct json *value = at(arena, tree, r.path);
 
 	if (str_is(r.how, "age"))
-		return json_string(arena,
-				   age_text(arena, value, now, r.has_otherwise ? str_cstr(arena, r.otherwise) : "<unknown>"));
+		return json_string(arena, api_age(arena, value, now, r.has_otherwise ? str_cstr(arena, r.otherwise) : "<unknown>"));
 	if (str_is(r.how, "count"))
 		return json_number(arena, (int64_t)(json_len(value) + json_len(at(arena, tree, r.more))));
 	if (str_is(r.how, "share"))
@@ -210,6 +210,26 @@ static const struct json *cell(struct arena *arena, struct str text, const struc
 	return value;
 }
 
+/* Of a kind that is described at run time: what the path finds, when it has the type that was announced. */
+static const struct json *custom_cell(struct arena *arena, const struct column *column, const struct json *tree, int64_t now)
+{
+	const struct json *value = jsonpath_first(arena, str_skip(column_path(column), 1), tree);
+	struct str type = column_type(column);
+	int64_t then;
+
+	if (json_absent(value))
+		return &json_null;
+	if (str_is(type, "string"))
+		return value->type == JSON_STRING ? value : json_string(arena, json_format(arena, value));
+	if (str_is(type, "date") && value->type == JSON_STRING)
+		return json_string(arena, time_parse(json_str(value), &then) ? api_age(arena, value, now, "") : STR("<invalid>"));
+	if (str_is(type, "boolean") && value->type == JSON_BOOL)
+		return value;
+	if (str_is(type, "integer") && value->type == JSON_NUMBER)
+		return json_number(arena, json_is_int(value, &then) ? then : (int64_t)json_double(value, 0));
+	return str_is(type, "number") && value->type == JSON_NUMBER ? value : &json_null;
+}
+
 const struct json *api_cells(struct arena *arena, const struct kind *kind, const struct json *tree, int64_t now)
 {
 	struct json_builder own = { .arena = arena }, row = { .arena = arena };
@@ -219,7 +239,9 @@ const struct json *api_cells(struct arena *arena, const struct kind *kind, const
 		hooks[kind->cells](&own, tree, now);
 	for (size_t i = 0; i < kind->columns.n; i++) {
 		struct str path = column_path(kind_column_at(kind, i));
-		if (path.len != 0)
+		if (path.len != 0 && path.ptr[0] == '$')
+			json_builder_item(&row, custom_cell(arena, kind_column_at(kind, i), tree, now));
+		else if (path.len != 0)
 			json_builder_item(&row, cell(arena, path, tree, now));
 		else
 			json_builder_item(&row, next < own.len ? own.items[next++] : &json_empty_string);
@@ -569,8 +591,8 @@ void event_cells(struct json_builder *row, const struct json *tree, int64_t now)
 	const struct json *first = event_part(tree, "firstTimestamp", "deprecatedFirstTimestamp");
 	const struct json *last = event_part(tree, "lastTimestamp", "deprecatedLastTimestamp");
 	const struct json *source = event_part(tree, "source", "deprecatedSource");
-	struct str since_first = age_text(arena, json_absent(first) ? json_get(tree, "eventTime") : first, now, "<unknown>");
-	struct str since_last = json_absent(last) ? since_first : age_text(arena, last, now, "<unknown>");
+	struct str since_first = api_age(arena, json_absent(first) ? json_get(tree, "eventTime") : first, now, "<unknown>");
+	struct str since_last = json_absent(last) ? since_first : api_age(arena, last, now, "<unknown>");
 	int64_t count = json_int(event_part(tree, "count", "deprecatedCount"), 0);
 	struct str component = json_get_str(source, "component"), host = json_get_str(source, "host");
 	struct str name = json_get_str(about, "name"), kind = str_lower(arena, json_get_str(about, "kind"));
@@ -580,7 +602,7 @@ void event_cells(struct json_builder *row, const struct json *tree, int64_t now)
 	if (host.len == 0)
 		host = json_get_str(tree, "reportingInstance");
 	if (series != NULL) {
-		since_last = age_text(arena, json_get(series, "lastObservedTime"), now, "<unknown>");
+		since_last = api_age(arena, json_get(series, "lastObservedTime"), now, "<unknown>");
 		count = json_int(json_get(series, "count"), 0);
 	} else if (count == 0) {
 		count = 1;
@@ -884,7 +906,7 @@ void ip_address_cells(struct json_builder *row, const struct json *tree, int64_t
 		json_builder_item(row, json_printf(row->arena, "%.*s%s%.*s/%.*s", STR_ARG(str_lower(row->arena, name)),
 						   ns.len != 0 ? "/" : "", STR_ARG(ns), STR_ARG(json_get_str(parent, "name"))));
 	/* Upstream sends the age although no column is announced for it. */
-	add_text(row, age_text(row->arena, json_path(tree, "metadata.creationTimestamp"), now, "<unknown>"));
+	add_text(row, api_age(row->arena, json_path(tree, "metadata.creationTimestamp"), now, "<unknown>"));
 }
 
 void role_binding_cells(struct json_builder *row, const struct json *tree, int64_t now)

@@ -105,6 +105,7 @@ static void write_content(struct buf *out, const struct type *type, const struct
 	case FORM_INT64:
 	case FORM_DOUBLE:
 	case FORM_BYTES:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -153,6 +154,7 @@ static void write_value(struct buf *out, uint32_t number, const struct type *typ
 	case FORM_SCHEMA_OR_BOOL:
 	case FORM_SCHEMA_OR_ARRAY:
 	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -367,6 +369,7 @@ static struct error *read_leaf_message(struct arena *arena, const struct type *t
 	case FORM_INT64:
 	case FORM_DOUBLE:
 	case FORM_BYTES:
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}
@@ -430,6 +433,7 @@ static struct error *read_value(struct arena *arena, const struct field *field, 
 		if (r->wire != PROTO_BYTES)
 			break;
 		return read_leaf_message(arena, type, r->bytes, out);
+	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
 	}

@@ -52,6 +52,7 @@ enum type_form {
 	FORM_SCHEMA_OR_BOOL, /* CustomResourceDefinition's three unions */
 	FORM_SCHEMA_OR_ARRAY,
 	FORM_SCHEMA_OR_STRINGS,
+	FORM_NESTED, /* custom: a list or map within a list or map; its one field says of what */
 	FORM_COUNT
 };
 
@@ -61,6 +62,9 @@ enum {
 	TYPE_ATOMIC = 4,       /* x-kubernetes-map-type: atomic */
 	TYPE_HAS_DEFAULTS = 8, /* it, or something below it; found by the compiler */
 	TYPE_HAS_RULES = 16,   /* the same for validation */
+	TYPE_HAS_LISTS = 32,   /* the same for lists that are written when empty */
+	TYPE_CUSTOM = 64,      /* described at run time: pruned, never converted; validated by its schema */
+	TYPE_PRESERVES = 128,  /* … unknown fields are kept */
 };
 
 struct type {
@@ -96,6 +100,7 @@ enum {
 	FIELD_UNPUBLISHED = 512, /* inlined from a struct that OpenAPI does not know */
 	FIELD_TYPE_META = 1024,  /* kind and apiVersion */
 	FIELD_WRAPPED = 2048,    /* on the wire the list is a message of its own */
+	FIELD_NULLABLE = 4096,   /* custom: null is a value */
 };
 
 #define FIELD_INLINE 2
@@ -155,6 +160,9 @@ struct kind {
 	struct catalog_text hash;        /* storageVersionHash, empty for what is not stored */
 	struct catalog_text store_group; /* "core" kind that stores it, when it is another: Event of events.k8s.io → "" */
 	struct catalog_text store_version;
+	struct catalog_text scale_spec; /* of custom kinds: where /scale finds its numbers, "spec.replicas" */
+	struct catalog_text scale_status;
+	struct catalog_text scale_selector;
 	struct catalog_text names;       /* what its names must be: "label", "path", "ip", or empty: a subdomain */
 	struct catalog_ref short_names;  /* struct catalog_text */
 	struct catalog_ref categories;   /* struct catalog_text */
@@ -166,7 +174,8 @@ struct kind {
 	uint32_t verbs;                  /* VERB() bits */
 	uint32_t flags;
 	uint32_t cells; /* row of the hook table */
-	uint32_t id;    /* dense: for arrays of KINDS */
+	uint32_t id;    /* of compiled ones dense; no two are the same */
+	uint32_t place; /* bytes from the start of its block */
 };
 
 struct catalog {
@@ -279,16 +288,17 @@ const struct kind *kind_stored_as(const struct kind *kind);
 const struct type *type_find_named(struct str group, struct str version, struct str name);
 const struct type *type_find_full(struct str package, struct str name); /* "io.k8s.api.core.v1", "PodSpec" */
 
-/* All kinds in the order of discovery, registered ones last. kind->id is below kinds_len(). */
+/* All kinds in the order of discovery, registered ones last. */
 size_t kinds_len(void);
 const struct kind *kinds_at(size_t i);
 size_t types_len(void);
 const struct type *types_at(size_t i);
 
 /* Groups in the order of discovery, each with its versions, preferred first. */
+#define GROUP_VERSIONS 16
 struct api_group {
 	const char *name; /* "" for core */
-	const char *versions[4];
+	const char *versions[GROUP_VERSIONS];
 	int n_versions;
 };
 size_t groups_len(void);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "api/names.h"
 #include "api/selector.h"
 #include "base/vec.h"
@@ -152,11 +153,15 @@ static void add_value(struct values *values, struct str value)
 
 static struct error *bad_label(struct complaints c, const char *path, struct str value)
 {
+	struct arena *arena = arena_new();
+	struct error *err;
 	AUTO_BUF struct buf all = { 0 };
 
 	for (int i = 0; i < c.n; i++)
 		buf_printf(&all, "%s%s", i == 0 ? "" : "; ", c.text[i]);
-	return error_new(ERR_BAD_REQUEST, "%s: Invalid value: \"%.*s\": %s", path, STR_ARG(value), buf_cstr(&all));
+	err = error_new(ERR_BAD_REQUEST, "%s: Invalid value: %s: %s", path, api_quoted(arena, value), buf_cstr(&all));
+	arena_free(arena);
+	return err;
 }
 
 static struct error *check_requirement(const struct requirement *r)
@@ -172,12 +177,13 @@ static struct error *check_requirement(const struct requirement *r)
 	if ((r->op == SELECT_EXISTS || r->op == SELECT_ABSENT) && r->len != 0)
 		return error_new(ERR_BAD_REQUEST, "values: Invalid value: values set must be empty for exists and does not exist");
 	for (size_t i = 0; i < r->len; i++) {
-		char path[32];
+		char path[400];
 		snprintf(path, sizeof(path), "values[%zu]", i);
 		if ((r->op == SELECT_GREATER || r->op == SELECT_LESS) && !str_to_i64(r->values[i], &number))
 			return error_new(ERR_BAD_REQUEST,
 					 "%s: Invalid value: \"%.*s\": for 'Gt', 'Lt' operators, the value must be an integer",
 					 path, STR_ARG(r->values[i]));
+		snprintf(path, sizeof(path), "values[%zu][%.*s]", i, STR_ARG(r->key));
 		c = name_label_value(r->values[i]);
 		if (c.n != 0)
 			return bad_label(c, path, r->values[i]);

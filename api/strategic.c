@@ -114,13 +114,13 @@ struct str api_go_text(struct arena *arena, const struct json *value)
 
 static struct error *no_merge_key(struct arena *arena, const struct json *item, struct str key)
 {
-	return error_new(ERR_INTERNAL, "map: %.*s does not contain declared merge key: %.*s", STR_ARG(api_go_text(arena, item)),
+	return error_new(ERR_PLAIN, "map: %.*s does not contain declared merge key: %.*s", STR_ARG(api_go_text(arena, item)),
 			 STR_ARG(key));
 }
 
 static struct error *bad_directive(struct arena *arena, const struct json *directive, const struct json *patch)
 {
-	return error_new(ERR_INTERNAL, "unknown patch type: %.*s in map: %.*s", STR_ARG(api_go_text(arena, directive)),
+	return error_new(ERR_PLAIN, "unknown patch type: %.*s in map: %.*s", STR_ARG(api_go_text(arena, directive)),
 			 STR_ARG(api_go_text(arena, patch)));
 }
 
@@ -260,7 +260,7 @@ static struct error *special_items(struct arena *arena, const struct json **orig
 		} else if (str_is(json_str(directive), "replace")) {
 			replace = true;
 		} else if (str_is(json_str(directive), "merge")) {
-			return error_new(ERR_INTERNAL, "merging lists cannot yet be specified in the patch");
+			return error_new(ERR_PLAIN, "merging lists cannot yet be specified in the patch");
 		} else {
 			return bad_directive(arena, directive, it.value);
 		}
@@ -305,7 +305,7 @@ static struct error *check_items(const struct json *original, const struct json 
 			if (it.value->type == JSON_ARRAY)
 				return error_new(ERR_INVALID, "lists of lists are not supported");
 			if (type != JSON_NULL && (type == JSON_OBJECT) != (it.value->type == JSON_OBJECT))
-				return error_new(ERR_INTERNAL, "list element types are not identical: [%s %s]",
+				return error_new(ERR_PLAIN, "list element types are not identical: [%s %s]",
 						 "map[string]interface {}", "string");
 			type = it.value->type;
 		}
@@ -335,8 +335,7 @@ static struct error *merge_list(struct arena *arena, const struct field *field, 
 		return NULL;
 	}
 	if (key.len == 0)
-		return error_new(ERR_INTERNAL, "cannot merge lists without merge key for %.*s",
-				 STR_ARG(type_name(field_type(field))));
+		return error_new(ERR_PLAIN, "cannot merge lists without merge key for %.*s", STR_ARG(type_name(field_type(field))));
 	err = special_items(arena, &original, &patch, key);
 	if (err == NULL)
 		err = merge_items(arena, shape_of(field), original, patch, key, &merged);
@@ -389,8 +388,7 @@ static struct error *check_order(struct arena *arena, const struct json *patch, 
 		while (at < json_len(order) && !same_item(json_at(order, at), it.value, key))
 			at++;
 		if (at == json_len(order))
-			return error_new(ERR_INTERNAL,
-					 "The order in patch list:\n%.*s\n doesn't match $setElementOrder list:\n%.*s\n",
+			return error_new(ERR_PLAIN, "The order in patch list:\n%.*s\n doesn't match $setElementOrder list:\n%.*s\n",
 					 STR_ARG(api_go_text(arena, patch)), STR_ARG(api_go_text(arena, order)));
 	}
 	return NULL;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "api/custom.h"
 #include "api/hooks.h"
 
 static validate_hook *const hooks[] = { NULL,
@@ -82,7 +83,10 @@ static void walk_type(struct api_findings *f, const struct type *type, const str
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
 	check_metadata(f, kind, json_get(tree, "metadata"));
-	walk_type(f, kind_type(kind), tree, "");
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		api_check_schema(f, custom_schema(kind), tree, NULL);
+	else
+		walk_type(f, kind_type(kind), tree, "");
 }
 
 static const struct {
@@ -93,37 +97,86 @@ static const struct {
 	{ "", "Service", update_service },
 	{ "", "ConfigMap", update_config_map },
 	{ "", "Secret", update_secret },
+	{ "", "Node", update_node },
+	{ "events.k8s.io", "Event", update_event },
+	{ "networking.k8s.io", "IPAddress", update_ip_address },
+	{ "networking.k8s.io", "ServiceCIDR", update_service_cidr },
 	{ "apps", "Deployment", update_selector },
 	{ "apps", "ReplicaSet", update_selector },
 	{ "apps", "DaemonSet", update_selector },
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice },
 	{ "storage.k8s.io", "StorageClass", update_storage_class },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class },
+	{ "apiextensions.k8s.io", "CustomResourceDefinition", update_definition },
 };
 
-/* Metadata is judged twice upstream, by the registry and by the kind, and both causes are sent. */
+/* Kinds that judge a changed object as if it were new, beside the change; and those that do not look at metadata of their own. */
+static const struct {
+	const char *group, *kind;
+	bool again, none;
+} updated[] = {
+	{ "", "ConfigMap", true, false },
+	{ "", "Secret", true, false },
+	{ "", "Service", true, false },
+	{ "", "Endpoints", true, false },
+	{ "", "ServiceAccount", true, false },
+	{ "", "Node", true, false },
+	{ "", "Pod", true, false },
+	{ "", "Namespace", true, false },
+	{ "", "Event", false, true },
+	{ "discovery.k8s.io", "EndpointSlice", true, true },
+};
+
+/* Metadata is judged by the registry and by the kind, and all causes are sent. */
 void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
-	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
-	check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	bool again = false, none = false;
+
+	for (size_t i = 0; i < N_OF(updated); i++)
+		if (str_is(kind_group(kind), updated[i].group) && str_is(kind_name(kind), updated[i].kind)) {
+			again = updated[i].again;
+			none = updated[i].none;
+		}
+	check_metadata(f, kind, json_get(tree, "metadata"));
+	for (int i = none ? 1 : 0; i < 2; i++) {
+		check_metadata_maps(f, json_get(tree, "metadata"));
+		check_metadata_update(f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	}
+	if ((kind->flags & KIND_CUSTOM) != 0) {
+		api_check_schema(f, custom_schema(kind), tree, old);
+		return;
+	}
 	for (size_t i = 0; i < N_OF(updates); i++)
 		if (str_is(kind_group(kind), updates[i].group) && str_is(kind_name(kind), updates[i].kind))
 			updates[i].check(f, tree, old);
-	api_find_invalid(f, kind, tree);
+	if (again)
+		check_metadata(f, kind, json_get(tree, "metadata"));
+	walk_type(f, kind_type(kind), tree, "");
 }
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
-	return api_invalid(f, kind_text(arena, kind), json_path_str(tree, "metadata.name"));
+	struct error *err;
+
+	/* What is stored in another group is judged there. */
+	kind = kind_stored_as(kind);
+	err = api_invalid(f, kind_text(arena, kind), json_path_str(tree, "metadata.name"));
+	return err == NULL ? NULL : error_about(err, kind_group(kind), kind_name(kind), json_path_str(tree, "metadata.name"));
 }
 
 struct error *api_validate(struct arena *arena, const struct kind *kind, const struct json *tree)
 {
 	struct api_findings f = { .arena = arena };
 
-	api_find_invalid(&f, kind, tree);
+	/* Events of the core are looked at by themselves first. */
+	if (str_is(kind_name(kind), "Event") && kind_group(kind).len == 0)
+		walk_type(&f, kind_type(kind), tree, "");
+	if (f.len == 0)
+		api_find_invalid(&f, kind, tree);
 	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0)
 		api_find_invalid_pod_create(&f, tree);
+	if (str_is(kind_name(kind), "Event"))
+		create_event(&f, tree);
 	return verdict(arena, &f, kind, tree);
 }
 
@@ -142,9 +195,38 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 	const struct field *status = type_find(kind_type(kind), STR("status"));
 
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	if ((kind->flags & KIND_CUSTOM) != 0) {
+		api_check_schema(&f, custom_schema(kind), tree, old);
+		return verdict(arena, &f, kind, tree);
+	}
 	JSON_EACH (json_path(tree, "status.podIPs"), it)
 		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
 	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)
 		walk_type(&f, field_type(status), json_get(tree, "status"), "status");
+	check_status(&f, kind, tree, old);
+	return verdict(arena, &f, kind, tree);
+}
+
+struct error *api_validate_subresource(struct arena *arena, const struct kind *kind, struct str subresource,
+				       const struct json *tree, const struct json *old)
+{
+	struct api_findings f = { .arena = arena };
+
+	if (str_is(subresource, "status"))
+		return api_validate_status_update(arena, kind, tree, old);
+	if (str_is(subresource, "finalize")) {
+		check_metadata(&f, kind, json_get(tree, "metadata"));
+		check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+		check_spec_finalizers(&f, tree, true);
+		return verdict(arena, &f, kind, tree);
+	}
+	if (!str_is(subresource, "ephemeralcontainers") && !str_is(subresource, "resize"))
+		return api_validate_update(arena, kind, tree, old);
+	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
+	api_find_invalid(&f, kind, tree);
+	if (str_is(subresource, "resize"))
+		update_resources(&f, tree, old);
+	else
+		update_ephemeral(&f, tree, old);
 	return verdict(arena, &f, kind, tree);
 }

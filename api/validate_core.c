@@ -19,18 +19,25 @@ static const char *join(struct api_findings *f, const char *path, const char *na
 
 /* ---- Namespace, ConfigMap, Secret ---- */
 
+/* As a whole the list has one path, through /finalize each item has its own. */
+void check_spec_finalizers(struct api_findings *f, const struct json *tree, bool each)
+{
+	JSON_EACH (json_path(tree, "spec.finalizers"), it) {
+		const char *path = each ? AT(f, "spec.finalizers[%zu]", it.index) : "spec.finalizers";
+		struct str name = json_str(it.value);
+
+		check_complaints(f, path, name, name_label_key(name));
+		if (str_find(name, '/') < 0 && !str_is(name, "kubernetes") && !str_is(name, "orphan") &&
+		    !str_is(name, "foregroundDeletion"))
+			finding_invalid_text(f, path, name, "name is neither a standard finalizer name nor is it fully qualified");
+	}
+}
+
 void validate_namespace(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
 	(void)type;
 	(void)path;
-	JSON_EACH (json_path(tree, "spec.finalizers"), it) {
-		struct str name = json_str(it.value);
-		check_complaints(f, "spec.finalizers", name, name_label_key(name));
-		if (str_find(name, '/') < 0 && !str_is(name, "kubernetes") && !str_is(name, "orphan") &&
-		    !str_is(name, "foregroundDeletion"))
-			finding_invalid_text(f, "spec.finalizers", name,
-					     "name is neither a standard finalizer name nor is it fully qualified");
-	}
+	check_spec_finalizers(f, tree, false);
 }
 
 static size_t decoded_len(const struct json *value)
@@ -485,19 +492,120 @@ void update_endpoint_slice(struct api_findings *f, const struct json *tree, cons
 	check_immutable(f, "addressType", json_get(tree, "addressType"), json_get(old, "addressType"));
 }
 
-/* ---- Node, Event, Lease ---- */
+/* ---- Node, Lease, addresses ---- */
 
-void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+void update_node(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *ranges = json_path(old, "spec.podCIDRs"), *new = json_path(tree, "spec.podCIDRs");
+	struct str provider = json_path_str(old, "spec.providerID");
+	static const char text[] = "node updates may not change podCIDR except from \"\" to valid";
+
+	if (json_len(ranges) != 0 && json_len(ranges) != json_len(new))
+		finding_forbidden(f, "spec.podCIDRs", text);
+	else
+		JSON_EACH (ranges, it)
+			if (!json_equal(it.value, json_at(new, it.index)))
+				finding_forbidden(f, "spec.podCIDRs", text);
+	if (provider.len != 0 && !str_eq(provider, json_path_str(tree, "spec.providerID")))
+		finding_forbidden(f, "spec.providerID", "node updates may not change providerID except from \"\" to valid");
+	if (!str_eq(json_path_str(tree, "spec.externalID"), json_path_str(old, "spec.externalID")))
+		finding_forbidden(f, "spec.externalID", "may not be updated");
+	check_node_update(f, tree);
+}
+
+static void check_part(struct api_findings *f, const char *path, struct str value, bool required)
+{
+	if (value.len != 0)
+		check_complaints(f, path, value, name_path_segment(value));
+	else if (required)
+		finding_required(f, path, "");
+}
+
+void validate_ip_address(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	const struct json *parent = json_path(tree, "spec.parentRef");
+	struct str group = json_get_str(parent, "group"), name = json_path_str(tree, "metadata.name");
+	char canonical[IP_TEXT];
+	struct ip ip;
+
+	(void)type;
+	(void)path;
+	if (ip_parse(name, &ip) && !str_eq(ip_format(canonical, ip), name))
+		finding_invalid_text(f, "metadata.name", name, AT(f, "must be in canonical form (\"%s\")", canonical));
+	if (parent == NULL) {
+		finding_required(f, "spec.parentRef", "");
+		return;
+	}
+	if (group.len != 0)
+		check_complaints(f, "spec.parentRef.group", group, name_dns_subdomain(group));
+	check_part(f, "spec.parentRef.resource", json_get_str(parent, "resource"), true);
+	check_part(f, "spec.parentRef.name", json_get_str(parent, "name"), true);
+	check_part(f, "spec.parentRef.namespace", json_get_str(parent, "namespace"), false);
+}
+
+static int family_of(const struct json *text)
+{
+	struct cidr cidr;
+
+	return cidr_parse(json_str(text), &cidr) ? cidr.ip.family : 0;
+}
+
+void validate_service_cidr(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	const struct json *ranges = json_path(tree, "spec.cidrs");
+
+	(void)type;
+	(void)path;
+	if (json_len(ranges) == 0) {
+		finding_required(f, "spec.cidrs", "at least one CIDR required");
+		return;
+	}
+	if (json_len(ranges) > 2) {
+		finding_invalid(f, "spec.cidrs", JSON_OBJECT_OF(f->arena, { "CIDRs", ranges }), "may only hold up to 2 values");
+		return;
+	}
+	JSON_EACH (ranges, it)
+		check_canonical_cidr(f, AT(f, "spec.cidrs[%zu]", it.index), json_str(it.value));
+	if (json_len(ranges) == 2 && family_of(json_at(ranges, 0)) != 0 &&
+	    family_of(json_at(ranges, 0)) == family_of(json_at(ranges, 1)))
+		finding_invalid(f, "spec.cidrs", ranges,
+				"may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64");
+}
+
+void update_ip_address(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const struct shown_field parent[] = { { "Group", "group", "\"\"" },
+						     { "Resource", "resource", "\"\"" },
+						     { "Namespace", "namespace", "\"\"" },
+						     { "Name", "name", "\"\"" } };
+	const struct json *new = json_path(tree, "spec.parentRef");
+
+	if (!json_equal(new, json_path(old, "spec.parentRef")))
+		finding_invalid(f, "spec.parentRef", new == NULL ? &json_null : shown_struct(f->arena, new, parent, N_OF(parent)),
+				"field is immutable");
+}
+
+void update_service_cidr(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *ranges = json_path(old, "spec.cidrs"), *new = json_path(tree, "spec.cidrs");
+
+	if (json_len(ranges) != json_len(new) && !(json_len(ranges) == 1 && json_len(new) == 2)) {
+		finding_invalid(f, "spec.cidrs", new == NULL ? &json_null : new, "field is immutable");
+		return;
+	}
+	JSON_EACH (ranges, it)
+		if (!json_equal(it.value, json_at(new, it.index)))
+			finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), json_at(new, it.index), "field is immutable");
+}
+
+static void check_taints(struct api_findings *f, const struct json *taints)
 {
 	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
 	static const struct shown_field taint[] = { { "Key", "key", "\"\"" },
 						    { "Value", "value", "\"\"" },
 						    { "Effect", "effect", "\"\"" },
 						    { "TimeAdded", "timeAdded", "null" } };
-	const struct json *taints = json_path(tree, "spec.taints");
 
-	(void)type;
-	(void)path;
 	JSON_EACH (taints, it) {
 		const char *at = AT(f, "metadata.taints[%zu]", it.index);
 		struct str key = json_get_str(it.value, "key"), value = json_get_str(it.value, "value");
@@ -510,21 +618,44 @@ void validate_node(struct api_findings *f, const struct type *type, const struct
 				finding_duplicate_of(f, at, shown_struct(f->arena, it.value, taint, N_OF(taint)),
 						     "taints must be unique by key and effect pair");
 	}
+}
+
+static void check_node_sizes(struct api_findings *f, const struct json *tree)
+{
+	static const char *const lists[] = { "capacity", "allocatable" };
+
+	for (int i = 0; i < 2; i++)
+		JSON_EACH (json_path(tree, AT(f, "status.%s", lists[i])), it)
+			if (json_str(it.value).len != 0 && json_str(it.value).ptr[0] == '-')
+				finding_invalid(f, AT(f, "status.%s.%.*s", lists[i], STR_ARG(it.key)), it.value,
+						"must be greater than or equal to 0");
+}
+
+void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	(void)type;
+	(void)path;
+	check_taints(f, json_path(tree, "spec.taints"));
+	check_node_sizes(f, tree);
 	JSON_EACH (json_path(tree, "spec.podCIDRs"), it)
 		check_cidr(f, AT(f, "spec.podCIDRs[%zu]", it.index), json_str(it.value));
 }
 
-void validate_event(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+/* What any write of a node that is there looks at. */
+void check_node_update(struct api_findings *f, const struct json *tree)
 {
-	bool core = json_get(tree, "involvedObject") != NULL;
-	struct str about = json_path_str(tree, core ? "involvedObject.namespace" : "regarding.namespace");
-	struct str own = json_path_str(tree, "metadata.namespace");
+	static const struct shown_field address[] = { { "Type", "type", "\"\"" }, { "Address", "address", "\"\"" } };
+	const struct json *addresses = json_path(tree, "status.addresses");
 
-	(void)type;
-	(void)path;
-	if (about.len == 0 ? own.len != 0 && !str_is(own, "default") : !str_eq(about, own))
-		finding_invalid_text(f, core ? "involvedObject.namespace" : "regarding.namespace", about,
-				     "does not match event.namespace");
+	check_node_sizes(f, tree);
+	JSON_EACH (addresses, it)
+		for (size_t i = 0; i < it.index; i++)
+			if (json_equal(json_at(addresses, i), it.value)) {
+				finding_duplicate(f, AT(f, "status.addresses[%zu]", it.index),
+						  shown_struct(f->arena, it.value, address, N_OF(address)));
+				break;
+			}
+	check_taints(f, json_path(tree, "spec.taints"));
 }
 
 void validate_lease_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
@@ -628,7 +759,7 @@ void validate_replica_set_spec(struct api_findings *f, const struct type *type, 
 	(void)type;
 	check_not_negative(f, AT(f, "%s.replicas", path), json_get(tree, "replicas"));
 	check_not_negative(f, AT(f, "%s.minReadySeconds", path), json_get(tree, "minReadySeconds"));
-	check_selector_and_template(f, tree, path, "invalid empty selector");
+	check_selector_and_template(f, tree, path, "empty selector is invalid for deployment");
 }
 
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old)

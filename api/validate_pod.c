@@ -121,7 +121,7 @@ static void check_os(struct api_findings *f, const char *path, const struct json
 	if (os == NULL)
 		return;
 	if (name.len == 0)
-		finding_required(f, AT(f, "%s.os.name", path), "cannot be empty");
+		finding_required(f, AT(f, "%s.os.name", path), "");
 	else
 		check_one_of(f, AT(f, "%s.os", path), name, true, systems, N_OF(systems));
 	if (str_is(name, "windows"))
@@ -259,7 +259,9 @@ static void check_spread(struct api_findings *f, const char *path, const struct 
 			finding_invalid(f, AT(f, "%s.maxSkew", at), skew, "must be greater than zero");
 		if (key.len == 0)
 			finding_required(f, AT(f, "%s.topologyKey", at), "can not be empty");
-		check_one_of(f, AT(f, "%s.whenUnsatisfiable", at), action, true, actions, N_OF(actions));
+		if (action.len == 0)
+			finding_unsupported(f, AT(f, "%s.whenUnsatisfiable", at), action, actions, N_OF(actions));
+		check_one_of(f, AT(f, "%s.whenUnsatisfiable", at), action, false, actions, N_OF(actions));
 		for (size_t i = it.index + 1; i < json_len(constraints); i++)
 			if (str_eq(json_get_str(json_at(constraints, i), "topologyKey"), key) &&
 			    str_eq(json_get_str(json_at(constraints, i), "whenUnsatisfiable"), action))
@@ -364,7 +366,7 @@ static void check_host_network(struct api_findings *f, const char *path, const s
 	JSON_EACH (json_get(spec, "containers"), c) {
 		JSON_EACH (json_get(c.value, "ports"), it) {
 			const struct json *host = json_get(it.value, "hostPort");
-			if ((!template || host != NULL) && !json_equal(host, json_get(it.value, "containerPort")))
+			if ((!template || host != NULL) && json_int(host, 0) != json_int(json_get(it.value, "containerPort"), 0))
 				finding_invalid(f, AT(f, "%s.containers[%zu].ports[%zu].hostPort", path, c.index, it.index),
 						host != NULL ? host : json_number(f->arena, 0),
 						"must match `containerPort` when `hostNetwork` is true");

@@ -55,7 +55,7 @@ static void check_items(struct api_findings *f, const char *path, const struct j
 
 static void require(struct api_findings *f, const char *path, const struct json *value, const char *field)
 {
-	if (json_get_str(value, field).len == 0)
+	if (json_get_str(value, field).len == 0 && json_len(json_get(value, field)) == 0)
 		finding_required(f, AT(f, "%s.%s", path, field), "");
 }
 
@@ -193,42 +193,65 @@ static void check_projected(struct api_findings *f, const char *path, const stru
 	}
 }
 
+static void check_fc(struct api_findings *f, const char *path, const struct json *source)
+{
+	size_t targets = json_len(json_get(source, "targetWWNs")), ids = json_len(json_get(source, "wwids"));
+	const struct json *lun = json_get(source, "lun");
+
+	if (targets == 0 && ids == 0)
+		finding_required(f, AT(f, "%s.targetWWNs", path), "must specify either targetWWNs or wwids, but not both");
+	if (targets != 0 && ids != 0)
+		finding_invalid(f, AT(f, "%s.targetWWNs", path), json_get(source, "targetWWNs"),
+				"targetWWNs and wwids can not be specified simultaneously");
+	if (targets != 0 && ids == 0 && lun == NULL)
+		finding_required(f, AT(f, "%s.lun", path), "lun is required if targetWWNs is specified");
+}
+
 /* In upstream's order, which says which of two sources is one too many. */
 static const struct {
 	const char *name;
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
+	const char *required[3]; /* texts that must not be empty */
 } sources[] = {
-	{ "emptyDir", check_empty_dir },
-	{ "hostPath", check_host_path },
-	{ "gitRepo", NULL },
-	{ "gcePersistentDisk", NULL },
-	{ "awsElasticBlockStore", NULL },
-	{ "secret", check_secret },
-	{ "nfs", check_nfs },
-	{ "iscsi", NULL },
-	{ "glusterfs", NULL },
-	{ "flocker", NULL },
-	{ "persistentVolumeClaim", check_claim },
-	{ "rbd", NULL },
-	{ "cinder", NULL },
-	{ "cephfs", NULL },
-	{ "quobyte", NULL },
-	{ "downwardAPI", check_downward },
-	{ "fc", NULL },
-	{ "flexVolume", NULL },
-	{ "configMap", check_config_map },
-	{ "azureFile", NULL },
-	{ "vsphereVolume", NULL },
-	{ "photonPersistentDisk", NULL },
-	{ "portworxVolume", NULL },
-	{ "azureDisk", NULL },
-	{ "storageos", NULL },
-	{ "projected", check_projected },
-	{ "scaleIO", NULL },
-	{ "csi", NULL },
-	{ "ephemeral", NULL },
-	{ "image", NULL },
+	{ "emptyDir", check_empty_dir, { NULL } },
+	{ "hostPath", check_host_path, { NULL } },
+	{ "gitRepo", NULL, { "repository" } },
+	{ "gcePersistentDisk", NULL, { "pdName" } },
+	{ "awsElasticBlockStore", NULL, { "volumeID" } },
+	{ "secret", check_secret, { NULL } },
+	{ "nfs", check_nfs, { NULL } },
+	{ "iscsi", NULL, { NULL } },
+	{ "glusterfs", NULL, { "endpoints", "path" } },
+	{ "flocker", NULL, { NULL } },
+	{ "persistentVolumeClaim", check_claim, { NULL } },
+	{ "rbd", NULL, { "monitors", "image" } },
+	{ "cinder", NULL, { "volumeID" } },
+	{ "cephfs", NULL, { "monitors" } },
+	{ "quobyte", NULL, { NULL } },
+	{ "downwardAPI", check_downward, { NULL } },
+	{ "fc", check_fc, { NULL } },
+	{ "flexVolume", NULL, { "driver" } },
+	{ "configMap", check_config_map, { NULL } },
+	{ "azureFile", NULL, { "secretName", "shareName" } },
+	{ "vsphereVolume", NULL, { "volumePath" } },
+	{ "photonPersistentDisk", NULL, { "pdID" } },
+	{ "portworxVolume", NULL, { "volumeID" } },
+	{ "azureDisk", NULL, { "diskName", "diskURI" } },
+	{ "storageos", NULL, { "volumeName" } },
+	{ "projected", check_projected, { NULL } },
+	{ "scaleIO", NULL, { "gateway", "system", "volumeName" } },
+	{ "csi", NULL, { "driver" } },
+	{ "ephemeral", NULL, { NULL } },
+	{ "image", NULL, { NULL } },
 };
+
+static void check_one_source(struct api_findings *f, const char *path, size_t which, const struct json *source)
+{
+	for (size_t i = 0; i < N_OF(sources[which].required) && sources[which].required[i] != NULL; i++)
+		require(f, path, source, sources[which].required[i]);
+	if (sources[which].check != NULL)
+		sources[which].check(f, path, source);
+}
 
 static void check_source(struct api_findings *f, const char *path, const struct json *volume)
 {
@@ -236,13 +259,15 @@ static void check_source(struct api_findings *f, const char *path, const struct 
 
 	for (size_t i = 0; i < N_OF(sources); i++) {
 		const struct json *source = json_get(volume, sources[i].name);
-		const char *at = AT(f, "%s.%s", path, sources[i].name);
+		/* Upstream names this one otherwise. */
+		const char *at = AT(f, "%s.%s", path,
+				    strcmp(sources[i].name, "gcePersistentDisk") == 0 ? "persistentDisk" : sources[i].name);
 		if (source == NULL)
 			continue;
 		if (n++ != 0)
 			finding_forbidden(f, at, "may not specify more than 1 volume type");
-		else if (sources[i].check != NULL)
-			sources[i].check(f, at, source);
+		else
+			check_one_source(f, at, i, source);
 	}
 	if (n == 0)
 		finding_required(f, path, "must specify a volume type");

@@ -15,6 +15,7 @@
 #define APISERVER_APISERVER_H
 
 #include "api/call.h"
+#include "api/custom.h"
 #include "base/base.h"
 #include "http/http.h"
 #include "store/store.h"
@@ -44,6 +45,11 @@ void apiserver_cool(struct store_value *value);
 void apiserver_handle(void *server, struct http_request *request);
 /* Valid as long as the server. Calls made here are trusted; each names its actor. */
 const struct api_transport *apiserver_transport(struct apiserver *server);
+
+/* A kind that is described at run time (api/custom.h) is served from here on; from there on it is not: its watches end, its
+ * objects cannot be reached. Takes no reference but the registry's. */
+void apiserver_register(struct apiserver *server, struct custom *custom);
+void apiserver_unregister(struct apiserver *server, struct custom *custom);
 
 /* Requests and watches under way, for a graceful end. */
 size_t apiserver_running(const struct apiserver *server);

@@ -173,6 +173,7 @@ void apiserver_bootstrap(struct apiserver *server, void (*ready)(void *arg, stru
 	struct arena *arena = arena_new();
 	struct bootstrap *rest = ARENA_NEW(arena, struct bootstrap), *first;
 
+	definitions_start(server);
 	*rest = (struct bootstrap){ .server = server, .arena = arena, .ready = ready, .arg = arg };
 	/* Namespaces come first; what lies in them follows. */
 	arena = arena_new();

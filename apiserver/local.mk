@@ -5,10 +5,12 @@ libapiserver_a_SOURCES = \
 	apiserver/auth/auth.c apiserver/auth/auth.h \
 	apiserver/auth/token.c \
 	apiserver/bootstrap.c \
+	apiserver/definitions.c \
 	apiserver/docs/debug.c apiserver/docs/docs.c apiserver/docs/docs.h \
 	apiserver/match.c \
 	apiserver/negotiate.c apiserver/negotiate.h \
 	apiserver/objects.c \
+	apiserver/options.c \
 	apiserver/respond.c \
 	apiserver/route.c apiserver/route.h \
 	apiserver/server.c apiserver/server.h \
@@ -17,10 +19,12 @@ libapiserver_a_SOURCES = \
 	apiserver/verbs/allocate.c \
 	apiserver/verbs/commit.c \
 	apiserver/verbs/delete.c \
+	apiserver/verbs/patch.c \
 	apiserver/verbs/prepare.c \
 	apiserver/verbs/read.c \
 	apiserver/verbs/subresources.c \
 	apiserver/verbs/verbs.h \
 	apiserver/verbs/write.c \
+	apiserver/warning.c \
 	apiserver/watch/watch.c
 apiserver_LIBS = libapiserver.a $(api_LIBS) $(http_LIBS) $(store_LIBS)

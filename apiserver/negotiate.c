@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#define MEDIA_TYPES  "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+#define STREAM_TYPES ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+
 struct clause {
 	struct str type;
 	struct str as, group, version;
@@ -10,9 +13,9 @@ struct clause {
 	size_t order;
 };
 
-static bool same(struct str a, const char *b)
+bool media_is(struct str type, const char *name)
 {
-	return a.len == strlen(b) && strncasecmp(a.ptr, b, a.len) == 0;
+	return type.len == strlen(name) && strncasecmp(type.ptr, name, type.len) == 0;
 }
 
 static struct str unquote(struct str s)
@@ -36,13 +39,13 @@ static struct clause parse_clause(struct str text, size_t order)
 			continue;
 		key = str_trim(key);
 		value = unquote(str_trim(value));
-		if (same(key, "as"))
+		if (media_is(key, "as"))
 			clause.as = value;
-		else if (same(key, "g"))
+		else if (media_is(key, "g"))
 			clause.group = value;
-		else if (same(key, "v"))
+		else if (media_is(key, "v"))
 			clause.version = value;
-		else if (same(key, "q")) {
+		else if (media_is(key, "q")) {
 			char number[16] = { 0 };
 
 			memcpy(number, value.ptr, value.len < 15 ? value.len : 15);
@@ -78,11 +81,11 @@ static size_t parse_clauses(struct str header, struct clause clauses[MAX_CLAUSES
 
 static bool serve_media(struct str type, enum api_media *media)
 {
-	if (type.len == 0 || same(type, "application/json") || same(type, "*/*") || same(type, "application/*"))
+	if (type.len == 0 || media_is(type, "application/json") || media_is(type, "*/*") || media_is(type, "application/*"))
 		*media = API_JSON;
-	else if (same(type, "application/yaml"))
+	else if (media_is(type, "application/yaml"))
 		*media = API_YAML;
-	else if (same(type, "application/vnd.kubernetes.protobuf"))
+	else if (media_is(type, "application/vnd.kubernetes.protobuf"))
 		*media = API_PROTOBUF;
 	else
 		return false;
@@ -100,16 +103,16 @@ static bool serve_as(const struct clause *clause, bool table, struct accept *out
 	if (!table || !str_is(clause->group, "meta.k8s.io") || !version)
 		return false;
 	out->as_version = clause->version;
-	if (same(clause->as, "Table")) {
+	if (media_is(clause->as, "Table")) {
 		out->as = AS_TABLE;
 		return out->media != API_PROTOBUF;
 	}
-	out->list = same(clause->as, "PartialObjectMetadataList");
+	out->list = media_is(clause->as, "PartialObjectMetadataList");
 	out->as = AS_PARTIAL;
-	return out->list || same(clause->as, "PartialObjectMetadata");
+	return out->list || media_is(clause->as, "PartialObjectMetadata");
 }
 
-struct error *accept_parse(struct str header, bool table, struct accept *out)
+struct error *accept_parse(struct str header, bool table, bool proto, struct accept *out)
 {
 	struct clause clauses[MAX_CLAUSES];
 	size_t n = parse_clauses(header, clauses);
@@ -118,11 +121,58 @@ struct error *accept_parse(struct str header, bool table, struct accept *out)
 	if (n == 0)
 		return NULL;
 	for (size_t i = 0; i < n; i++)
-		if (serve_media(clauses[i].type, &out->media) && serve_as(&clauses[i], table, out))
+		if (serve_media(clauses[i].type, &out->media) && (proto || out->media != API_PROTOBUF) &&
+		    serve_as(&clauses[i], table, out))
 			return NULL;
 	*out = (struct accept){ .media = API_JSON };
-	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: application/json, "
-					     "application/yaml, application/vnd.kubernetes.protobuf");
+	return error_new(ERR_NOT_ACCEPTABLE, "only the following media types are accepted: " MEDIA_TYPES);
+}
+
+struct error *accept_routed(struct str header, bool list)
+{
+	struct str clause, type = STR("");
+	struct error *err;
+
+	header = str_trim(header);
+	if (header.len == 0)
+		return NULL;
+	while (str_cut(&header, ',', &clause)) {
+		str_cut(&clause, ';', &type);
+		type = str_trim(type);
+		if (str_is(type, "*/*") || str_is(type, "application/json") || str_is(type, "application/yaml") ||
+		    str_is(type, "application/vnd.kubernetes.protobuf"))
+			return NULL;
+	}
+	err = error_new(ERR_NOT_ACCEPTABLE, "406: Not Acceptable\n\nAvailable representations: " MEDIA_TYPES "%s",
+			list ? STREAM_TYPES : "");
+	return error_about(err, STR(""), STR(""), STR(""));
+}
+
+struct error *accept_fits(const struct accept *accept, bool list, const struct kind *kind)
+{
+	struct str package = kind == NULL || kind_group(kind).len == 0 ? STR("core") : kind_group(kind), head;
+	bool custom = kind != NULL && (kind->flags & KIND_CUSTOM) != 0;
+
+	if (accept->as != AS_PARTIAL || accept->list == list)
+		return NULL;
+	str_cut(&package, '.', &head);
+	return error_new(ERR_NOT_ACCEPTABLE,
+			 "you requested PartialObjectMetadata%s, but the requested object is %sa list (*%.*s.%.*s%s)",
+			 accept->list ? "List" : "", list ? "" : "not ", STR_ARG(custom ? STR("unstructured") : head),
+			 STR_ARG(custom ? STR("Unstructured") : kind_name(kind)), list ? "List" : "");
+}
+
+struct error *patch_media_routed(struct str content)
+{
+	static const char *const types[] = { "application/json-patch+json", "application/merge-patch+json",
+					     "application/strategic-merge-patch+json", "application/apply-patch+yaml",
+					     "application/apply-patch+cbor" };
+	struct str type = content_type(content);
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (str_is(type, types[i]))
+			return NULL;
+	return error_about(error_new(ERR_MEDIA_TYPE, "415: Unsupported Media Type"), STR(""), STR(""), STR(""));
 }
 
 const char *media_name(enum api_media media)
@@ -144,7 +194,7 @@ bool accept_aggregated(struct str header, struct str *version)
 	size_t n = parse_clauses(header, clauses);
 
 	for (size_t i = 0; i < n; i++) {
-		if (!same(clauses[i].type, "application/json"))
+		if (!media_is(clauses[i].type, "application/json"))
 			continue;
 		if (clauses[i].as.len == 0)
 			return false;

@@ -22,6 +22,8 @@ struct object *value_object(const struct kind *kind, struct store_value *value)
 {
 	struct object *object = value->attachment;
 
+	if (object != NULL && object_kind(object) != kind_stored_as(kind))
+		object = NULL; /* its kind was described anew since */
 	/* Committed with the writer's own object, whose revision was not known then; or loaded from disk. */
 	if (object == NULL) {
 		object = object_from_bytes(kind_stored_as(kind), value->bytes, value->revision);

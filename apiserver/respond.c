@@ -63,7 +63,7 @@ static const struct json *details_of(struct arena *arena, const struct request *
 	details = JSON_OBJECT_OF(arena, { "name", text_or_null(arena, name) }, { "group", text_or_null(arena, group) },
 				 { "kind", text_or_null(arena, kind) }, { "causes", causes_of(arena, err) },
 				 { "retryAfterSeconds", err->retry_after != 0 ? json_number(arena, err->retry_after) : NULL });
-	if (json_len(details) == 0 && !has_details(err->kind))
+	if (json_len(details) == 0 && !has_details(err->kind) && err->about[1] == NULL)
 		return NULL;
 	return details;
 }
@@ -77,7 +77,8 @@ const struct json *status_of_error(struct arena *arena, const struct request *re
 		text = arena_printf(arena, "Internal error occurred: %s", text);
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },
 			      { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
-			      { "message", json_string_copy(arena, str_from(text)) }, { "reason", json_text(arena, reason) },
+			      { "message", json_string_copy(arena, str_from(text)) },
+			      { "reason", reason[0] != '\0' ? json_text(arena, reason) : NULL },
 			      { "details", details_of(arena, req, err) },
 			      { "code", json_number(arena, error_http_status(err->kind)) });
 }
@@ -103,17 +104,16 @@ static void write_tree(struct buf *out, const struct accept *accept, const struc
 	}
 }
 
-/* Content-Type, Cache-Control, warnings, and what the caller adds. */
-static struct http_headers headers_of(struct request *req, struct str media)
+struct http_headers answer_headers(struct request *req, struct str media)
 {
 	struct http_header *headers = ARENA_ARRAY(req->arena, struct http_header, 3 + req->warnings.len);
 	size_t n = 0;
 
 	headers[n++] = (struct http_header){ STR("cache-control"), STR("no-cache, private") };
 	headers[n++] = (struct http_header){ STR("content-type"), media };
-	for (size_t i = 0; i < req->warnings.len; i++)
-		headers[n++] = (struct http_header){ STR("warning"), str_format(req->arena, "299 - \"%s\"", req->warnings.ptr[i]) };
-	return (struct http_headers){ headers, n };
+	if (req->retry_after != 0)
+		headers[n++] = (struct http_header){ STR("retry-after"), str_format(req->arena, "%d", req->retry_after) };
+	return (struct http_headers){ headers, n + warning_headers(req, headers + n) };
 }
 
 static void count_answer(struct request *req, int status)
@@ -125,7 +125,7 @@ static void count_answer(struct request *req, int status)
 static void reply_buf(struct request *req, int status, struct str media, struct buf *body)
 {
 	count_answer(req, status);
-	http_reply(req->http, status, headers_of(req, media), buf_str(body));
+	http_reply(req->http, status, answer_headers(req, media), buf_str(body));
 	req->http = NULL;
 }
 
@@ -146,7 +146,7 @@ static void reply_object(struct request *req)
 		proto = object_proto(req->object);
 		if (proto != NULL) {
 			count_answer(req, req->status);
-			http_reply_bytes(req->http, req->status, headers_of(req, str_from(media_name(API_PROTOBUF))), proto);
+			http_reply_bytes(req->http, req->status, answer_headers(req, str_from(media_name(API_PROTOBUF))), proto);
 			req->http = NULL;
 			return;
 		}
@@ -165,28 +165,31 @@ static void reply_object(struct request *req)
 
 /* --- Tables and metadata --- */
 
-static const struct json *partial(struct arena *arena, struct object *object, bool item)
+static const struct json *meta_version(struct arena *arena, const struct accept *accept)
+{
+	return json_printf(arena, "meta.k8s.io/%.*s", STR_ARG(accept->as_version));
+}
+
+static const struct json *partial(struct arena *arena, const struct accept *accept, struct object *object)
 {
 	const struct json *meta = json_get(object_tree(object), "metadata");
 
-	if (item)
-		return JSON_OBJECT_OF(arena, { "metadata", meta });
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
-			      { "apiVersion", json_text(arena, "meta.k8s.io/v1") }, { "metadata", meta });
+			      { "apiVersion", meta_version(arena, accept) }, { "metadata", meta });
 }
 
 static const struct json *row_object(struct arena *arena, const struct accept *accept, struct object *object)
 {
 	switch (accept->include) {
 	case INCLUDE_NONE:
-		return NULL;
+		return &json_null;
 	case INCLUDE_OBJECT:
 		return object_tree(object);
 	case INCLUDE_METADATA:
 		break;
 	}
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
-			      { "apiVersion", json_printf(arena, "meta.k8s.io/%.*s", STR_ARG(accept->as_version)) },
+			      { "apiVersion", meta_version(arena, accept) },
 			      { "metadata", json_get(object_tree(object), "metadata") });
 }
 
@@ -212,13 +215,12 @@ const struct json *present(struct arena *arena, const struct accept *accept, con
 
 	switch (accept->as) {
 	case AS_TABLE:
-		meta = JSON_OBJECT_OF(arena, { "resourceVersion",
-					       json_printf(arena, "%llu", (unsigned long long)object_revision(objects[0])) });
+		meta = JSON_OBJECT_OF(arena, { "resourceVersion", json_path(object_tree(objects[0]), "metadata.resourceVersion") });
 		*type = meta_type("Table");
 		return table_of(arena, accept, kind, objects, n, meta);
 	case AS_PARTIAL:
 		*type = meta_type("PartialObjectMetadata");
-		return partial(arena, objects[0], false);
+		return partial(arena, accept, objects[0]);
 	case AS_ITSELF:
 		break;
 	}
@@ -234,7 +236,9 @@ static const struct json *list_meta(struct request *req)
 
 	return JSON_OBJECT_OF(
 		arena, { "resourceVersion", json_printf(arena, "%llu", (unsigned long long)store_version_revision(req->version)) },
-		{ "continue", text_or_null(arena, req->continue_token) },
+		{ "continue", custom_of(req->route.kind) != NULL && req->accept.as == AS_ITSELF
+				      ? json_string(arena, req->continue_token)
+				      : text_or_null(arena, req->continue_token) },
 		{ "remainingItemCount", req->remaining >= 0 ? json_number(arena, req->remaining) : NULL });
 }
 
@@ -255,15 +259,16 @@ static void reply_built_list(struct request *req)
 		return;
 	}
 	for (size_t i = 0; i < req->n_items; i++)
-		json_builder_item(&items, req->accept.as == AS_PARTIAL ? partial(arena, objects[i], true)
-								       : api_without_kind(arena, object_tree(objects[i])));
+		json_builder_item(&items, req->accept.as == AS_PARTIAL         ? partial(arena, &req->accept, objects[i])
+					  : custom_of(req->route.kind) != NULL ? object_tree(objects[i])
+									       : api_without_kind(arena, object_tree(objects[i])));
 	if (req->accept.as == AS_PARTIAL) {
 		type = meta_type("PartialObjectMetadataList");
 		kind = "PartialObjectMetadataList";
 	}
 	reply_tree(req, 200, type,
 		   JSON_OBJECT_OF(arena, { "kind", kind != NULL ? json_text(arena, kind) : json_string(arena, type_name(type)) },
-				  { "apiVersion", kind != NULL ? json_text(arena, "meta.k8s.io/v1")
+				  { "apiVersion", kind != NULL ? meta_version(arena, &req->accept)
 							       : json_string(arena, kind_api_version(req->route.kind)) },
 				  { "metadata", list_meta(req) }, { "items", json_builder_array(&items) }));
 }
@@ -300,8 +305,13 @@ static void write_item(struct buf *out, struct request *req, struct store_value 
 
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		object = value_served(req->arena, req->route.kind, value);
-	object_json_item_parts(object, parts);
-	buf_putc(out, '{');
+	/* Items of typed lists go without kind and apiVersion; custom resources keep them. */
+	if (custom_of(req->route.kind) != NULL) {
+		object_json_parts(object, parts);
+	} else {
+		object_json_item_parts(object, parts);
+		buf_putc(out, '{');
+	}
 	for (int i = 0; i < 3; i++)
 		buf_add(out, parts[i]);
 }
@@ -368,7 +378,7 @@ static void reply_json_list(struct request *req)
 	write_list_head(&out, req);
 	count_answer(req, 200);
 	http_request_listen(req->http, &list_events, stream);
-	http_reply_start(req->http, 200, headers_of(req, STR("application/json")));
+	http_reply_start(req->http, 200, answer_headers(req, STR("application/json")));
 	http_reply_write(req->http, buf_str(&out));
 	loop_call_soon(&stream->again, stream_items, stream);
 	return;
@@ -419,6 +429,11 @@ void respond(struct request *req)
 	}
 	if (req->version != NULL)
 		reply_built_list(req);
+	else if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
+		reply_tree(req, req->status, meta_type("PartialObjectMetadata"),
+			   JSON_OBJECT_OF(req->arena, { "kind", json_text(req->arena, "PartialObjectMetadata") },
+					  { "apiVersion", meta_version(req->arena, &req->accept) },
+					  { "metadata", json_get(req->answer, "metadata") }));
 	else if (req->answer != NULL)
 		reply_tree(req, req->status, req->answer_type != NULL ? req->answer_type : meta_type("Status"), req->answer);
 	else
@@ -441,6 +456,7 @@ void respond_error(struct request *req, struct error *err)
 		reply_tree(req, 406, meta_type("Status"), status_of_error(req->arena, req, err));
 	} else {
 		req->accept.as = AS_ITSELF;
+		req->retry_after = err->retry_after;
 		reply_tree(req, error_http_status(err->kind), meta_type("Status"), status_of_error(req->arena, req, err));
 	}
 	error_free(err);

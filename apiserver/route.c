@@ -22,6 +22,14 @@ static bool group_version_exists(struct str group, struct str version)
 	return false;
 }
 
+static bool group_exists(struct str group)
+{
+	for (size_t i = 0; i < groups_len(); i++)
+		if (str_is(group, groups_at(i)->name))
+			return true;
+	return false;
+}
+
 /* What stands behind /api/v1 or /apis/G/V: [namespaces/NS/]RESOURCE[/NAME[/SUBRESOURCE[/REST]]]. */
 static void parse_resource(struct str path, struct route *route)
 {
@@ -67,6 +75,9 @@ static void find_kind(struct route *route)
 		return;
 	if (route->ns.len != 0 && !kind_namespaced(route->kind))
 		return;
+	/* Of what lies in namespaces only lists go across them. */
+	if (route->ns.len == 0 && kind_namespaced(route->kind) && route->name.len != 0)
+		return;
 	if (route->subresource.len != 0 && kind_subresource(route->kind, route->subresource) == NULL)
 		return;
 	route->what = ROUTE_RESOURCE;
@@ -100,6 +111,8 @@ static void find_verb(struct str method, struct route *route)
 		else
 			route->bad_method = named ? !rows[i].has_named : !rows[i].has_collection;
 	}
+	if (route->ns.len == 0 && route->kind != NULL && kind_namespaced(route->kind) && route->verb != VERB_LIST)
+		route->bad_method = true;
 	if (route->bad_method || route->kind == NULL)
 		return;
 	if (sub) {
@@ -129,7 +142,11 @@ void route_parse(struct arena *arena, struct str method, struct str path, struct
 		return;
 	}
 	if (!group_version_exists(out->group, out->version)) {
-		out->what = ROUTE_NONE;
+		out->what = group_exists(out->group) ? ROUTE_NO_RESOURCE : ROUTE_NONE;
+		return;
+	}
+	if (str_contains(path, STR("//"))) {
+		out->what = ROUTE_NO_RESOURCE;
 		return;
 	}
 	parse_resource(rest, out);

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "api/names.h"
 #include "apiserver/auth/auth.h"
 #include "apiserver/docs/docs.h"
 #include "apiserver/streams/streams.h"
@@ -40,6 +41,7 @@ void apiserver_free(struct apiserver *server)
 {
 	if (server == NULL)
 		return;
+	definitions_free(server);
 	ASSERT(list_empty(&server->requests) && list_empty(&server->watches));
 	for (size_t i = 0; i < sizeof(server->documents) / sizeof(server->documents[0]); i++)
 		bytes_unref(server->documents[i]);
@@ -56,6 +58,18 @@ size_t apiserver_running(const struct apiserver *server)
 	return server->n_running;
 }
 
+void apiserver_register(struct apiserver *server, struct custom *custom)
+{
+	(void)server;
+	custom_register(custom);
+}
+
+void apiserver_unregister(struct apiserver *server, struct custom *custom)
+{
+	custom_unregister(custom);
+	watch_end_of(server, custom);
+}
+
 /* --- a request's life --- */
 
 static struct request *request_new(struct apiserver *server, struct arena *arena)
@@ -63,7 +77,7 @@ static struct request *request_new(struct apiserver *server, struct arena *arena
 	struct request *req = ARENA_NEW(arena, struct request);
 
 	req->server = server;
-	req->arena = arena;
+	req->arena = req->lasting = arena;
 	req->remaining = -1;
 	req->status = 200;
 	list_push(&server->requests, &req->link);
@@ -76,96 +90,12 @@ void request_end(struct request *req)
 	list_remove(&req->link);
 	req->server->n_running--;
 	store_version_unref(req->version);
+	kind_unref(req->route.kind);
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
-	arena_free(req->arena);
-}
-
-/* --- the query --- */
-
-/* Of a query only absence, "0" and "false" are false (docs/traps.md). */
-static bool truth(struct str value, bool found)
-{
-	return found && !str_is(value, "0") && !str_is(value, "false");
-}
-
-static bool query_bool(const struct http_request *http, const char *name)
-{
-	bool found;
-	struct str value = http_param(http, name, &found);
-
-	return truth(value, found);
-}
-
-static struct error *query_int(const struct http_request *http, const char *name, int64_t *out)
-{
-	bool found;
-	struct str value = http_param(http, name, &found);
-
-	if (!found || value.len == 0 || str_to_i64(value, out))
-		return NULL;
-	return error_new(ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": invalid syntax", STR_ARG(value));
-}
-
-static struct error *parse_validation(struct str text, struct query *query)
-{
-	if (text.len == 0 || str_is(text, "Warn"))
-		query->validation = VALIDATE_WARN;
-	else if (str_is(text, "Ignore"))
-		query->validation = VALIDATE_IGNORE;
-	else if (str_is(text, "Strict"))
-		query->validation = VALIDATE_STRICT;
-	else
-		return error_new(ERR_INVALID,
-				 "fieldValidation: Unsupported value: \"%.*s\": supported values: \"\", "
-				 "\"Ignore\", \"Strict\", \"Warn\"",
-				 STR_ARG(text));
-	return NULL;
-}
-
-static struct error *parse_query(struct request *req)
-{
-	const struct http_request *http = req->http;
-	struct query *query = &req->query;
-	struct str dry_run = http_param(http, "dryRun", NULL), include;
-	struct error *err;
-
-	query->labels = http_param(http, "labelSelector", NULL);
-	query->fields = http_param(http, "fieldSelector", NULL);
-	query->resource_version = http_param(http, "resourceVersion", NULL);
-	query->version_match = http_param(http, "resourceVersionMatch", NULL);
-	query->token = http_param(http, "continue", NULL);
-	query->field_manager = http_param(http, "fieldManager", NULL);
-	query->watch = query_bool(http, "watch") || req->route.old_watch;
-	query->bookmarks = query_bool(http, "allowWatchBookmarks");
-	query->send_initial = query_bool(http, "sendInitialEvents");
-	http_param(http, "sendInitialEvents", &query->send_initial_given);
-	query->force = query_bool(http, "force");
-	http_param(http, "force", &query->force_given);
-	err = query_int(http, "limit", &query->limit);
-	if (err == NULL)
-		err = query_int(http, "timeoutSeconds", &query->timeout_seconds);
-	if (err == NULL)
-		err = parse_validation(http_param(http, "fieldValidation", NULL), query);
-	if (err != NULL)
-		return err;
-	/* A DELETE with a body takes its options from there. */
-	if (dry_run.len != 0 && !str_is(dry_run, "All"))
-		return error_new(ERR_INVALID, "dryRun: Unsupported value: \"%.*s\": supported values: \"All\"", STR_ARG(dry_run));
-	query->dry_run = dry_run.len != 0;
-	include = http_param(http, "includeObject", NULL);
-	if (req->accept.as == AS_TABLE) {
-		if (include.len == 0 || str_is(include, "Metadata"))
-			req->accept.include = INCLUDE_METADATA;
-		else if (str_is(include, "None"))
-			req->accept.include = INCLUDE_NONE;
-		else if (str_is(include, "Object"))
-			req->accept.include = INCLUDE_OBJECT;
-		else
-			return error_new(ERR_BAD_REQUEST, "unrecognized includeObject value: \"%.*s\"", STR_ARG(include));
-	}
-	req->accept.pretty = query_bool(http, "pretty");
-	return NULL;
+	if (req->arena != req->lasting)
+		arena_free(req->arena);
+	arena_free(req->lasting);
 }
 
 /* --- HTTP --- */
@@ -188,7 +118,58 @@ static struct error *bad_method(struct request *req)
 	const struct route *route = &req->route;
 
 	(void)route;
-	return error_new(ERR_METHOD, "the server does not allow this method on the requested resource");
+	return error_about(error_new(ERR_METHOD, "the server does not allow this method on the requested resource"), STR(""),
+			   STR(""), STR(""));
+}
+
+/* Whoever asks for these in any way is told of their successors. */
+static void warn_deprecated(struct request *req)
+{
+	static const struct {
+		const char *resource, *text;
+	} rows[] = {
+		{ "componentstatuses", "v1 ComponentStatus is deprecated in v1.19+" },
+		{ "endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (req->route.what == ROUTE_RESOURCE && req->route.group.len == 0 && str_is(req->route.resource, rows[i].resource))
+			warn(req, str_from(rows[i].text));
+}
+
+static struct error *check_segment(const struct request *req)
+{
+	struct complaints c = name_path_segment(req->route.name);
+	AUTO_BUF struct buf all = { 0 };
+
+	for (int i = 0; i < c.n; i++)
+		buf_printf(&all, "%s%s", i == 0 ? "" : ";", c.text[i]);
+	return c.n == 0 ? NULL
+			: error_new(ERR_BAD_REQUEST, "Name parameter invalid: %s: %s", api_quoted(req->arena, req->route.name),
+				    buf_cstr(&all));
+}
+
+/* Upstream asks twice: its router looks at the bare media type, and for a patch at the body's; then each handler chooses. */
+static struct error *negotiate(struct request *req, bool table)
+{
+	struct str header = http_header(&req->http->headers, "accept");
+	bool pretty = req->accept.pretty;
+	struct error *err = NULL;
+
+	if (streams_wants(req))
+		return NULL; /* a log or a stream has no media type to agree on */
+	if (req->route.verb == VERB_PATCH)
+		err = patch_media_routed(http_header(&req->http->headers, "content-type"));
+	if (err == NULL)
+		err = accept_routed(header, req->route.verb == VERB_LIST);
+	if (err == NULL)
+		err = accept_parse(header, table, custom_of(req->route.kind) == NULL, &req->accept);
+	if (err == NULL && !req->query.watch)
+		err = accept_fits(&req->accept, req->route.verb == VERB_LIST, req->route.kind);
+	if (err != NULL)
+		req->accept = (struct accept){ .media = API_JSON };
+	req->accept.pretty = pretty;
+	return err;
 }
 
 void apiserver_handle(void *arg, struct http_request *http)
@@ -212,6 +193,7 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req = request_new(server, arena);
 	req->http = http;
 	req->route = route;
+	kind_ref(route.kind);
 	/* The path lies in the HTTP request, whose end comes before ours. */
 	req->route.group = str_dup(arena, route.group);
 	req->route.version = str_dup(arena, route.version);
@@ -221,22 +203,24 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req->route.subresource = str_dup(arena, route.subresource);
 	req->route.rest = str_dup(arena, route.rest);
 	str_to_u64(http_header(&http->headers, "x-monokube-cause"), &req->cause);
+	warn_deprecated(req);
 	table = route.kind != NULL && (kind_verbs(route.kind) & (VERB(GET) | VERB(LIST))) != 0;
-	err = accept_parse(http_header(&http->headers, "accept"), table && !streams_wants(req), &req->accept);
-	if (err != NULL && streams_wants(req)) {
-		error_free(err); /* a log or a stream has no media type to agree on */
-		err = NULL;
-	}
-	if (err == NULL)
-		err = authenticate(req);
-	if (err == NULL)
-		err = parse_query(req);
+	options_read(req);
+	err = authenticate(req);
 	if (err == NULL)
 		err = authorize(req);
 	if (err == NULL && route.what == ROUTE_NO_RESOURCE)
 		err = no_resource(req);
 	if (err == NULL && route.bad_method)
 		err = bad_method(req);
+	if (err == NULL)
+		err = check_segment(req);
+	if (err == NULL)
+		err = negotiate(req, table);
+	if (err == NULL)
+		err = options_include(req);
+	if (err == NULL && (route.verb == VERB_GET || route.verb == VERB_LIST || route.verb == VERB_DELETECOLLECTION))
+		err = options_check(req); /* writes read their body first */
 	if (err != NULL) {
 		respond_error(req, err);
 		return;
@@ -274,7 +258,8 @@ static void request_run(struct request *req)
 	struct task *task;
 	bool in_process = req->http == NULL;
 
-	if (req->query.watch && (req->route.verb == VERB_LIST || req->route.verb == VERB_GET)) {
+	/* Of one object only the old paths are a watch. */
+	if (req->query.watch && (req->route.verb == VERB_LIST || (req->route.verb == VERB_GET && req->route.old_watch))) {
 		watch_start(req);
 		return;
 	}
@@ -313,7 +298,7 @@ static void *transport_call(void *transport, const struct api_call *call)
 	req->user = (struct user){ .name = req->call.actor, .trusted = true };
 	req->route = (struct route){
 		.what = ROUTE_RESOURCE,
-		.kind = call->kind,
+		.kind = kind_ref(call->kind),
 		.group = kind_group(call->kind),
 		.version = kind_version(call->kind),
 		.resource = kind_resource(call->kind),

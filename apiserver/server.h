@@ -25,13 +25,20 @@ struct apiserver {
 	size_t n_running;
 	uint64_t n_requests[600]; /* by HTTP status, for /metrics */
 	int64_t started;
-	struct bytes *documents[8]; /* discovery and OpenAPI, made on first use; see docs/ */
+	bool ending;                            /* watches were told to go */
+	struct bytes *documents[8];             /* discovery and OpenAPI, made on first use; see docs/ */
+	uint64_t documents_of;                  /* kinds_generation() they were made in */
+	struct definitions *definitions;        /* see definitions.c */
+	const struct admission *more_admission; /* rows behind the built-in ones; see verbs/verbs.h */
+	size_t n_more_admission;
 };
 
 /* Options of the query that writes and reads share. */
 struct query {
+	const struct json *dry_runs; /* as said */
 	bool dry_run;
-	enum { VALIDATE_WARN, VALIDATE_IGNORE, VALIDATE_STRICT } validation; /* fieldValidation */
+	struct str field_validation;
+	enum { VALIDATE_WARN, VALIDATE_IGNORE, VALIDATE_STRICT } validation;
 	struct str field_manager;
 	struct str labels;
 	struct str fields;
@@ -53,7 +60,8 @@ struct request {
 	struct list link;
 	struct apiserver *server;
 	struct task *task;
-	struct arena *arena;
+	struct arena *arena;       /* what lasts until the reply; from the second attempt on, what that attempt makes */
+	struct arena *lasting;     /* the first attempt's, which has the request itself */
 	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
 	bool canceled; /* in process: nobody waits any more */
@@ -74,10 +82,14 @@ struct request {
 	const struct json *old_tree;
 	const struct json *tree;   /* what shall be */
 	VEC(struct store_op) also; /* further operations of the same commit: the addresses of a Service */
+	unsigned admitting;        /* VERB() bit of what admission is asked; 0: nothing */
+	size_t admitted;           /* rows of admission that have had their turn */
 	unsigned attempts;
+	size_t n_lasting_warnings; /* that came before the first attempt; the others are each attempt's own */
 
 	/* the answer */
 	int status;
+	int retry_after;           /* seconds, 0 when not said */
 	struct object *object;     /* kept by the arena */
 	const struct json *answer; /* no stored object: Status, Scale, TokenRequest … */
 	const struct type *answer_type;
@@ -90,6 +102,8 @@ struct request {
 
 /* --- answering (respond.c) --- */
 
+/* Content-Type, Cache-Control and warnings. */
+struct http_headers answer_headers(struct request *req, struct str media);
 void respond(struct request *req);                          /* what the answer says */
 void respond_error(struct request *req, struct error *err); /* takes err */
 /* The Status object of an error, in normal form. */
@@ -100,6 +114,25 @@ void respond_document(struct http_request *http, int status, const char *media, 
 /* An object's tree as what the client asked for: a Table, its metadata only, or itself. kind tells how. */
 const struct json *present(struct arena *arena, const struct accept *accept, const struct kind *kind, struct object *const *objects,
 			   size_t n, const struct type **type);
+
+/* --- the query (options.c) --- */
+
+void options_read(struct request *req);
+/* What is wrong with it for this verb: of writes to be asked once the body is there. Reads the numbers. */
+struct error *options_check(struct request *req) MUST_CHECK;
+struct error *options_include(struct request *req) MUST_CHECK; /* includeObject of Tables */
+void options_check_dry_run(struct api_findings *f, const struct json *values);
+/* The error that findings about options are; type is "DeleteOptions". */
+struct error *options_error(struct api_findings *findings, const char *type) MUST_CHECK;
+/* A number of the query; *out stays when it is not there. */
+struct error *query_int(const struct request *req, const char *name, int64_t *out) MUST_CHECK;
+const char *number_complaint(struct str text); /* "invalid syntax" or "value out of range" */
+
+/* --- warnings (warning.c) --- */
+
+void warn(struct request *req, struct str text); /* once each; what cannot stand in a header is left out */
+/* At most as many as there are warnings. */
+size_t warning_headers(struct request *req, struct http_header *out);
 
 /* --- the store, seen as objects (objects.c) --- */
 
@@ -131,7 +164,17 @@ struct str match_name(const struct match *match);
 /* --- tasks by verb (verbs/) --- */
 
 const struct task_step *steps_of(const struct request *req);
-void watch_start(struct request *req); /* watch/; takes the request */
+void watch_start(struct request *req);                                    /* watch/; takes the request */
+void watch_end_of(struct apiserver *server, const struct custom *custom); /* those of its kinds, as when time is over */
+
+/* --- CustomResourceDefinitions (definitions.c) --- */
+
+void definitions_start(struct apiserver *server); /* those that are established are served when it returns */
+void definitions_stop(struct apiserver *server);  /* starts nothing any more */
+void definitions_free(struct apiserver *server);
+struct error *definition_stores(struct request *req) MUST_CHECK;
+const struct json *definition_marked(struct request *req, const struct json *tree);
+struct error *definition_open(struct request *req) MUST_CHECK;
 
 /* --- helpers on trees in normal form --- */
 

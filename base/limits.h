@@ -10,6 +10,8 @@
 #define LIMIT_YAML_DEPTH       1000
 #define LIMIT_YAML_NODES       1000000            /* of one document, with its aliases expanded */
 #define LIMIT_BODY             (3 * 1024 * 1024)  /* request body; apiserver's MaxRequestBodyBytes */
+#define LIMIT_SCHEMA_DEPTH     128                /* levels of JSON in the schema of a custom resource */
+#define LIMIT_PATTERN_SIZE     100000             /* of a regular expression, its repetitions written out */
 #define LIMIT_PATCH_OPERATIONS 10000              /* JSON patch; apiserver's default */
 #define LIMIT_PATCH_BYTES      (64 * 1024 * 1024) /* what the operations of one JSON patch may use on their way */
 #define LIMIT_ANNOTATIONS      (256 * 1024)       /* all of one object */

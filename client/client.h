@@ -65,6 +65,9 @@ struct informer *client_informer_of(struct client *client, const struct informer
 void informer_listen(struct informer *informer, const struct informer_events *events, void *arg);
 void informer_unlisten(struct informer *informer, void *arg);
 bool informer_synced(const struct informer *informer);
+/* What it watches. A kind that is described at run time may be described anew: then it is the new one from there on; while
+ * nothing is served the informer is empty. */
+const struct kind *informer_kind(const struct informer *informer);
 uint64_t informer_revision(const struct informer *informer);
 
 struct object *informer_find(struct informer *informer, struct str ns, struct str name); /* NULL: absent */

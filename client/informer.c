@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/custom.h"
 #include "client/private.h"
 
-#define RETRY (NS_PER_S)
+#define RETRY      (NS_PER_S)
+#define RETRY_GONE (10 * NS_PER_S)
 
 struct listener {
 	struct list link;
@@ -261,12 +263,34 @@ static void on_ended(void *arg, struct error *err)
 	loop_timer_start(&informer->retry, RETRY, on_retry, informer);
 }
 
+/* The kind may have been described anew, or be no more: then everything is gone, until it comes back. */
+static bool has_kind(struct informer *informer)
+{
+	const struct kind *next;
+
+	if (!kind_is_gone(informer->options.kind))
+		return true;
+	next = kind_successor(informer->options.kind);
+	if (next != NULL) {
+		kind_ref(next);
+		kind_unref(informer->options.kind);
+		informer->options.kind = next;
+		return true;
+	}
+	informer->relisting = informer->synced;
+	finish_list(informer);
+	loop_timer_start(&informer->retry, RETRY_GONE, on_retry, informer);
+	return false;
+}
+
 static void start_watch(struct informer *informer)
 {
 	const struct api_transport *transport = informer->client->shared->transport;
 
 	/* What an earlier list named before it was cut off says nothing: it may be gone by now. */
 	map_fini(&informer->fresh);
+	if (!has_kind(informer))
+		return;
 	informer->relisting = informer->synced || informer->objects.len != 0;
 	informer->watch = transport->watch(transport->arg, &(struct api_watch){
 								   .kind = informer->options.kind,
@@ -298,7 +322,7 @@ struct informer *client_informer_of(struct client *client, const struct informer
 			return known;
 	informer = xcalloc(1, sizeof(*informer));
 	informer->client = client;
-	informer->options.kind = options->kind;
+	informer->options.kind = kind_ref(options->kind);
 	informer->options.ns = own(&informer->text[0], options->ns);
 	informer->options.labels = own(&informer->text[1], options->labels);
 	informer->options.fields = own(&informer->text[2], options->fields);
@@ -336,6 +360,11 @@ void informer_unlisten(struct informer *informer, void *arg)
 		list_remove(&listener->link);
 		free(listener);
 	}
+}
+
+const struct kind *informer_kind(const struct informer *informer)
+{
+	return informer->options.kind;
 }
 
 bool informer_synced(const struct informer *informer)
@@ -421,6 +450,7 @@ void informers_free(struct shared *shared)
 		vec_fini(&informer->indices);
 		for (int i = 0; i < 3; i++)
 			free(informer->text[i]);
+		kind_unref(informer->options.kind);
 		free(informer);
 	}
 	list_init(&shared->informers);

@@ -4,5 +4,6 @@ libclient_a_SOURCES = \
 	client/events.c \
 	client/informer.c \
 	client/pieces.c \
+	client/remote.c client/remote.h \
 	client/workqueue.c
 client_LIBS = libclient.a $(api_LIBS) $(http_LIBS) $(loop_LIBS)

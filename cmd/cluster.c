@@ -304,6 +304,8 @@ static enum task_result start_controllers(struct task *task, void *arg)
 	struct cidr none = { 0 };
 
 	(void)task;
+	if (cluster->options.api_only)
+		return TASK_NEXT;
 	cluster->controllers = controllers_start(&(struct controllers_options){
 		.client = cluster->client,
 		.ca = buf_str(&cluster->pki.ca_pem),
@@ -318,7 +320,8 @@ static enum task_result stop_controllers(struct task *task, void *arg)
 	struct cluster *cluster = arg;
 
 	(void)task;
-	controllers_stop(cluster->controllers);
+	if (cluster->controllers != NULL)
+		controllers_stop(cluster->controllers);
 	return TASK_NEXT;
 }
 
@@ -327,6 +330,8 @@ static enum task_result start_scheduler(struct task *task, void *arg)
 	struct cluster *cluster = arg;
 
 	(void)task;
+	if (cluster->options.api_only)
+		return TASK_NEXT;
 	cluster->scheduler = scheduler_start(&(struct scheduler_options){ .client = cluster->client });
 	return TASK_NEXT;
 }
@@ -336,7 +341,8 @@ static enum task_result stop_scheduler(struct task *task, void *arg)
 	struct cluster *cluster = arg;
 
 	(void)task;
-	scheduler_stop(cluster->scheduler);
+	if (cluster->scheduler != NULL)
+		scheduler_stop(cluster->scheduler);
 	return TASK_NEXT;
 }
 

@@ -20,6 +20,7 @@ struct cluster_options {
 	const char *listen;           /* address on the host */
 	uint16_t port;                /* 0: the kernel chooses */
 	int nodes;                    /* local ones; 0: API server and controllers only */
+	bool api_only;                /* no controllers and no scheduler either */
 	int slot;                     /* network of the profile: 192.168.(49+slot).0/24 */
 	const char *write_kubeconfig; /* or NULL */
 	int ready_fd;                 /* gets a line when the cluster answers; -1: none */

@@ -435,7 +435,7 @@ void life_node_argv(struct arena *arena, const struct profile *profile, int inde
 		argv[n++] = "--images";
 		argv[n++] = profile->images;
 		argv[n++] = "--cgroup";
-		argv[n++] = arena_printf(arena, "monokube/%s/%s", profile->name, name);
+		argv[n++] = arena_printf(arena, "monokube/%s/%s", profile_tag(arena, profile), name);
 	}
 	argv[n] = NULL;
 }
@@ -476,7 +476,7 @@ struct error *life_stop_nodes(struct arena *arena, const struct profile *profile
 	if (err == NULL)
 		err = life_stop_node(life_node_socket(arena, profile, HUB_INDEX));
 	if (err == NULL && rtnl >= 0 && profile->slot >= 0) {
-		topology_host_link(link, profile->name);
+		topology_host_link(link, profile_tag(arena, profile));
 		err = net_link_delete(rtnl, link);
 	}
 	return err;
@@ -503,9 +503,10 @@ struct error *life_remove(struct arena *arena, const struct profile *profile)
 	struct error *err = NULL;
 
 	for (int i = 0; err == NULL && i < profile->nodes; i++)
-		err = node_remove_group(arena_printf(arena, "monokube/%s/%s", profile->name, life_node_name(arena, profile, i)));
+		err = node_remove_group(
+			arena_printf(arena, "monokube/%s/%s", profile_tag(arena, profile), life_node_name(arena, profile, i)));
 	if (err == NULL)
-		err = node_remove_group(arena_printf(arena, "monokube/%s", profile->name));
+		err = node_remove_group(arena_printf(arena, "monokube/%s", profile_tag(arena, profile)));
 	remove_empty_parents();
 	return err != NULL ? err : profile_remove(arena, profile);
 }

@@ -24,6 +24,7 @@
 #include "cmd/topology.h"
 #include "dns/dns.h"
 #include "image/image.h"
+#include "client/remote.h"
 #include "kubelet/kubelet.h"
 #include "netns/netns.h"
 #include "proxy/proxy.h"
@@ -52,12 +53,18 @@ struct nodes {
 	struct cluster *cluster;
 	struct arena *arena;
 	struct profile profile; /* for the names of things; only name, dir and images are set */
+	const char *tag;        /* of the profile on this machine */
 	struct machine hub;
 	struct machine *machines;
 	size_t n;
 	int host_rtnl;
 	struct informer *informer; /* Nodes: for routes to each other's pods */
 	struct dns *dns;
+	/* With MONOKUBE_KUBELETS=https the kubelets come in as an agent on another machine would; else NULL. */
+	struct http_tls *agent_tls;
+	struct http_client *agent_http;
+	struct remote *agent;
+	struct client *agent_client;
 	size_t open; /* kubelets that still stop */
 	struct task *stopping;
 };
@@ -112,6 +119,7 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 	nodes->profile = (struct profile){ .name = cluster->options.name,
 					   .dir = cluster->options.dir,
 					   .images = cluster->options.image_dir };
+	nodes->tag = profile_tag(cluster->arena, &nodes->profile);
 	nodes->host_rtnl = -1;
 	nodes->n = (size_t)cluster->options.nodes;
 	nodes->machines = ARENA_ARRAY(cluster->arena, struct machine, nodes->n);
@@ -291,7 +299,7 @@ static struct error *cut_host(struct nodes *nodes)
 {
 	char link[16];
 
-	topology_host_link(link, nodes->cluster->options.name);
+	topology_host_link(link, nodes->tag);
 	return net_link_delete(nodes->host_rtnl, link);
 }
 
@@ -304,9 +312,7 @@ static struct error *cut_node(struct machine *m)
 
 static struct topology topology_of(const struct nodes *nodes)
 {
-	return (struct topology){ .profile = nodes->cluster->options.name,
-				  .slot = nodes->cluster->options.slot,
-				  .hub_netns = nodes->hub.netns };
+	return (struct topology){ .tag = nodes->tag, .slot = nodes->cluster->options.slot, .hub_netns = nodes->hub.netns };
 }
 
 static struct error *join_host(struct nodes *nodes)
@@ -462,7 +468,7 @@ static struct error *start_machine(struct machine *m)
 	struct error *err;
 
 	m->kubelet = kubelet_start(&(struct kubelet_options){
-		.client = cluster->client,
+		.client = nodes->agent_client != NULL ? nodes->agent_client : cluster->client,
 		.node_name = m->name,
 		.node_socket = m->socket,
 		.node_root = arena_printf(nodes->arena, "%s/root", m->dir),
@@ -492,11 +498,45 @@ static struct error *start_machine(struct machine *m)
 	return err != NULL ? error_context(err, "DNS of node %s", m->name) : NULL;
 }
 
+/* The same kubelet behind another transport: HTTPS to this server's own port, with a client certificate. */
+static struct error *start_agent(struct nodes *nodes)
+{
+	const struct cluster *cluster = nodes->cluster;
+	const struct cluster_pki *pki = &cluster->pki;
+	const char *how = getenv("MONOKUBE_KUBELETS");
+	struct error *err;
+
+	if (how == NULL || strcmp(how, "https") != 0)
+		return NULL;
+	err = http_tls_client(&(struct http_tls_options){ .cert = buf_str(&pki->admin_pem),
+							  .key = buf_str(&pki->admin_key_pem),
+							  .ca = buf_str(&pki->ca_pem) },
+			      &nodes->agent_tls);
+	if (err != NULL)
+		return err;
+	nodes->agent_http = http_client_new(&(struct http_client_options){
+		.address = { .host = cluster->options.listen, .port = cluster->port }, .tls = nodes->agent_tls });
+	nodes->agent = remote_new(nodes->agent_http);
+	nodes->agent_client = client_new(remote_transport(nodes->agent), "system:nodes");
+	return NULL;
+}
+
+static void stop_agent(struct nodes *nodes)
+{
+	if (nodes->agent_client == NULL)
+		return;
+	client_free(nodes->agent_client);
+	nodes->agent_client = NULL;
+	remote_free(nodes->agent);
+	http_client_free(nodes->agent_http);
+	http_tls_unref(nodes->agent_tls);
+}
+
 static enum task_result start_components(struct task *task, void *arg)
 {
 	static const struct informer_events events = { .changed = node_changed };
 	struct nodes *nodes = arg;
-	struct error *err = NULL;
+	struct error *err = start_agent(nodes);
 
 	nodes->dns = dns_start(&(struct dns_options){ .client = nodes->cluster->client,
 						      .domain = "cluster.local",
@@ -701,6 +741,7 @@ static void kubelet_stopped(void *arg)
 
 	if (--nodes->open != 0)
 		return;
+	stop_agent(nodes);
 	EACH_MACHINE(nodes, m)
 	machine_fini(m);
 	auto_close(&nodes->host_rtnl);

@@ -157,6 +157,13 @@ bool profile_server_ready(struct arena *arena, const struct profile *profile)
 	return pid != 0 && read_pid(profile_path(arena, profile, "server.ready")) == pid;
 }
 
+const char *profile_tag(struct arena *arena, const struct profile *profile)
+{
+	if (strcmp(profile->dir, arena_printf(arena, HOME "/profiles/%s", profile->name)) == 0)
+		return profile->name;
+	return arena_printf(arena, "%s-%08x", profile->name, (unsigned)str_hash(str_from(profile->dir)));
+}
+
 /* The server holds a lock on its pid file as long as it lives; the file alone proves nothing. */
 int profile_server_pid(struct arena *arena, const struct profile *profile)
 {

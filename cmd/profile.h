@@ -39,6 +39,9 @@ struct error *profile_each(struct arena *arena, void (*fn)(void *arg, const char
 const char *profile_home(struct arena *arena);
 const char *profile_path(struct arena *arena, const struct profile *profile, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* What a profile has on the machine outside of its directory (control groups, the host's link) is named so: the profile's
+ * name, and where $MONOKUBE_HOME is not the usual place, something of that: two homes may have profiles of one name. */
+const char *profile_tag(struct arena *arena, const struct profile *profile);
 /* Process id of the running server, 0 when none runs. */
 int profile_server_pid(struct arena *arena, const struct profile *profile);
 /* Whether it answers and all its nodes are Ready. */

@@ -56,8 +56,9 @@ static struct error *run(struct args *args)
 		err = program_path(args->arena, &options.program);
 	if (err != NULL)
 		return err;
-	options.nodes = (int)nodes;
-	if (nodes != 0 || flag_text(args, "slot") != NULL)
+	options.api_only = flag_switch(args, "api-only");
+	options.nodes = options.api_only ? 0 : (int)nodes;
+	if (options.nodes != 0 || flag_text(args, "slot") != NULL)
 		options.slot = (int)flag_number(args, "slot");
 	options.write_kubeconfig = flag_text(args, "write-kubeconfig");
 	options.image_dir = flag_text(args, "images");
@@ -77,6 +78,7 @@ const struct command server_command = {
 		{ "data", 0, FLAG_TEXT, NULL, "directory of the cluster's state" },
 		{ "listen", 0, FLAG_TEXT, "127.0.0.1:6443", "address and port of the API server" },
 		{ "nodes", 'n', FLAG_NUMBER, "1", "local nodes; 0: API server and controllers only" },
+		{ "api-only", 0, FLAG_SWITCH, NULL, "nothing but the API server, for tests of other people's controllers" },
 		{ "slot", 0, FLAG_NUMBER, NULL, "which network: 192.168.(49+N).0/24" },
 		{ "write-kubeconfig", 0, FLAG_TEXT, NULL, "where to put a kubeconfig" },
 		{ "images", 0, FLAG_TEXT, NULL, "image store (default: DATA/images)" },

@@ -4,9 +4,9 @@
 
 #include "cmd/cluster.h"
 
-void topology_host_link(char name[16], const char *profile)
+void topology_host_link(char name[16], const char *tag)
 {
-	snprintf(name, 16, "mk-%08x", (unsigned)str_hash(str_from(profile)));
+	snprintf(name, 16, "mk-%08x", (unsigned)str_hash(str_from(tag)));
 }
 
 struct ip topology_api_ip(void)
@@ -48,7 +48,7 @@ void topology_host(struct net_plan *plan, const struct topology *topology, int u
 	static char name[16];
 
 	(void)unused;
-	topology_host_link(name, topology->profile);
+	topology_host_link(name, topology->tag);
 	*net_plan_link(plan) =
 		(struct net_link){ .kind = NET_VETH, .name = name, .peer = topology_port_name(-1), .peer_ns = topology->hub_netns };
 	*net_plan_addr(plan) = (struct net_addr){ .link = name, .addr = cluster_subnet(topology->slot) };

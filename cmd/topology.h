@@ -5,13 +5,13 @@
 #include "netns/netns.h"
 
 struct topology {
-	const char *profile;
+	const char *tag; /* profile_tag() */
 	int slot;
 	int hub_netns; /* descriptor */
 };
 
 /* The host's link of a profile: "mk-" and eight hexadecimal digits. */
-void topology_host_link(char name[16], const char *profile);
+void topology_host_link(char name[16], const char *tag);
 void topology_host(struct net_plan *plan, const struct topology *topology, int unused);
 void topology_hub(struct net_plan *plan, const struct topology *topology, int unused);
 void topology_node(struct net_plan *plan, const struct topology *topology, int node);

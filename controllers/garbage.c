@@ -9,32 +9,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "api/custom.h"
 #include "controllers/private.h"
 
 struct garbage {
 	struct client *client;
 	struct workqueue *queue;
-	VEC(struct watched *) kinds;
-	struct map owned; /* uid of an owner to struct dependents */
+	VEC(struct watched *) kinds; /* more may come, none goes */
+	struct map owned;            /* uid of an owner to struct dependents */
+	struct loop_call look;       /* for new kinds */
 };
 
 struct watched {
 	struct garbage *self;
-	const struct kind *kind;
+	size_t number; /* its place in kinds, which is in the keys */
 	struct informer *informer;
 };
 
+static const struct kind *kind_of(const struct watched *watched)
+{
+	return informer_kind(watched->informer);
+}
+
 struct dependents {
-	VEC(char *) keys; /* "id of kind|ns/name" */
+	VEC(char *) keys; /* "number|ns/name" */
 };
 
 /* --- the graph: owner uid to keys of dependents --- */
 
-static char *key_of(const struct kind *kind, struct object *object)
+static char *key_of(const struct watched *watched, struct object *object)
 {
 	struct str ns = object_namespace(object), name = object_name(object);
 
-	return xasprintf("%u|%.*s%s%.*s", kind->id, STR_ARG(ns), ns.len != 0 ? "/" : "", STR_ARG(name));
+	return xasprintf("%zu|%.*s%s%.*s", watched->number, STR_ARG(ns), ns.len != 0 ? "/" : "", STR_ARG(name));
 }
 
 static void add_dependent(struct garbage *self, struct str owner, const char *key)
@@ -75,12 +82,10 @@ static struct object *find_by_key(struct garbage *self, struct str key, const st
 
 	if (!str_cut(&key, '|', &id) || !str_to_u64(id, &number))
 		return NULL;
-	for (size_t i = 0; i < self->kinds.len; i++)
-		if (self->kinds.ptr[i]->kind->id == number) {
-			*kind = self->kinds.ptr[i]->kind;
-			return informer_find_key(self->kinds.ptr[i]->informer, key);
-		}
-	return NULL;
+	if (number >= self->kinds.len)
+		return NULL;
+	*kind = kind_of(self->kinds.ptr[number]);
+	return informer_find_key(self->kinds.ptr[number]->informer, key);
 }
 
 static bool all_synced(const struct garbage *self)
@@ -122,14 +127,15 @@ static void wake_owners(struct garbage *self, const struct json *tree, uint64_t 
 			struct object *owner;
 			char *key;
 
-			if (!str_eq(kind_name(watched->kind), json_get_str(it.value, "kind")))
+			if (!str_eq(kind_name(kind_of(watched)), json_get_str(it.value, "kind")))
 				continue;
 			owner = informer_find(watched->informer,
-					      kind_namespaced(watched->kind) ? json_path_str(tree, "metadata.namespace") : STR(""),
+					      kind_namespaced(kind_of(watched)) ? json_path_str(tree, "metadata.namespace")
+										: STR(""),
 					      json_get_str(it.value, "name"));
 			if (owner == NULL || !waits_for_dependents(object_tree(owner)))
 				continue;
-			key = key_of(watched->kind, owner);
+			key = key_of(watched, owner);
 			workqueue_add(self->queue, str_from(key), revision);
 			free(key);
 		}
@@ -142,7 +148,7 @@ static void object_changed(void *arg, struct object *old, struct object *now, ui
 	struct garbage *self = watched->self;
 	const struct json *before = old != NULL ? json_path(object_tree(old), "metadata.ownerReferences") : NULL;
 	const struct json *after = now != NULL ? json_path(object_tree(now), "metadata.ownerReferences") : NULL;
-	char *key = key_of(watched->kind, now != NULL ? now : old);
+	char *key = key_of(watched, now != NULL ? now : old);
 
 	if (!json_equal(before, after)) {
 		JSON_EACH (before, it)
@@ -399,26 +405,54 @@ static bool is_collected(const struct kind *kind)
 	return (kind_verbs(kind) & needed) == needed && kind_stored_as(kind) == kind && !str_is(kind_resource(kind), "events");
 }
 
-static void *start(const struct controllers_options *options, struct client *client)
+static bool is_watched(const struct garbage *self, const struct kind *kind)
+{
+	for (size_t i = 0; i < self->kinds.len; i++) {
+		const struct kind *known = kind_of(self->kinds.ptr[i]);
+
+		if (str_eq(kind_resource(known), kind_resource(kind)) && str_eq(kind_group(known), kind_group(kind)))
+			return true;
+	}
+	return false;
+}
+
+/* At the start, and when kinds that are described at run time have come. */
+static void look_for_kinds(void *arg)
 {
 	static const struct informer_events events = { .changed = object_changed };
+	struct garbage *self = arg;
+	size_t before = self->kinds.len;
+
+	for (size_t i = 0; i < kinds_len(); i++) {
+		struct watched *watched;
+
+		if (!is_collected(kinds_at(i)) || is_watched(self, kinds_at(i)))
+			continue;
+		watched = xcalloc(1, sizeof(*watched));
+		*watched = (struct watched){ self, self->kinds.len, client_informer(self->client, kinds_at(i)) };
+		vec_push(&self->kinds, watched);
+	}
+	for (size_t i = before; i < self->kinds.len; i++)
+		informer_listen(self->kinds.ptr[i]->informer, &events, self->kinds.ptr[i]);
+}
+
+static void kinds_changed(void *arg)
+{
+	struct garbage *self = arg;
+
+	loop_call_soon(&self->look, look_for_kinds, self);
+}
+
+static void *start(const struct controllers_options *options, struct client *client)
+{
 	struct garbage *self = xcalloc(1, sizeof(*self));
 
 	(void)options;
 	self->client = client;
 	self->queue = workqueue_new(&(struct workqueue_options){
 		.client = client, .name = "garbage-collector", .reconcile = sync_garbage, .arg = self, .workers = 20 });
-	for (size_t i = 0; i < kinds_len(); i++) {
-		struct watched *watched;
-
-		if (!is_collected(kinds_at(i)))
-			continue;
-		watched = xcalloc(1, sizeof(*watched));
-		*watched = (struct watched){ self, kinds_at(i), client_informer(client, kinds_at(i)) };
-		vec_push(&self->kinds, watched);
-	}
-	for (size_t i = 0; i < self->kinds.len; i++)
-		informer_listen(self->kinds.ptr[i]->informer, &events, self->kinds.ptr[i]);
+	look_for_kinds(self);
+	kinds_listen(kinds_changed, self);
 	return self;
 }
 
@@ -426,6 +460,8 @@ static void stop(void *arg)
 {
 	struct garbage *self = arg;
 
+	kinds_unlisten(self);
+	loop_call_cancel(&self->look);
 	for (size_t i = 0; i < self->kinds.len; i++) {
 		informer_unlisten(self->kinds.ptr[i]->informer, self->kinds.ptr[i]);
 		free(self->kinds.ptr[i]);

@@ -253,9 +253,19 @@ void pod_free(struct pod *pod)
 	free(pod);
 }
 
+/* What downward API volumes show of a pod that runs. */
+static bool shows_otherwise(struct object *old, struct object *now)
+{
+	const struct json *before = json_get(object_tree(old), "metadata"), *after = json_get(object_tree(now), "metadata");
+
+	return !json_equal(json_get(before, "labels"), json_get(after, "labels")) ||
+	       !json_equal(json_get(before, "annotations"), json_get(after, "annotations"));
+}
+
 void pod_set_object(struct pod *pod, struct object *object, uint64_t revision)
 {
 	if (object != NULL) {
+		pod->volumes_stale = pod->volumes_stale || shows_otherwise(pod->object, object);
 		object_ref(object);
 		object_unref(pod->object);
 		pod->object = object;

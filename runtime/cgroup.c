@@ -323,6 +323,21 @@ void cgroup_close_join(struct cgroup_join *join)
 	join->n = 0;
 }
 
+struct error *cgroup_step_aside(struct cgroup_root *root, const char *path)
+{
+	struct cgroup_join join;
+	struct error *err;
+
+	if (mkdirat(root->hierarchies[0].fd, relative(path), 0755) != 0 && errno != EEXIST)
+		return error_errno(errno, "make control group %s", path);
+	err = cgroup_open_join(root, path, &join);
+	if (err != NULL)
+		return err;
+	err = cgroup_join(&join);
+	cgroup_close_join(&join);
+	return err != NULL ? err : root->version->made(root, &root->hierarchies[0], relative(path));
+}
+
 struct error *cgroup_freeze(struct cgroup_root *root, const char *path, bool frozen)
 {
 	return root->version->freeze(root, path, frozen);

@@ -48,6 +48,9 @@ struct cgroup_join {
 struct error *cgroup_open_join(struct cgroup_root *root, const char *path, struct cgroup_join *join) MUST_CHECK;
 struct error *cgroup_join(const struct cgroup_join *join) MUST_CHECK; /* the caller enters */
 void cgroup_close_join(struct cgroup_join *join);
+/* On v2 the caller, who is in the group above, moves to this new one and then hands the controllers down: the other way
+ * round the group above would become a threaded one, which nothing can enter. */
+struct error *cgroup_step_aside(struct cgroup_root *root, const char *path) MUST_CHECK;
 
 struct error *cgroup_freeze(struct cgroup_root *root, const char *path, bool frozen) MUST_CHECK;
 /* Every process in it and below, as far as this pid namespace sees them; none is fine. */

@@ -60,7 +60,7 @@ static struct error *enter_group(struct cgroup_root *root, const char *path)
 		return error_context(err, "control group of the node");
 	if (unshare(CLONE_NEWCGROUP) != 0)
 		return error_errno(errno, "new cgroup namespace");
-	return cgroup_root_is_v2(root) ? join_group(root, leaf) : NULL;
+	return cgroup_root_is_v2(root) ? cgroup_step_aside(root, leaf) : NULL;
 }
 
 static struct error *mount_groups(const struct cgroup_root *root, int rootfd)

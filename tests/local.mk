@@ -1,7 +1,7 @@
 # The control plane on virtual time.
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
-	tests/sim/test_deployment.c tests/sim/test_faults.c \
+	tests/sim/test_custom.c tests/sim/test_deployment.c tests/sim/test_faults.c \
 	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
@@ -12,8 +12,16 @@ tests_unit_scheduler_test_scheduler_SOURCES = tests/unit/scheduler/test_plan.c $
 tests_unit_scheduler_test_scheduler_LDADD = libtap.a $(scheduler_LIBS)
 
 check_PROGRAMS += tests/unit/apiserver/test_apiserver
-tests_unit_apiserver_test_apiserver_SOURCES = tests/unit/apiserver/test_pure.c $(STATIC_NSS)
-tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
+tests_unit_apiserver_test_apiserver_SOURCES = \
+	tests/unit/apiserver/test_admission.c \
+	tests/unit/apiserver/test_custom.c \
+	tests/unit/apiserver/test_definitions.c \
+	tests/unit/apiserver/test_pure.c \
+	tests/unit/apiserver/test_remote.c \
+	tests/unit/apiserver/test_versions.c \
+	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
+	$(STATIC_NSS)
+tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(client_LIBS) $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
 
 # The program with a reaper inside: it ends itself at a step that a test names (tests/crash/die.c).
 noinst_PROGRAMS += tests/crash/monokube

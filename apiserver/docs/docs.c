@@ -14,6 +14,13 @@ static void reply_kept(struct apiserver *server, struct http_request *http, int 
 	char digest[2 * SHA256_BYTES + 1], quoted[2 * SHA256_BYTES + 3];
 	struct http_header headers[3];
 
+	if (server->documents_of != kinds_generation()) {
+		for (int i = 0; i < DOC_COUNT; i++) {
+			bytes_unref(server->documents[i]);
+			server->documents[i] = NULL;
+		}
+		server->documents_of = kinds_generation();
+	}
 	if (*slot == NULL) {
 		AUTO_BUF struct buf out = { 0 };
 
@@ -37,6 +44,58 @@ static void reply_buf(struct http_request *http, const char *media, struct buf *
 					 { STR("content-type"), str_from(media) } };
 
 	http_reply(http, 200, (struct http_headers){ headers, 2 }, buf_str(out));
+}
+
+static void reply_error(struct http_request *http, struct error *err)
+{
+	AUTO_BUF struct buf out = { 0 };
+	bool yaml = str_has_prefix(http_header(&http->headers, "accept"), STR("application/yaml"));
+	struct http_header headers[] = { { STR("content-type"), yaml ? STR("application/yaml") : STR("application/json") } };
+	const struct json *status = status_of_error(http->arena, NULL, err);
+
+	if (yaml) {
+		json_write_yaml(&out, status);
+	} else {
+		json_write(&out, status);
+		buf_putc(&out, '\n');
+	}
+	http_reply(http, error_http_status(err->kind), (struct http_headers){ headers, 1 }, buf_str(&out));
+	error_free(err);
+}
+
+/* Discovery as the client wants it: the kind that it says it is, as JSON, YAML or protobuf. */
+static void reply_discovery(struct http_request *http, struct buf *text)
+{
+	struct str header = http_header(&http->headers, "accept"), kind;
+	struct accept accept;
+	const struct json *tree = NULL;
+	AUTO_BUF struct buf out = { 0 };
+	struct error *err = json_read(http->arena, str_trim(buf_str(text)), NULL, &tree);
+	bool routed;
+
+	kind = json_get_str(tree, "kind");
+	/* Groups and their list are served by handlers of their own upstream, which no router stands before. */
+	routed = !str_is(kind, "APIGroupList") && !str_is(kind, "APIGroup");
+	if (err == NULL && routed && !str_is(http->method, "GET"))
+		err = error_about(error_new(ERR_METHOD, "the server does not allow this method on the requested resource"), STR(""),
+				  STR(""), STR(""));
+	if (err == NULL && routed)
+		err = accept_routed(header, false);
+	if (err == NULL)
+		err = accept_parse(header, false, true, &accept);
+	if (err != NULL) {
+		reply_error(http, err);
+		return;
+	}
+	if (accept.media == API_JSON) {
+		reply_buf(http, "application/json", text);
+		return;
+	}
+	if (accept.media == API_YAML)
+		json_write_yaml(&out, tree);
+	else
+		api_write_proto(&out, type_find_named(STR(""), STR("v1"), kind), tree);
+	reply_buf(http, media_name(accept.media), &out);
 }
 
 static void write_core_aggregated(struct buf *out)
@@ -70,7 +129,7 @@ static void discovery(struct apiserver *server, struct http_request *http, bool 
 		api_write_group_list(&out);
 	}
 	buf_putc(&out, '\n');
-	reply_buf(http, "application/json", &out);
+	reply_discovery(http, &out);
 }
 
 static void serve_api(struct apiserver *server, struct http_request *http)
@@ -103,7 +162,18 @@ static void serve_version(struct apiserver *server, struct http_request *http)
 {
 	static const struct http_header headers[] = { { STR_INIT("content-type"), STR_INIT("application/json") } };
 
+	struct str accept = http_header(&http->headers, "accept");
+	struct error *err = NULL;
+
 	(void)server;
+	if (!str_is(http->method, "GET"))
+		err = error_new(ERR_METHOD, "the server does not allow this method on the requested resource");
+	else if (accept.len != 0 && !str_contains(accept, STR("application/json")) && !str_contains(accept, STR("*/*")))
+		err = error_new(ERR_NOT_ACCEPTABLE, "406: Not Acceptable\n\nAvailable representations: application/json");
+	if (err != NULL) {
+		reply_error(http, error_about(err, STR(""), STR(""), STR("")));
+		return;
+	}
 	http_reply(http, 200, (struct http_headers){ headers, 1 },
 		   STR("{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n"
 		       "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
@@ -112,19 +182,100 @@ static void serve_version(struct apiserver *server, struct http_request *http)
 		       "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));
 }
 
+/* --- health: one row a line, each with what it asks --- */
+
+static bool probe_always(struct apiserver *server)
+{
+	(void)server;
+	return true;
+}
+
+static bool probe_store(struct apiserver *server)
+{
+	struct store_stats stats = store_stats(server->options.store);
+
+	return stats.failures == 0 && store_revision(server->options.store) != 0;
+}
+
+/* The namespace that everything of the system lives in is there. */
+static bool probe_first_objects(struct apiserver *server)
+{
+	struct store_version *version = store_hold(server->options.store);
+	struct store_iter it;
+	bool there = store_seek(&it, version, STR("namespaces/kube-system"), STR(""));
+
+	store_version_unref(version);
+	return there;
+}
+
+static bool probe_not_shutting_down(struct apiserver *server)
+{
+	return !server->ending;
+}
+
+static const struct probe {
+	const char *name;
+	bool (*ask)(struct apiserver *server);
+	bool ready_only; /* of /readyz, not of /livez and /healthz */
+} probes[] = {
+	{ "ping", probe_always, false },
+	{ "log", probe_always, false },
+	{ "etcd", probe_store, false },
+	{ "poststarthook/bootstrap-objects", probe_first_objects, false },
+	{ "shutdown", probe_not_shutting_down, true },
+};
+
+static bool excluded(const struct http_request *http, const char *name)
+{
+	for (size_t i = 0; i < http->n_params; i++)
+		if (str_is(http->params[i].name, "exclude") && str_is(http->params[i].value, name))
+			return true;
+	return false;
+}
+
 static void serve_health(struct apiserver *server, struct http_request *http)
 {
-	bool verbose;
+	struct str which = str_skip(http->path, 1);
+	AUTO_BUF struct buf out = { 0 };
+	bool verbose, good = true;
 
-	(void)server;
 	http_param(http, "verbose", &verbose);
-	if (!verbose) {
-		http_reply_text(http, 200, STR("ok"));
-		return;
+	while (which.len != 0 && which.ptr[which.len - 1] == '/')
+		which.len--;
+	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		bool ok;
+
+		if (probes[i].ready_only && !str_is(which, "readyz"))
+			continue;
+		if (excluded(http, probes[i].name)) {
+			buf_printf(&out, "[+]%s excluded: ok\n", probes[i].name);
+			continue;
+		}
+		ok = probes[i].ask(server);
+		good = good && ok;
+		buf_printf(&out, ok ? "[+]%s ok\n" : "[-]%s failed: reason withheld\n", probes[i].name);
 	}
-	http_reply_text(http, 200,
-			str_format(http->arena, "[+]ping ok\n[+]log ok\n[+]store ok\n%.*s check passed\n",
-				   STR_ARG(str_skip(http->path, 1))));
+	buf_printf(&out, "%.*s check %s\n", STR_ARG(which), good ? "passed" : "failed");
+	http_reply_text(http, good ? 200 : 500, verbose || !good ? buf_str(&out) : STR("ok"));
+}
+
+/* /readyz/etcd: one of them alone. False: there is no such one. */
+static bool serve_probe(struct apiserver *server, struct http_request *http, struct str path)
+{
+	struct str which, name = str_skip(path, 1);
+
+	if (!str_cut(&name, '/', &which) || (!str_is(which, "livez") && !str_is(which, "readyz") && !str_is(which, "healthz")))
+		return false;
+	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		if (!str_is(name, probes[i].name) || (probes[i].ready_only && !str_is(which, "readyz")))
+			continue;
+		if (probes[i].ask(server))
+			http_reply_text(http, 200, STR("ok"));
+		else
+			http_reply_text(http, 500, str_format(http->arena, "internal server error: %.*s failed\n", STR_ARG(name)));
+		return true;
+	}
+	return false;
 }
 
 static void serve_metrics(struct apiserver *server, struct http_request *http)
@@ -257,17 +408,6 @@ static struct str without_slash(struct str path)
 	return path;
 }
 
-static void reply_error(struct http_request *http, struct error *err)
-{
-	AUTO_BUF struct buf out = { 0 };
-	struct http_header headers[] = { { STR("content-type"), STR("application/json") } };
-
-	json_write(&out, status_of_error(http->arena, NULL, err));
-	buf_putc(&out, '\n');
-	http_reply(http, error_http_status(err->kind), (struct http_headers){ headers, 1 }, buf_str(&out));
-	error_free(err);
-}
-
 void docs_handle(struct apiserver *server, struct http_request *http)
 {
 	struct str path = without_slash(http->path);
@@ -286,11 +426,12 @@ void docs_handle(struct apiserver *server, struct http_request *http)
 			documents[i].serve(server, http);
 			return;
 		}
-	if ((str_has_prefix(path, STR("/livez/")) || str_has_prefix(path, STR("/readyz/")) ||
-	     str_has_prefix(path, STR("/healthz/"))))
-		http_reply_text(http, 200, STR("ok"));
-	else if (write_made(path, &out))
-		reply_buf(http, "application/json", &out);
+	if (serve_probe(server, http, path))
+		return;
+	if (write_made(path, &out))
+		reply_discovery(http, &out);
+	else if (str_has_prefix(path, STR("/openapi/v3/")))
+		http_reply(http, 404, (struct http_headers){ NULL, 0 }, STR(""));
 	else
 		http_reply_text(http, 404, STR("404 page not found\n"));
 }

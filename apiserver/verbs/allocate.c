@@ -90,20 +90,36 @@ static bool in_ranges(struct request *req, struct ip ip)
 	return false;
 }
 
+static struct error *refused(struct request *req, const struct json *asked, const char *why)
+{
+	return invalid(req, "spec.clusterIPs", JSON_ARRAY_OF(req->arena, asked),
+		       arena_printf(req->arena, "failed to allocate IP %.*s: %s", STR_ARG(json_str(asked)), why));
+}
+
+static const char *range_text(struct request *req)
+{
+	char text[IP_TEXT];
+
+	return str_cstr(req->arena, cidr_format(text, req->server->options.service_cidrs[0]));
+}
+
 static struct error *take_asked(struct request *req, const struct json *asked)
 {
 	struct ip ip;
 
 	if (!ip_parse(json_str(asked), &ip))
 		return NULL; /* validation says so */
+	if (req->query.dry_run && !in_ranges(req, ip))
+		return refused(req, asked,
+			       arena_printf(req->arena,
+					    "the provided IP (%.*s) is not in the valid range. The range of valid IPs is %s",
+					    STR_ARG(json_str(asked)), range_text(req)));
 	if (req->query.dry_run)
 		return NULL;
 	if (!in_ranges(req, ip))
-		return invalid(req, "spec.clusterIPs", JSON_ARRAY_OF(req->arena, asked),
-			       "failed to allocate IP: the provided IP is not in the valid range");
+		return refused(req, asked, "the provided network does not match the current range");
 	if (taken(req, ip))
-		return invalid(req, "spec.clusterIPs", JSON_ARRAY_OF(req->arena, asked),
-			       "failed to allocate IP: provided IP is already allocated");
+		return refused(req, asked, "provided IP is already allocated");
 	return write_address(req, ip);
 }
 
@@ -153,7 +169,7 @@ static struct error *allocate_address(struct request *req)
 
 /* --- node ports --- */
 
-/* Which ports are taken by other Services (of that protocol). */
+/* Which ports are taken by a Service; protocol empty: of any. A port is one Service's, whatever its protocols. */
 static void note_ports(const struct json *service, struct str protocol, uint8_t used[])
 {
 	int64_t check = json_int(json_path(service, "spec.healthCheckNodePort"), 0);
@@ -161,7 +177,8 @@ static void note_ports(const struct json *service, struct str protocol, uint8_t 
 	JSON_EACH (json_path(service, "spec.ports"), it) {
 		int64_t port = json_int(json_get(it.value, "nodePort"), 0);
 
-		if (port >= PORT_FIRST && port <= PORT_LAST && str_eq(json_get_str(it.value, "protocol"), protocol))
+		if (port >= PORT_FIRST && port <= PORT_LAST &&
+		    (protocol.len == 0 || str_eq(json_get_str(it.value, "protocol"), protocol)))
 			used[port - PORT_FIRST] = 1;
 	}
 	if (check >= PORT_FIRST && check <= PORT_LAST)
@@ -178,7 +195,7 @@ static uint8_t *used_ports(struct request *req, struct str protocol)
 	for (bool ok = store_seek(&it, version, list_prefix(req->arena, req->route.kind, STR("")), STR("")); ok;
 	     ok = store_next(&it))
 		if (!str_eq(it.value->key, own))
-			note_ports(object_tree(value_object(req->route.kind, it.value)), protocol, used);
+			note_ports(object_tree(value_object(req->route.kind, it.value)), STR(""), used);
 	store_version_unref(version);
 	note_ports(req->tree, protocol, used);
 	return used;
@@ -217,6 +234,17 @@ static bool is_taken_by_other(struct request *req, int64_t port, struct str prot
 	return used[port - PORT_FIRST] != 0;
 }
 
+static bool is_taken_before(struct request *req, size_t index, int64_t port, struct str protocol)
+{
+	const struct json *ports = json_path(req->tree, "spec.ports");
+
+	for (size_t i = 0; i < index; i++)
+		if (json_int(json_get(json_at(ports, i), "nodePort"), 0) == port &&
+		    str_eq(json_get_str(json_at(ports, i), "protocol"), protocol))
+			return true;
+	return false;
+}
+
 static struct error *check_asked_port(struct request *req, size_t index, int64_t port, struct str protocol)
 {
 	const char *field = arena_printf(req->arena, "spec.ports[%zu].nodePort", index);
@@ -226,7 +254,7 @@ static struct error *check_asked_port(struct request *req, size_t index, int64_t
 	if (port < PORT_FIRST || port > PORT_LAST)
 		return invalid(req, field, json_number(req->arena, port),
 			       "provided port is not in the valid range. The range of valid ports is 30000-32767");
-	if (is_taken_by_other(req, port, protocol))
+	if (is_taken_by_other(req, port, protocol) || is_taken_before(req, index, port, protocol))
 		return invalid(req, field, json_number(req->arena, port), "provided port is already allocated");
 	return NULL;
 }
@@ -292,6 +320,23 @@ static struct error *families(struct request *req)
 
 	if (!wants_address(req->tree))
 		return NULL;
+	if (str_is(json_path_str(req->tree, "spec.ipFamilyPolicy"), "RequireDualStack") &&
+	    !str_is(json_path_str(req->tree, "spec.clusterIP"), "None"))
+		return invalid(req, "spec.ipFamilyPolicy", json_path(req->tree, "spec.ipFamilyPolicy"),
+			       "this cluster is not configured for dual-stack services");
+	JSON_EACH (str_is(json_path_str(req->tree, "spec.clusterIP"), "None") ? NULL : json_path(req->tree, "spec.ipFamilies"), it)
+		if (!str_is(json_str(it.value), family) &&
+		    (str_is(json_str(it.value), "IPv4") || str_is(json_str(it.value), "IPv6")))
+			return invalid(req, arena_printf(req->arena, "spec.ipFamilies[%zu]", it.index), it.value,
+				       "not configured on this cluster");
+	/* Without addresses and without pods of its own a Service has all families. */
+	if (str_is(json_path_str(req->tree, "spec.clusterIP"), "None") && json_len(json_path(req->tree, "spec.selector")) == 0 &&
+	    json_path(req->tree, "spec.ipFamilyPolicy") == NULL && json_path(req->tree, "spec.ipFamilies") == NULL) {
+		req->tree = with(req, req->tree, "spec.ipFamilyPolicy", json_text(req->arena, "RequireDualStack"));
+		req->tree = with(req, req->tree, "spec.ipFamilies",
+				 JSON_ARRAY_OF(req->arena, json_text(req->arena, family),
+					       json_text(req->arena, first->ip.family == 6 ? "IPv4" : "IPv6")));
+	}
 	if (json_path(req->tree, "spec.ipFamilyPolicy") == NULL)
 		req->tree = with(req, req->tree, "spec.ipFamilyPolicy", json_text(req->arena, "SingleStack"));
 	if (json_path(req->tree, "spec.ipFamilies") == NULL)
@@ -327,6 +372,38 @@ static void keep_allocations(struct request *req)
 			req->tree = with(req, req->tree, kept[i], json_path(req->old_tree, kept[i]));
 }
 
+static bool needs_external_policy(const struct json *tree)
+{
+	struct str type = json_path_str(tree, "spec.type");
+
+	return str_is(type, "NodePort") || str_is(type, "LoadBalancer") ||
+	       (str_is(type, "ClusterIP") && json_len(json_path(tree, "spec.externalIPs")) != 0);
+}
+
+static bool kept(struct request *req, const char *path)
+{
+	return json_equal(json_path(req->tree, path), json_path(req->old_tree, path));
+}
+
+/* What only some types have goes with the type, unless the request says otherwise.
+ * k8s.io/kubernetes/pkg/registry/core/service/strategy.go, dropTypeDependentFields. */
+static void drop_dependent(struct request *req)
+{
+	bool was = str_is(json_path_str(req->old_tree, "spec.type"), "LoadBalancer");
+	bool is = str_is(json_path_str(req->tree, "spec.type"), "LoadBalancer");
+	static const char *const balancer[] = { "spec.allocateLoadBalancerNodePorts", "spec.loadBalancerClass" };
+
+	for (size_t i = 0; i < 2; i++)
+		if (was && !is && kept(req, balancer[i]))
+			req->tree = with(req, req->tree, balancer[i], NULL);
+	if (needs_external_policy(req->old_tree) && !needs_external_policy(req->tree) && kept(req, "spec.externalTrafficPolicy"))
+		req->tree = with(req, req->tree, "spec.externalTrafficPolicy", NULL);
+	if (wants_address(req->old_tree) && !wants_address(req->tree) && kept(req, "spec.internalTrafficPolicy"))
+		req->tree = with(req, req->tree, "spec.internalTrafficPolicy", NULL);
+	if (was && !is)
+		req->tree = with(req, req->tree, "status.loadBalancer", &json_empty_object);
+}
+
 struct error *allocate_service(struct request *req)
 {
 	struct error *err = NULL;
@@ -335,6 +412,8 @@ struct error *allocate_service(struct request *req)
 		return NULL;
 	if (req->old_tree == NULL)
 		req->tree = with(req, req->tree, "status", JSON_OBJECT_OF(req->arena, { "loadBalancer", &json_empty_object }));
+	else
+		drop_dependent(req);
 	keep_allocations(req);
 	err = families(req);
 	if (err == NULL && wants_address(req->tree) && (req->old_tree == NULL || !wants_address(req->old_tree)))

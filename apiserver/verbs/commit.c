@@ -12,7 +12,7 @@ static void committed(void *arg, struct error *err, const struct store_result *r
 	struct commit_wait *wait = arg;
 	struct request *req = wait->req;
 
-	if (err == NULL && result->values[0] != NULL)
+	if (err == NULL && wait->object != NULL && result->values[0] != NULL)
 		req->object = value_served(req->arena, req->route.kind, result->values[0]);
 	task_wake(wait->task, err);
 }
@@ -58,8 +58,12 @@ static struct error *exists_error(struct request *req, struct str name)
 
 static bool retries(struct request *req, const struct error *err)
 {
-	/* Someone else wrote between our read and our commit: an unconditional write tries again. */
-	return err->kind == ERR_CONFLICT && req->old != NULL && ++req->attempts < 10;
+	/* Someone else wrote between our read and our commit: an unconditional write tries again, until its deadline. Each
+	 * time somebody's write did happen, so all get through. */
+	if (err->kind != ERR_CONFLICT || req->old == NULL)
+		return false;
+	req->attempts++;
+	return true;
 }
 
 static struct error *say(struct request *req, struct error *err, struct str name)
@@ -84,8 +88,13 @@ static struct error *say(struct request *req, struct error *err, struct str name
 static enum task_result pretend(struct request *req)
 {
 	struct object *object = lasting_object(req, req->tree);
+	uint64_t revision = 0;
 
-	req->object = object_owned(req->arena, object_with_revision(object, req->old != NULL ? req->old->revision : 0));
+	if (req->old != NULL)
+		revision = req->old->revision;
+	else
+		str_to_u64(meta_str(req->input, "resourceVersion"), &revision);
+	req->object = object_owned(req->arena, object_with_revision(object, revision));
 	object_unref(object);
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		req->object = object_owned(req->arena, object_convert(req->object, req->route.kind));
@@ -152,7 +161,12 @@ enum task_result commit_tree(struct task *task, struct request *req)
 	struct commit_wait *wait = ARENA_NEW(req->arena, struct commit_wait);
 	struct store_op op = { .kind = STORE_PUT, .expect = req->old != NULL ? req->old->revision : 0 };
 
+	/* It stopped being served while this waited: nothing may be written that nobody would find. */
+	if (kind_is_gone(req->route.kind))
+		return task_fail(task, error_about(error_new(ERR_NOT_FOUND, "the server could not find the requested resource"),
+						   STR(""), STR(""), STR("")));
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, name);
+	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	if (req->query.dry_run) {
 		if (req->old == NULL && store_latest(req->server->options.store, op.key) != NULL)
 			return task_fail(task, exists_error(req, name));
@@ -172,6 +186,13 @@ enum task_result commit_removal(struct task *task, struct request *req)
 
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, meta_str(req->old_tree, "name"));
 	req->object = value_served(req->arena, req->route.kind, req->old);
+	/* An update that took the last finalizer shows what it made. */
+	if (req->tree != NULL && kind_stored_as(req->route.kind) == req->route.kind) {
+		struct object *last = lasting_object(req, req->tree);
+
+		req->object = object_owned(req->arena, object_with_revision(last, req->old->revision));
+		object_unref(last);
+	}
 	if (req->query.dry_run)
 		return TASK_NEXT;
 	*wait = (struct commit_wait){ req, task, NULL };

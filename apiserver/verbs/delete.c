@@ -4,13 +4,9 @@
 static task_fn step_options, step_mark, step_remove, step_answer, step_select, step_delete_each, step_list_deleted;
 
 const struct task_step delete_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "options", step_options, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "mark", step_mark, NULL },
-	{ "remove", step_remove, NULL },
-	{ "answer", step_answer, NULL },
-	{ NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "options", step_options, NULL }, { "read old", step_read_old, NULL },
+	{ "mutate", step_mutate, NULL },       { "judge", step_judge, NULL },     { "mark", step_mark, NULL },
+	{ "remove", step_remove, NULL },       { "answer", step_answer, NULL },   { NULL, NULL, NULL },
 };
 
 const struct task_step delete_collection_steps[] = {
@@ -29,7 +25,26 @@ static const struct json *options_of_query(struct request *req)
 
 	return JSON_OBJECT_OF(arena, { "gracePeriodSeconds", str_to_i64(grace, &seconds) ? json_number(arena, seconds) : NULL },
 			      { "propagationPolicy", propagation.len != 0 ? json_string_copy(arena, propagation) : NULL },
-			      { "orphanDependents", orphan.len != 0 ? json_boolean(str_is(orphan, "true")) : NULL });
+			      { "orphanDependents", orphan.len != 0 ? json_boolean(str_is(orphan, "true")) : NULL },
+			      { "dryRun", req->query.dry_runs });
+}
+
+static struct error *check_delete_options(struct request *req)
+{
+	static const char *const policies[] = { "Foreground", "Background", "Orphan", "nil" };
+	struct api_findings findings = { .arena = req->arena };
+	const struct json *policy = json_get(req->input, "propagationPolicy");
+	bool known = false;
+
+	for (int i = 0; i < 3; i++)
+		known = known || str_is(json_str(policy), policies[i]);
+	if (policy != NULL && json_get(req->input, "orphanDependents") != NULL)
+		finding_invalid(&findings, "propagationPolicy", policy,
+				"orphanDependents and deletionPropagation cannot be both set");
+	if (policy != NULL && !known)
+		finding_unsupported(&findings, "propagationPolicy", json_str(policy), policies, 4);
+	options_check_dry_run(&findings, json_get(req->input, "dryRun"));
+	return options_error(&findings, "DeleteOptions");
 }
 
 static enum task_result step_options(struct task *task, void *arg)
@@ -38,53 +53,59 @@ static enum task_result step_options(struct task *task, void *arg)
 	const struct type *type = type_find_named(STR(""), STR("v1"), STR("DeleteOptions"));
 	struct api_body body = { .type = type, .text = req->body };
 	struct error *err = NULL;
+	int64_t seconds = 0;
 
+	req->admitting = VERB(DELETE);
 	if (req->http == NULL) {
 		req->input = req->call.body;
 	} else if (req->body.len == 0) {
 		req->input = options_of_query(req);
-		return TASK_NEXT;
 	} else {
-		struct str media = content_type(http_header(&req->http->headers, "content-type"));
-
-		body.media = str_is(media, "application/vnd.kubernetes.protobuf") ? API_PROTOBUF
-			     : str_is(media, "application/yaml")                  ? API_YAML
-										  : API_JSON;
-		err = api_decode(req->arena, &body, NULL, &req->input);
-		/* With a body the query's dryRun has no say (docs/traps.md). */
-		req->query.dry_run = false;
+		err = media_of_body(req, NULL);
+		body.media = req->body_media;
+		if (err == NULL)
+			err = api_decode(req->arena, &body, NULL, &req->input);
 	}
+	if (err == NULL && req->http != NULL && req->body.len == 0)
+		err = query_int(req, "gracePeriodSeconds", &seconds);
 	if (err != NULL)
 		return task_fail(task, err);
-	JSON_EACH (json_get(req->input, "dryRun"), it) {
-		if (!str_is(json_str(it.value), "All"))
-			return task_fail(task, error_new(ERR_INVALID,
-							 "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: "
-							 "Unsupported value: \"%.*s\": supported values: \"All\"",
-							 STR_ARG(json_str(it.value))));
-		req->query.dry_run = true;
-	}
-	return TASK_NEXT;
+	req->query.dry_run = json_len(json_get(req->input, "dryRun")) != 0;
+	err = check_delete_options(req);
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
-static struct error *check_preconditions(struct request *req)
+static struct error *precondition(struct request *req, const char *what, struct str wanted, struct str has, const char *why)
 {
-	const struct json *wanted = json_get(req->input, "preconditions");
-	struct str uid = json_get_str(wanted, "uid"), version = json_get_str(wanted, "resourceVersion");
-	struct str resource = resource_text(req->arena, req->route.kind);
-	struct str name = req->route.name, has = meta_str(req->old_tree, "uid");
+	const struct kind *stored = kind_stored_as(req->route.kind);
+	struct str kind = kind_text(req->arena, stored);
+	struct error *err;
+
+	/* Namespaces have a store of their own upstream, with words of its own. */
+	if (str_is(req->route.resource, "namespaces"))
+		return error_new(ERR_CONFLICT,
+				 "Operation cannot be fulfilled on namespaces \"%.*s\": Precondition failed: %s in precondition: "
+				 "%.*s, %s in object meta: %.*s",
+				 STR_ARG(req->route.name), what, STR_ARG(wanted), what, STR_ARG(has));
+	err = error_new(ERR_CONFLICT,
+			"Operation cannot be fulfilled on %.*s \"%.*s\": the %s in the precondition (%.*s) does not "
+			"match the %s in record (%.*s). The object might have been %s",
+			STR_ARG(kind), STR_ARG(req->route.name), what, STR_ARG(wanted), what, STR_ARG(has), why);
+
+	return error_about(err, kind_group(stored), kind_name(stored), req->route.name);
+}
+
+struct error *check_preconditions(struct request *req)
+{
+	const struct json *wanted = json_get(req->input, "preconditions"), *uid = json_get(wanted, "uid");
+	const struct json *version = json_get(wanted, "resourceVersion");
+	struct str has = meta_str(req->old_tree, "uid");
 	struct str is = str_format(req->arena, "%llu", (unsigned long long)req->old->revision);
 
-	if (uid.len != 0 && !str_eq(uid, has))
-		return error_new(ERR_CONFLICT,
-				 "Operation cannot be fulfilled on %.*s \"%.*s\": Precondition failed: UID in "
-				 "precondition: %.*s, UID in object meta: %.*s",
-				 STR_ARG(resource), STR_ARG(name), STR_ARG(uid), STR_ARG(has));
-	if (version.len != 0 && !str_eq(version, is))
-		return error_new(ERR_CONFLICT,
-				 "Operation cannot be fulfilled on %.*s \"%.*s\": Precondition failed: "
-				 "ResourceVersion in precondition: %.*s, ResourceVersion in object meta: %.*s",
-				 STR_ARG(resource), STR_ARG(name), STR_ARG(version), STR_ARG(is));
+	if (uid != NULL && !str_eq(json_str(uid), has))
+		return precondition(req, "UID", json_str(uid), has, "deleted and then recreated");
+	if (version != NULL && !str_eq(json_str(version), is))
+		return precondition(req, "ResourceVersion", json_str(version), is, "modified");
 	return NULL;
 }
 
@@ -105,9 +126,12 @@ static const struct json *finalizers_for(struct request *req)
 	const struct json *old = json_path(req->old_tree, "metadata.finalizers"), *list = old;
 	struct str policy = json_get_str(req->input, "propagationPolicy");
 	const struct json *orphan = json_get(req->input, "orphanDependents");
+	const char *own = prepare_of(req->route.kind)->finalizer;
 
+	if (own != NULL && json_path(req->old_tree, "metadata.deletionTimestamp") == NULL)
+		list = json_append(req->arena, without_item(req->arena, list, own), json_text(req->arena, own));
 	if (policy.len == 0 && orphan == NULL)
-		return old; /* what the object itself asks for stays */
+		return list; /* what the object itself asks for stays */
 	list = without_item(req->arena, list, "orphan");
 	list = without_item(req->arena, list, "foregroundDeletion");
 	if (str_is(policy, "Orphan") || json_bool(orphan))
@@ -117,29 +141,20 @@ static const struct json *finalizers_for(struct request *req)
 	return list;
 }
 
-static struct error *check_policy(const struct request *req)
-{
-	struct str policy = json_get_str(req->input, "propagationPolicy");
-
-	if (policy.len == 0 || str_is(policy, "Orphan") || str_is(policy, "Foreground") || str_is(policy, "Background"))
-		return NULL;
-	return error_new(ERR_INVALID,
-			 "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: "
-			 "\"%.*s\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
-			 STR_ARG(policy));
-}
-
 static int64_t grace_of(struct request *req)
 {
 	const struct prepare *prepare = prepare_of(req->route.kind);
 	int64_t asked = json_int(json_get(req->input, "gracePeriodSeconds"), -1);
 
+	if (json_get(req->input, "gracePeriodSeconds") != NULL && asked < 0)
+		asked = 1; /* upstream's answer to a negative grace */
 	return prepare->grace != NULL ? prepare->grace(req, asked) : 0;
 }
 
 static const struct json *marked(struct request *req, int64_t grace, const struct json *finalizers)
 {
 	const struct json *tree = req->old_tree, *deletion = json_path(tree, "metadata.deletionTimestamp");
+	const struct prepare *prepare = prepare_of(req->route.kind);
 	int64_t generation = json_int(json_path(tree, "metadata.generation"), 0);
 	char time[TIME_TEXT];
 
@@ -149,9 +164,7 @@ static const struct json *marked(struct request *req, int64_t grace, const struc
 	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", json_number(req->arena, grace));
 	if (generation > 0 && deletion == NULL)
 		tree = with(req, tree, "metadata.generation", json_number(req->arena, generation + 1));
-	if (str_is(req->route.resource, "namespaces"))
-		tree = with(req, tree, "status.phase", json_text(req->arena, "Terminating"));
-	return tree;
+	return prepare->marked != NULL ? prepare->marked(req, tree) : tree;
 }
 
 static enum task_result step_mark(struct task *task, void *arg)
@@ -163,8 +176,6 @@ static enum task_result step_mark(struct task *task, void *arg)
 	struct error *err = check_preconditions(req);
 
 	req->tree = NULL;
-	if (err == NULL)
-		err = check_policy(req);
 	if (err != NULL)
 		return task_fail(task, err);
 	finalizers = finalizers_for(req);
@@ -196,19 +207,11 @@ static enum task_result step_remove(struct task *task, void *arg)
 	return err != NULL ? task_fail(task, err) : commit_removal(task, req);
 }
 
-/* Kinds whose deletion is answered with the object that went; the others get a Status.
- * k8s.io/kubernetes/pkg/registry: ReturnDeletedObject. */
-static bool answers_object(const struct kind *kind)
+static struct object *moved(struct request *req, const struct json *tree)
 {
-	static const char *const kinds[] = {
-		"pods",           "podtemplates", "services", "serviceaccounts", "persistentvolumes", "persistentvolumeclaims",
-		"resourcequotas", "clusterroles"
-	};
+	struct arena *arena = arena_new();
 
-	for (size_t i = 0; i < 7; i++)
-		if (kind_group(kind).len == 0 && str_is(kind_resource(kind), kinds[i]))
-			return true;
-	return false;
+	return object_owned(req->arena, object_new(req->route.kind, arena, json_copy(arena, tree), object_revision(req->object)));
 }
 
 static enum task_result step_answer(struct task *task, void *arg)
@@ -217,7 +220,10 @@ static enum task_result step_answer(struct task *task, void *arg)
 	struct arena *arena = req->arena;
 
 	(void)task;
-	if (req->tree != NULL || answers_object(req->route.kind))
+	/* What can end gracefully is shown as it ended, also when it went at once. */
+	if (req->tree == NULL && prepare_of(req->route.kind)->grace != NULL)
+		req->object = moved(req, marked(req, 0, json_path(req->old_tree, "metadata.finalizers")));
+	if (req->tree != NULL || prepare_of(req->route.kind)->answers_object)
 		return TASK_DONE;
 	req->answer =
 		JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },

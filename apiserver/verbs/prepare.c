@@ -25,35 +25,17 @@ static struct error *clear_status(struct request *req)
 
 /* --- pods --- */
 
-static bool has_resource(const struct json *list, const char *name)
+/* A pod with gates is not looked at by the scheduler, and says so from the start. */
+static const struct json *gated(struct request *req)
 {
-	return json_get(list, name) != NULL;
-}
+	struct arena *arena = req->arena;
+	char time[TIME_TEXT];
 
-/* k8s.io/kubernetes/pkg/apis/core/v1/helper/qos: Guaranteed when every container has equal requests and limits of cpu and
- * memory, BestEffort when none has any, else Burstable. */
-static void judge_container(const struct json *container, bool *any, bool *all)
-{
-	static const char *const names[] = { "cpu", "memory" };
-	const struct json *requests = json_path(container, "resources.requests");
-	const struct json *limits = json_path(container, "resources.limits");
-
-	for (int i = 0; i < 2; i++) {
-		*any = *any || has_resource(requests, names[i]) || has_resource(limits, names[i]);
-		if (!has_resource(limits, names[i]) || !json_equal(json_get(requests, names[i]), json_get(limits, names[i])))
-			*all = false;
-	}
-}
-
-static const char *qos_class(const struct json *tree)
-{
-	bool any = false, all = true;
-
-	JSON_EACH (json_path(tree, "spec.containers"), it)
-		judge_container(it.value, &any, &all);
-	JSON_EACH (json_path(tree, "spec.initContainers"), it)
-		judge_container(it.value, &any, &all);
-	return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
+	return JSON_OBJECT_OF(arena, { "type", json_text(arena, "PodScheduled") }, { "status", json_text(arena, "False") },
+			      { "lastProbeTime", &json_null },
+			      { "lastTransitionTime", json_string_copy(arena, time_format(time, clock_now())) },
+			      { "reason", json_text(arena, "SchedulingGated") },
+			      { "message", json_text(arena, "Scheduling is blocked due to non-empty scheduling gates") });
 }
 
 static struct error *pod_create(struct request *req)
@@ -63,7 +45,11 @@ static struct error *pod_create(struct request *req)
 	if (err != NULL)
 		return err;
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
-	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, qos_class(req->tree)));
+	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, api_qos_class(req->tree)));
+	if (json_int(json_path(req->tree, "spec.terminationGracePeriodSeconds"), 0) < 0)
+		req->tree = with(req, req->tree, "spec.terminationGracePeriodSeconds", json_number(req->arena, 1));
+	if (json_len(json_path(req->tree, "spec.schedulingGates")) != 0)
+		req->tree = with(req, req->tree, "status.conditions", JSON_ARRAY_OF(req->arena, gated(req)));
 	return NULL;
 }
 
@@ -127,6 +113,22 @@ static struct error *namespace_update(struct request *req)
 	return namespace_label(req);
 }
 
+static const struct json *namespace_marked(struct request *req, const struct json *tree)
+{
+	/* Upstream marks it by itself, without a grace. */
+	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", NULL);
+	return with(req, tree, "status.phase", json_text(req->arena, "Terminating"));
+}
+
+/* --- definitions of kinds --- */
+
+static struct error *definition_new(struct request *req)
+{
+	struct error *err = clear_status(req);
+
+	return err != NULL ? err : definition_stores(req);
+}
+
 /* --- secrets: stringData is for writing only --- */
 
 static struct error *secret_fold(struct request *req)
@@ -159,24 +161,42 @@ static struct error *phase_pending(struct request *req)
 /* --- the table --- */
 
 static const struct prepare rows[] = {
-	{ .group = "", .resource = "pods", .create = pod_create, .update = pod_update, .grace = pod_grace, .generation = true },
-	{ .group = "", .resource = "namespaces", .create = namespace_new, .update = namespace_update },
+	{ .group = "",
+	  .resource = "pods",
+	  .create = pod_create,
+	  .update = pod_update,
+	  .grace = pod_grace,
+	  .generation = true,
+	  .answers_object = true,
+	  .status_keeps = "metadata.ownerReferences" },
+	{ .group = "",
+	  .resource = "namespaces",
+	  .create = namespace_new,
+	  .update = namespace_update,
+	  .marked = namespace_marked,
+	  .answers_object = true },
 	{ .group = "",
 	  .resource = "services",
 	  .create = allocate_service,
 	  .update = allocate_service,
 	  .removed = release_service,
-	  .rv_optional = true },
+	  .create_on_update = true,
+	  .answers_object = true },
 	{ .group = "", .resource = "secrets", .create = secret_fold, .update = secret_fold },
-	{ .group = "", .resource = "persistentvolumeclaims", .create = phase_pending },
-	{ .group = "", .resource = "persistentvolumes", .create = phase_pending },
+	{ .group = "", .resource = "persistentvolumeclaims", .create = phase_pending, .answers_object = true },
+	{ .group = "", .resource = "persistentvolumes", .create = phase_pending, .answers_object = true },
 	{ .group = "", .resource = "replicationcontrollers", .create = clear_status, .generation = true },
-	{ .group = "", .resource = "podtemplates", .generation = true },
-	{ .group = "", .resource = "resourcequotas", .create = clear_status },
+	{ .group = "", .resource = "podtemplates", .generation = true, .answers_object = true },
+	{ .group = "", .resource = "resourcequotas", .create = clear_status, .answers_object = true },
 	{ .group = "", .resource = "events", .create_on_update = true },
 	{ .group = "", .resource = "endpoints", .create_on_update = true },
 	{ .group = "", .resource = "limitranges", .create_on_update = true },
-	{ .group = "apps", .resource = "deployments", .create = clear_status, .generation = true },
+	{ .group = "apps",
+	  .resource = "deployments",
+	  .create = clear_status,
+	  .generation = true,
+	  .generation_meta = "annotations",
+	  .status_keeps = "metadata.labels" },
 	{ .group = "apps", .resource = "replicasets", .create = clear_status, .generation = true },
 	{ .group = "apps", .resource = "statefulsets", .create = clear_status, .generation = true },
 	{ .group = "apps", .resource = "daemonsets", .create = clear_status, .generation = true },
@@ -186,38 +206,89 @@ static const struct prepare rows[] = {
 	{ .group = "networking.k8s.io", .resource = "ingresses", .create = clear_status, .generation = true },
 	{ .group = "networking.k8s.io", .resource = "ingressclasses", .generation = true },
 	{ .group = "networking.k8s.io", .resource = "networkpolicies", .generation = true },
-	{ .group = "networking.k8s.io", .resource = "servicecidrs", .create = clear_status },
-	{ .group = "policy", .resource = "poddisruptionbudgets", .create = clear_status, .generation = true },
+	{ .group = "networking.k8s.io", .resource = "servicecidrs", .create = clear_status, .status_keeps = "*" },
+	{ .group = "policy", .resource = "poddisruptionbudgets", .create = clear_status, .generation = true, .rv_required = true },
 	{ .group = "scheduling.k8s.io", .resource = "priorityclasses", .generation = true },
-	{ .group = "discovery.k8s.io", .resource = "endpointslices", .generation = true },
-	{ .group = "coordination.k8s.io", .resource = "leases", .create_on_update = true },
+	{ .group = "discovery.k8s.io", .resource = "endpointslices", .generation = true, .generation_meta = "labels" },
+	{ .group = "coordination.k8s.io", .resource = "leases", .create_on_update = true, .rv_required = true },
 	{ .group = "events.k8s.io", .resource = "events", .create_on_update = true },
 	{ .group = "certificates.k8s.io", .resource = "certificatesigningrequests", .create = clear_status },
-	{ .group = "storage.k8s.io", .resource = "volumeattachments", .create = clear_status },
-	{ .group = "resource.k8s.io", .resource = "resourceclaims", .create = clear_status },
-	{ .group = "resource.k8s.io", .resource = "deviceclasses", .generation = true },
-	{ .group = "resource.k8s.io", .resource = "resourceslices", .generation = true },
-	{ .group = "admissionregistration.k8s.io", .resource = "validatingwebhookconfigurations", .generation = true },
-	{ .group = "admissionregistration.k8s.io", .resource = "mutatingwebhookconfigurations", .generation = true },
+	{ .group = "storage.k8s.io",
+	  .resource = "volumeattachments",
+	  .create = clear_status,
+	  .answers_object = true,
+	  .rv_required = true },
+	{ .group = "resource.k8s.io", .resource = "resourceclaims", .create = clear_status, .answers_object = true },
+	{ .group = "resource.k8s.io", .resource = "deviceclasses", .generation = true, .answers_object = true },
+	{ .group = "resource.k8s.io", .resource = "resourceslices", .generation = true, .answers_object = true },
+	{ .group = "admissionregistration.k8s.io",
+	  .resource = "validatingwebhookconfigurations",
+	  .generation = true,
+	  .rv_required = true },
+	{ .group = "admissionregistration.k8s.io",
+	  .resource = "mutatingwebhookconfigurations",
+	  .generation = true,
+	  .rv_required = true },
 	{ .group = "admissionregistration.k8s.io",
 	  .resource = "validatingadmissionpolicies",
 	  .create = clear_status,
-	  .generation = true },
-	{ .group = "admissionregistration.k8s.io", .resource = "validatingadmissionpolicybindings", .generation = true },
-	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicies", .generation = true },
-	{ .group = "admissionregistration.k8s.io", .resource = "mutatingadmissionpolicybindings", .generation = true },
-	{ .group = "apiextensions.k8s.io", .resource = "customresourcedefinitions", .create = clear_status, .generation = true },
+	  .generation = true,
+	  .rv_required = true },
+	{ .group = "admissionregistration.k8s.io",
+	  .resource = "validatingadmissionpolicybindings",
+	  .generation = true,
+	  .rv_required = true },
+	{ .group = "admissionregistration.k8s.io",
+	  .resource = "mutatingadmissionpolicies",
+	  .generation = true,
+	  .rv_required = true },
+	{ .group = "admissionregistration.k8s.io",
+	  .resource = "mutatingadmissionpolicybindings",
+	  .generation = true,
+	  .rv_required = true },
+	{ .group = "apiextensions.k8s.io",
+	  .resource = "customresourcedefinitions",
+	  .create = definition_new,
+	  .update = definition_stores,
+	  .finalizer = "customresourcecleanup.apiextensions.k8s.io",
+	  .marked = definition_marked,
+	  .generation = true,
+	  .rv_required = true,
+	  .status_keeps = "*" },
 	{ .group = "apiregistration.k8s.io", .resource = "apiservices", .create = clear_status },
 	{ .group = "flowcontrol.apiserver.k8s.io", .resource = "flowschemas", .create = clear_status, .generation = true },
 	{ .group = "flowcontrol.apiserver.k8s.io",
 	  .resource = "prioritylevelconfigurations",
 	  .create = clear_status,
 	  .generation = true },
+	{ .group = "", .resource = "serviceaccounts", .answers_object = true },
+	{ .group = "resource.k8s.io", .resource = "resourceclaimtemplates", .answers_object = true },
+	{ .group = "resource.k8s.io", .resource = "devicetaintrules", .answers_object = true },
+	{ .group = "storage.k8s.io", .resource = "csidrivers", .answers_object = true, .rv_required = true },
+	{ .group = "storage.k8s.io", .resource = "storageclasses", .answers_object = true },
+	{ .group = "storage.k8s.io", .resource = "csinodes", .answers_object = true, .rv_required = true },
+	{ .group = "storage.k8s.io", .resource = "volumeattributesclasses", .answers_object = true },
+	{ .group = "storage.k8s.io", .resource = "csistoragecapacities", .rv_required = true },
+	{ .group = "node.k8s.io", .resource = "runtimeclasses", .create_on_update = true, .rv_required = true },
+	{ .group = "rbac.authorization.k8s.io", .resource = "rolebindings", .create_on_update = true },
+	{ .group = "rbac.authorization.k8s.io", .resource = "clusterrolebindings", .create_on_update = true },
+	{ .group = "rbac.authorization.k8s.io", .resource = "roles", .create_on_update = true },
+	{ .group = "rbac.authorization.k8s.io", .resource = "clusterroles", .create_on_update = true },
 };
+
+/* Without /status the status is written like anything else. */
+static struct error *custom_create(struct request *req)
+{
+	return kind_subresource(req->route.kind, STR("status")) != NULL ? clear_status(req) : NULL;
+}
 
 const struct prepare *prepare_of(const struct kind *kind)
 {
-	static const struct prepare nothing;
+	static const struct prepare nothing,
+		custom = { .create = custom_create, .generation = true, .rv_required = true, .status_keeps = "*" };
+
+	if ((kind->flags & KIND_CUSTOM) != 0)
+		return &custom;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (str_is(kind_resource(kind), rows[i].resource) && str_is(kind_group(kind), rows[i].group))

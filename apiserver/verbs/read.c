@@ -1,4 +1,8 @@
 /* GET and LIST: answered from memory, without waiting. */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
@@ -22,16 +26,15 @@ static struct error *read_version(const struct request *req, bool list, uint64_t
 	*out = 0;
 	if (text.len == 0 || str_to_u64(text, out))
 		return NULL;
-	return error_new(list ? ERR_BAD_REQUEST : ERR_INTERNAL,
-			 "Invalid value: \"%.*s\": strconv.ParseUint: parsing "
-			 "\"%.*s\": invalid syntax",
-			 STR_ARG(text), STR_ARG(text));
+	return error_new(list ? ERR_BAD_REQUEST : ERR_PLAIN,
+			 "%sresourceVersion: Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": %s",
+			 list ? "invalid resource version: " : "", STR_ARG(text), STR_ARG(text), number_complaint(text));
 }
 
 static struct error *too_large(uint64_t asked, uint64_t current)
 {
-	struct error *err = error_new(ERR_TIMEOUT, "Too large resource version: %llu, current: %llu", (unsigned long long)asked,
-				      (unsigned long long)current);
+	struct error *err = error_new(ERR_TIMEOUT, "Timeout: Too large resource version: %llu, current: %llu",
+				      (unsigned long long)asked, (unsigned long long)current);
 
 	error_add_cause(err, "ResourceVersionTooLarge", "", "Too large resource version");
 	err->retry_after = 1;
@@ -70,21 +73,55 @@ static struct str make_token(struct request *req, uint64_t revision, struct str 
 	return str_dup(req->arena, buf_str(&text));
 }
 
+/* Go's base64 counts to the first character that is none. */
+static size_t base64_until(struct str text)
+{
+	size_t n = 0;
+
+	while (n < text.len && (isalnum((unsigned char)text.ptr[n]) || text.ptr[n] == '-' || text.ptr[n] == '_'))
+		n++;
+	return n;
+}
+
+static struct error *bad_token(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static struct error *bad_token(const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	return error_new(ERR_BAD_REQUEST, "invalid continue token: continue key is not valid: %s", text);
+}
+
+/* k8s.io/apiserver/pkg/storage/continue.go, DecodeContinue. */
 static struct error *parse_token(struct request *req, uint64_t *revision, struct str *start)
 {
-	struct str prefix = list_prefix(req->arena, req->route.kind, STR(""));
+	struct str prefix = list_prefix(req->arena, req->route.kind, STR("")), key;
 	AUTO_BUF struct buf text = { 0 };
 	const struct json *token = NULL;
 	struct error *err = NULL;
 
-	if (base64url_decode(&text, req->query.token))
-		err = json_read(req->arena, buf_str(&text), NULL, &token);
-	if (err != NULL || !str_is(json_get_str(token, "v"), "meta.k8s.io/v1") || json_get(token, "start") == NULL) {
-		error_free(err);
-		return error_new(ERR_BAD_REQUEST, "continue key is not valid: illegal base64 data");
+	if (!base64url_decode(&text, req->query.token))
+		return bad_token("illegal base64 data at input byte %zu", base64_until(req->query.token));
+	err = json_read(req->arena, buf_str(&text), NULL, &token);
+	if (err != NULL) {
+		AUTO_ERROR cause = err;
+
+		return bad_token("%s", cause->text);
 	}
+	key = json_get_str(token, "start");
+	if (!str_is(json_get_str(token, "v"), "meta.k8s.io/v1"))
+		return bad_token("server does not recognize this encoded version %.*s", STR_ARG(json_get_str(token, "v")));
+	if (json_int(json_get(token, "rv"), 0) == 0)
+		return bad_token("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+	if (key.len == 0)
+		return bad_token("encoded start key empty (version meta.k8s.io/v1)");
+	if (str_contains(key, STR("//")) || str_contains(key, STR("/.")) || key.ptr[key.len - 1] == '/')
+		return bad_token("%.*s", STR_ARG(key));
 	*revision = (uint64_t)json_int(json_get(token, "rv"), 0);
-	*start = str_format(req->arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(json_get_str(token, "start")));
+	*start = str_format(req->arena, "%.*s%.*s", STR_ARG(prefix), STR_ARG(key));
 	return NULL;
 }
 
@@ -96,38 +133,20 @@ static struct error *expired_token(struct request *req, struct error *err)
 				      "You must start a new list without the continue parameter.");
 }
 
-static struct error *check_match(const struct request *req)
-{
-	struct str match = req->query.version_match, version = req->query.resource_version;
-
-	if (match.len == 0)
-		return NULL;
-	if (version.len == 0)
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-					      "resourceVersionMatch is forbidden unless resourceVersion is provided");
-	if (!str_is(match, "Exact") && !str_is(match, "NotOlderThan"))
-		return error_new(ERR_INVALID,
-				 "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported "
-				 "value: \"%.*s\": supported values: \"Exact\", \"NotOlderThan\"",
-				 STR_ARG(match));
-	if (str_is(match, "Exact") && str_is(version, "0"))
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-					      "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
-	return NULL;
-}
-
 /* Which snapshot a list shows: the token's, an exact one, or today's. */
 static struct error *choose_version(struct request *req, struct str *start)
 {
 	struct store *store = req->server->options.store;
 	uint64_t version = 0;
-	struct error *err = check_match(req);
+	struct error *err;
 
 	*start = STR("");
-	if (err != NULL)
-		return err;
 	if (req->query.token.len != 0) {
+		if (req->query.resource_version.len != 0 && !str_is(req->query.resource_version, "0"))
+			return error_new(ERR_BAD_REQUEST, "specifying resource version is not allowed when using continue");
 		err = parse_token(req, &version, start);
+		if (err == NULL && version != UINT64_MAX && version > store_revision(store))
+			return too_large(version, store_revision(store));
 		if (err == NULL && version != 0) {
 			err = store_hold_at(store, version, &req->version);
 			if (err != NULL)
@@ -163,12 +182,15 @@ enum task_result step_list(struct task *task, void *arg)
 	struct str prefix = list_prefix(req->arena, req->route.kind, req->route.ns), start, next = STR("");
 	struct store_iter it;
 	struct match *match;
-	struct error *err = choose_version(req, &start);
+	struct error *err = match_parse(req->arena, req->route.kind, req->query.labels, req->query.fields, &match);
 
 	if (err == NULL)
-		err = match_parse(req->arena, req->route.kind, req->query.labels, req->query.fields, &match);
+		err = choose_version(req, &start);
 	if (err != NULL)
 		return task_fail(task, err);
+	/* Version 0 asks for what is at hand, which is everything (k8s.io/apiserver/pkg/storage/cacher). */
+	if (str_is(req->query.resource_version, "0"))
+		req->query.limit = 0;
 	for (bool ok = store_seek(&it, req->version, prefix, start); ok; ok = store_next(&it)) {
 		if (req->query.limit > 0 && (int64_t)found.len == req->query.limit) {
 			next = it.value->key;

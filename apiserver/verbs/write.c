@@ -1,11 +1,11 @@
-/* CREATE, UPDATE and PATCH. */
+/* CREATE and UPDATE, and what all writes share. */
 #include "api/apply.h"
 #include "apiserver/verbs/verbs.h"
 
-static task_fn step_create, step_update, step_patch, step_validate, step_keep_result;
+static task_fn step_media, step_create, step_update;
 
 #define DECODE_STEPS                                                                                                               \
-	{ "read body", step_read_body, NULL },                                                                                     \
+	{ "media", step_media, NULL }, { "read body", step_read_body, NULL }, { "options", step_write_options, NULL },             \
 	{                                                                                                                          \
 		"decode", step_decode, NULL                                                                                        \
 	}
@@ -13,29 +13,15 @@ static task_fn step_create, step_update, step_patch, step_validate, step_keep_re
 const struct task_step create_steps[] = {
 	DECODE_STEPS,
 	{ "make", step_create, NULL },
-	{ "validate", step_validate, NULL },
+	ADMIT_STEPS,
 	{ "commit", step_commit, NULL },
 	{ "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
 const struct task_step update_steps[] = {
-	DECODE_STEPS,
-	{ "read old", step_read_old, NULL },
-	{ "make", step_update, NULL },
-	{ "validate", step_validate, NULL },
-	{ "commit", step_commit, NULL },
-	{ "keep result", step_keep_result, NULL },
-	{ NULL, NULL, NULL },
-};
-
-const struct task_step patch_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "read old", step_read_old, NULL },
-	{ "make", step_patch, NULL },
-	{ "validate", step_validate, NULL },
-	{ "commit", step_commit, NULL },
-	{ "keep result", step_keep_result, NULL },
+	DECODE_STEPS,         { "read old", step_read_old, NULL }, { "make", step_update, NULL },
+	ADMIT_STEPS,          { "commit", step_commit, NULL },     { "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
@@ -50,6 +36,8 @@ static void body_arrived(void *arg, struct error *err, struct str body)
 {
 	struct body_wait *wait = arg;
 
+	if (err != NULL && err->kind == ERR_TOO_LARGE)
+		err = error_context(err, "Request entity too large");
 	wait->req->body = str_dup(wait->req->arena, body);
 	task_wake(wait->task, err);
 }
@@ -69,33 +57,63 @@ enum task_result step_read_body(struct task *task, void *arg)
 	return TASK_WAIT;
 }
 
-static struct error *media_of_body(struct request *req)
+struct error *media_of_body(struct request *req, const struct kind *kind)
 {
 	struct str type = content_type(http_header(&req->http->headers, "content-type"));
+	bool custom = custom_of(kind) != NULL;
 
-	if (type.len == 0 || str_is(type, "application/json"))
+	if (type.len == 0 || media_is(type, "application/json"))
 		req->body_media = API_JSON;
-	else if (str_is(type, "application/yaml"))
+	else if (media_is(type, "application/yaml"))
 		req->body_media = API_YAML;
-	else if (str_is(type, "application/vnd.kubernetes.protobuf"))
+	else if (media_is(type, "application/vnd.kubernetes.protobuf") && !custom)
 		req->body_media = API_PROTOBUF;
 	else
 		return error_new(ERR_MEDIA_TYPE,
 				 "the body of the request was in an unknown format - accepted media types "
-				 "include: application/json, application/yaml, application/vnd.kubernetes.protobuf");
+				 "include: application/json, application/yaml%s",
+				 custom ? "" : ", application/vnd.kubernetes.protobuf");
 	return NULL;
 }
 
-/* What strict decoding found becomes an error, warnings, or nothing. */
-static struct error *judge_notes(struct request *req, const struct api_body *body)
+/* YAML's complaint is of several lines, whose first says nothing. */
+static void warn_lines(struct request *req, struct str text)
 {
-	if (req->notes.len == 0 || req->query.validation == VALIDATE_IGNORE)
-		return NULL;
+	struct str line;
+
+	if (!str_has_prefix(text, STR("yaml: ")))
+		warn(req, text);
+	else
+		for (str_cut(&text, '\n', &line); str_cut(&text, '\n', &line);)
+			warn(req, str_trim(line));
+}
+
+static enum task_result step_media(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	struct error *err = req->http != NULL ? media_of_body(req, req->route.kind) : NULL;
+
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+}
+
+enum task_result step_write_options(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	struct error *err = req->http != NULL ? options_check(req) : NULL;
+
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+}
+
+/* What strict decoding found becomes an error, warnings, or nothing. */
+bool notes_refused(struct request *req)
+{
+	if (req->http == NULL || req->notes.len == 0 || req->query.validation == VALIDATE_IGNORE)
+		return false;
 	if (req->query.validation == VALIDATE_STRICT)
-		return api_strict_error(body, &req->notes);
+		return true;
 	for (size_t i = 0; i < req->notes.len; i++)
-		vec_push(&req->warnings, str_cstr(req->arena, req->notes.text[i]));
-	return NULL;
+		warn_lines(req, req->notes.text[i]);
+	return false;
 }
 
 enum task_result step_decode(struct task *task, void *arg)
@@ -110,13 +128,11 @@ enum task_result step_decode(struct task *task, void *arg)
 			return task_fail(task, err);
 		req->input = api_with_kind(req->arena, req->input, req->route.kind);
 	} else {
-		err = media_of_body(req);
 		body.media = req->body_media;
 		body.text = req->body;
-		if (err == NULL)
-			err = api_decode(req->arena, &body, &req->notes, &req->input);
-		if (err == NULL)
-			err = judge_notes(req, &body);
+		err = api_decode(req->arena, &body, &req->notes, &req->input);
+		if (err == NULL && notes_refused(req))
+			err = api_strict_error(&body, &req->notes);
 		if (err != NULL)
 			return task_fail(task, err);
 	}
@@ -144,14 +160,17 @@ static struct str manager_name(const struct request *req)
 	return str_cut(&name, '/', &head) && head.len != 0 ? head : STR("unknown");
 }
 
-static struct api_manager manager_of(struct request *req)
+struct api_manager manager_of(struct request *req)
 {
 	char time[TIME_TEXT];
 
 	return (struct api_manager){ .kind = req->route.kind,
 				     .name = manager_name(req),
 				     .subresource = req->route.subresource,
-				     .now = str_dup(req->arena, time_format(time, clock_now())) };
+				     /* What goes through a Scale loses its time upstream. */
+				     .now = str_is(req->route.subresource, "scale")
+						    ? STR("")
+						    : str_dup(req->arena, time_format(time, clock_now())) };
 }
 
 /* Writes down what this write owns. A renewal owns what the one before it owned. */
@@ -159,8 +178,8 @@ static void track(struct request *req)
 {
 	struct api_manager me;
 
-	if (req->applied || str_is(req->route.resource, "leases") ||
-	    (req->old_tree != NULL && json_equal(req->tree, req->old_tree)))
+	/* Renewals of components in process are many, and nobody asks who made them. */
+	if (req->applied || (req->http == NULL && str_is(req->route.resource, "leases")))
 		return;
 	me = manager_of(req);
 	req->tree = api_track(req->arena, &me, req->old_tree, req->tree);
@@ -190,15 +209,42 @@ static const struct json *generated_name(struct request *req, struct str base)
 	return json_printf(req->arena, "%.*s%s", STR_ARG(str_head(base, 58)), random);
 }
 
+/* k8s.io/apiserver/pkg/endpoints/handlers/rest.go, dedupOwnerReferencesAndAddWarning. */
+static const struct json *dedup_owners(struct request *req, const struct json *tree)
+{
+	const struct json *owners = json_path(tree, "metadata.ownerReferences");
+	struct json_builder kept = { .arena = req->arena };
+	AUTO_BUF struct buf uids = { 0 };
+
+	JSON_EACH (owners, it) {
+		bool before = false;
+
+		for (size_t i = 0; i < it.index && !before; i++)
+			before = json_equal(json_at(owners, i), it.value);
+		if (!before)
+			json_builder_item(&kept, it.value);
+		else if (!str_contains(buf_str(&uids), json_get_str(it.value, "uid")))
+			buf_printf(&uids, "%s%.*s", uids.len == 0 ? "" : ",", STR_ARG(json_get_str(it.value, "uid")));
+	}
+	if (kept.len == json_len(owners))
+		return tree;
+	warn(req,
+	     str_format(req->arena,
+			".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and "
+			"may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: %s",
+			buf_cstr(&uids)));
+	return with(req, tree, "metadata.ownerReferences", json_builder_array(&kept));
+}
+
 struct error *make_new(struct request *req)
 {
 	const struct prepare *prepare = prepare_of(req->route.kind);
 	const struct json *tree = req->input;
 	char uid[37], time[TIME_TEXT];
-	struct error *err;
 
-	if (meta_str(tree, "resourceVersion").len != 0)
-		return error_new(ERR_INTERNAL, "resourceVersion should not be set on objects to be created");
+	if (meta_str(tree, "resourceVersion").len != 0 && !req->query.dry_run)
+		return error_new(ERR_PLAIN, "resourceVersion should not be set on objects to be created");
+	tree = with(req, dedup_owners(req, tree), "metadata.resourceVersion", NULL);
 	if (meta_str(tree, "name").len == 0 && meta_str(tree, "generateName").len != 0)
 		tree = with(req, tree, "metadata.name", generated_name(req, meta_str(tree, "generateName")));
 	rand_uuid(uid);
@@ -207,18 +253,19 @@ struct error *make_new(struct request *req)
 	tree = with(req, tree, "metadata.deletionTimestamp", NULL);
 	tree = with(req, tree, "metadata.deletionGracePeriodSeconds", NULL);
 	tree = with(req, tree, "metadata.selfLink", NULL);
-	tree = with(req, tree, "metadata.generation", NULL);
 	if (prepare->generation)
 		tree = with(req, tree, "metadata.generation", json_number(req->arena, 1));
 	req->tree = tree;
-	err = admit_mutate(req, VERB_CREATE);
-	if (err == NULL) {
-		req->tree = api_default(req->arena, req->route.kind, req->tree);
-		err = prepare->create != NULL ? prepare->create(req) : NULL;
-	}
-	if (err == NULL)
-		track(req);
-	return err;
+	track(req); /* before admission: upstream does so, and what admission adds has no owner */
+	req->admitting = VERB(CREATE);
+	return NULL;
+}
+
+static struct error *prepare_new(struct request *req)
+{
+	const struct prepare *prepare = prepare_of(req->route.kind);
+
+	return prepare->create != NULL ? prepare->create(req) : NULL;
 }
 
 static enum task_result step_create(struct task *task, void *arg)
@@ -238,7 +285,7 @@ static enum task_result step_create(struct task *task, void *arg)
 
 /* --- the old state --- */
 
-static bool is_apply(const struct request *req)
+bool is_apply(const struct request *req)
 {
 	if (req->route.verb != VERB_PATCH)
 		return false;
@@ -247,10 +294,27 @@ static bool is_apply(const struct request *req)
 	return str_is(content_type(http_header(&req->http->headers, "content-type")), "application/apply-patch+yaml");
 }
 
+/* What the attempt before made and said goes: a write that loses many races must not grow. */
+static void begin_attempt(struct request *req)
+{
+	req->admitted = 0;
+	if (req->attempts == 0) {
+		req->n_lasting_warnings = req->warnings.len;
+		return;
+	}
+	if (req->arena != req->lasting)
+		arena_free(req->arena);
+	req->arena = arena_new();
+	req->tree = NULL;
+	req->notes = (struct api_notes){ 0 };
+	req->warnings.len = req->n_lasting_warnings;
+}
+
 enum task_result step_read_old(struct task *task, void *arg)
 {
 	struct request *req = arg;
 
+	begin_attempt(req);
 	req->old =
 		store_latest(req->server->options.store, object_key(req->arena, req->route.kind, req->route.ns, req->route.name));
 	req->old_tree = NULL;
@@ -286,30 +350,45 @@ static struct error *conflict(struct request *req, const char *text)
 
 #define MODIFIED "the object has been modified; please apply your changes to the latest version and try again"
 
+static struct error *version_missing(struct request *req)
+{
+	struct api_findings findings = { .arena = req->arena };
+	struct error *err;
+
+	finding_invalid(&findings, "metadata.resourceVersion", json_number(req->arena, 0), "must be specified for an update");
+	err = api_invalid(&findings, resource_text(req->arena, req->route.kind), req->route.name);
+	return error_about(err, kind_group(req->route.kind), kind_resource(req->route.kind), req->route.name);
+}
+
 static struct error *check_version(struct request *req, const struct json *wanted)
 {
 	struct str text = meta_str(wanted, "resourceVersion");
 	uint64_t version;
 
+	if ((text.len == 0 || str_is(text, "0")) && req->route.verb == VERB_UPDATE && prepare_of(req->route.kind)->rv_required)
+		return version_missing(req);
 	if (text.len == 0 || str_is(text, "0"))
 		return NULL;
 	if (!str_to_u64(text, &version))
-		return error_new(ERR_BAD_REQUEST, "invalid resource version \"%.*s\"", STR_ARG(text));
+		return error_new(ERR_PLAIN, "strconv.ParseUint: parsing %s: %s", api_quoted(req->arena, text),
+				 number_complaint(text));
 	return version == req->old->revision ? NULL : conflict(req, MODIFIED);
 }
 
-static struct error *check_identity(struct request *req, const struct json *wanted)
+struct error *check_uid(struct request *req, struct str uid)
 {
-	struct str uid = meta_str(wanted, "uid"), old = meta_str(req->old_tree, "uid");
-	char *text;
-	struct error *err;
+	struct str has = meta_str(req->old_tree, "uid"), resource = resource_text(req->arena, req->route.kind);
+	bool custom = custom_of(req->route.kind) != NULL; /* kept upstream under their group */
 
-	if (uid.len == 0 || str_eq(uid, old))
+	if (uid.len == 0 || str_eq(uid, has))
 		return NULL;
-	text = arena_printf(req->arena, "Precondition failed: UID in precondition: %.*s, UID in object meta: %.*s", STR_ARG(uid),
-			    STR_ARG(old));
-	err = conflict(req, text);
-	return err;
+	return error_new(ERR_CONFLICT,
+			 "Operation cannot be fulfilled on %.*s \"%.*s\": StorageError: invalid object, Code: 4, "
+			 "Key: /registry/%.*s%s%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+			 "UID in precondition: %.*s, UID in object meta: %.*s",
+			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(custom ? req->route.group : STR("")),
+			 custom ? "/" : "", STR_ARG(req->route.resource), STR_ARG(req->route.ns), req->route.ns.len != 0 ? "/" : "",
+			 STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
 }
 
 static const struct json *keep_field(struct request *req, const struct json *tree, const char *path)
@@ -320,24 +399,72 @@ static const struct json *keep_field(struct request *req, const struct json *tre
 /* What a client cannot change by writing the object. */
 static const struct json *keep_system_fields(struct request *req, const struct json *tree)
 {
-	static const char *const kept[] = { "metadata.name",
-					    "metadata.namespace",
-					    "metadata.uid",
-					    "metadata.creationTimestamp",
-					    "metadata.deletionTimestamp",
-					    "metadata.deletionGracePeriodSeconds",
+	static const char *const kept[] = { "metadata.name", "metadata.namespace", "metadata.creationTimestamp",
 					    "metadata.generation" };
+	/* What a client may leave out, but not change: validation says so. */
+	static const char *const filled[] = { "metadata.uid", "metadata.generateName", "metadata.deletionGracePeriodSeconds" };
 
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		tree = keep_field(req, tree, kept[i]);
-	if (json_path(tree, "metadata.generateName") == NULL)
-		tree = keep_field(req, tree, "metadata.generateName");
+	for (size_t i = 0; i < sizeof(filled) / sizeof(filled[0]); i++)
+		if (json_path(tree, filled[i]) == NULL)
+			tree = keep_field(req, tree, filled[i]);
+	if (json_path(req->old_tree, "metadata.deletionTimestamp") != NULL)
+		tree = keep_field(req, tree, "metadata.deletionTimestamp");
 	return with(req, tree, "metadata.selfLink", NULL);
 }
 
 static bool has_status_subresource(const struct kind *kind)
 {
 	return kind_subresource(kind, STR("status")) != NULL;
+}
+
+/* Of a pod's debugging and resizing only the one thing is taken that they are for. */
+static const struct json *with_ephemeral(struct request *req, const struct json *tree)
+{
+	return with(req, req->old_tree, "spec.ephemeralContainers", json_path(tree, "spec.ephemeralContainers"));
+}
+
+static const struct json *with_resources(struct request *req, const struct json *tree)
+{
+	static const char *const lists[] = { "spec.containers", "spec.initContainers" };
+	const struct json *out = req->old_tree;
+
+	for (int i = 0; i < 2; i++) {
+		const struct json *old = json_path(req->old_tree, lists[i]), *new = json_path(tree, lists[i]), *merged = old;
+
+		if (json_len(old) != json_len(new))
+			continue;
+		JSON_EACH (old, it) {
+			const struct json *from = json_at(new, it.index);
+			const struct json *one = json_with(req->arena, it.value, "resources", json_get(from, "resources"));
+
+			one = json_with(req->arena, one, "resizePolicy", json_get(from, "resizePolicy"));
+			merged = json_with_item(req->arena, merged, it.index, one);
+		}
+		if (json_len(old) != 0)
+			out = with(req, out, lists[i], merged);
+	}
+	error_free(api_normalize(req->arena, kind_type(req->route.kind), out, NULL, &out));
+	return out;
+}
+
+/* Which metadata a write of the status leaves alone is each strategy's own. */
+static const struct json *keep_status_meta(struct request *req, const struct json *tree)
+{
+	const char *keeps = prepare_of(req->route.kind)->status_keeps;
+
+	if (keeps == NULL)
+		return tree;
+	if (strcmp(keeps, "*") != 0)
+		return keep_field(req, tree, keeps);
+	/* metav1.ResetObjectMetaForStatus */
+	static const char *const all[] = { "metadata.labels", "metadata.annotations", "metadata.finalizers",
+					   "metadata.ownerReferences" };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		tree = keep_field(req, tree, all[i]);
+	return tree;
 }
 
 /* A status write takes nothing but the status (and what metadata a status writer may change); any other write leaves
@@ -353,54 +480,93 @@ static const struct json *split_status(struct request *req, const struct json *t
 		JSON_EACH (tree, it)
 			if (json_find(req->old_tree, it.key) == NULL && !str_is(it.key, "status"))
 				tree = with(req, tree, str_cstr(req->arena, it.key), NULL);
-		return keep_field(req, tree, "metadata.ownerReferences");
+		return keep_status_meta(req, tree);
 	}
-	if (has_status_subresource(kind) && req->route.subresource.len == 0)
+	if (str_is(req->route.subresource, "ephemeralcontainers") || str_is(req->route.subresource, "resize")) {
+		const struct json *managed = json_path(tree, "metadata.managedFields");
+
+		tree = str_is(req->route.subresource, "resize") ? with_resources(req, tree) : with_ephemeral(req, tree);
+		return with(req, tree, "metadata.managedFields", managed);
+	}
+	if (has_status_subresource(kind) && (req->route.subresource.len == 0 || str_is(req->route.subresource, "finalize")))
 		return keep_field(req, tree, "status");
 	return tree;
 }
 
-/* Everything but metadata and status counts: a change of it is a new generation. */
-static bool spec_changed(const struct json *tree, const struct json *old)
+/* Everything but metadata and status counts: a change of it is a new generation. Status counts when a custom kind has it as
+ * a field like any other. */
+static bool spec_changed(const struct request *req)
 {
+	const struct json *tree = req->tree, *old = req->old_tree;
+	bool status = custom_of(req->route.kind) != NULL && !has_status_subresource(req->route.kind);
+
 	JSON_EACH (tree, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && !json_equal(it.value, json_find(old, it.key)))
+		if (!str_is(it.key, "metadata") && (status || !str_is(it.key, "status")) &&
+		    !json_equal(it.value, json_find(old, it.key)))
 			return true;
 	JSON_EACH (old, it)
-		if (!str_is(it.key, "metadata") && !str_is(it.key, "status") && json_find(tree, it.key) == NULL)
+		if (!str_is(it.key, "metadata") && (status || !str_is(it.key, "status")) && json_find(tree, it.key) == NULL)
 			return true;
 	return false;
 }
 
+/* Annotations of a Deployment go to its ReplicaSets; consumers of slices look at their labels. */
+static bool meta_counts(const struct request *req, const char *field)
+{
+	return field != NULL &&
+	       !json_equal(json_get(json_get(req->tree, "metadata"), field), json_get(json_get(req->old_tree, "metadata"), field));
+}
+
 struct error *make_next(struct request *req, const struct json *wanted)
 {
-	const struct prepare *prepare = prepare_of(req->route.kind);
-	struct error *err = check_identity(req, wanted);
-	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+	struct error *err = req->route.verb == VERB_UPDATE ? check_uid(req, meta_str(wanted, "uid")) : NULL;
+	/* Upstream tracks before it drops what may not be changed there. */
+	bool whole = str_is(req->route.subresource, "ephemeralcontainers") || str_is(req->route.subresource, "resize");
 
 	if (err == NULL)
 		err = check_version(req, wanted);
 	if (err != NULL)
 		return err;
-	req->tree = split_status(req, keep_system_fields(req, wanted));
-	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
-	err = admit_mutate(req, VERB_UPDATE);
-	if (err != NULL)
-		return err;
-	req->tree = api_default(req->arena, req->route.kind, req->tree);
-	if (prepare->update != NULL)
-		err = prepare->update(req);
-	if (err == NULL && prepare->generation && !str_is(req->route.subresource, "status") &&
-	    spec_changed(req->tree, req->old_tree))
-		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, generation + 1));
-	if (err == NULL)
+	req->tree = keep_system_fields(req, dedup_owners(req, wanted));
+	if (whole)
 		track(req);
+	req->tree = split_status(req, req->tree);
+	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
+	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
+	if (!whole)
+		track(req);
+	req->admitting = VERB(UPDATE);
+	return NULL;
+}
+
+static struct error *prepare_next(struct request *req)
+{
+	const struct prepare *prepare = prepare_of(req->route.kind);
+	int64_t generation = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+	struct error *err = prepare->update != NULL ? prepare->update(req) : NULL;
+
+	if (err == NULL && prepare->generation && !str_is(req->route.subresource, "status") &&
+	    (spec_changed(req) || meta_counts(req, prepare->generation_meta)))
+		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, generation + 1));
 	return err;
 }
 
-static struct error *check_name(struct request *req)
+/* What the kind does when it is written; after admission, which may have changed anything. */
+enum task_result step_prepare(struct task *task, void *arg)
 {
-	struct str name = meta_str(req->input, "name"), ns = meta_str(req->input, "namespace");
+	struct request *req = arg;
+	struct error *err;
+
+	if (req->admitting == 0)
+		return TASK_NEXT;
+	req->tree = api_default(req->arena, req->route.kind, req->tree);
+	err = req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+}
+
+struct error *check_name(struct request *req, const struct json *input)
+{
+	struct str name = meta_str(input, "name"), ns = meta_str(input, "namespace");
 
 	if (name.len == 0)
 		return error_new(ERR_BAD_REQUEST,
@@ -411,17 +577,15 @@ static struct error *check_name(struct request *req)
 		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				 STR_ARG(name), STR_ARG(req->route.name));
 	if (ns.len != 0 && !str_eq(ns, req->route.ns))
-		return error_new(ERR_BAD_REQUEST,
-				 "the namespace of the object (%.*s) does not match the namespace on the "
-				 "URL (%.*s)",
-				 STR_ARG(ns), STR_ARG(req->route.ns));
+		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent on the "
+						  "request");
 	return NULL;
 }
 
 static enum task_result step_update(struct task *task, void *arg)
 {
 	struct request *req = arg;
-	struct error *err = check_name(req);
+	struct error *err = check_name(req, req->input);
 
 	if (err == NULL && req->old == NULL) {
 		req->status = 201;
@@ -434,166 +598,14 @@ static enum task_result step_update(struct task *task, void *arg)
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
-/* --- patch --- */
-
-static struct error *patch_media(struct request *req, enum api_patch *patch)
-{
-	struct str type = req->http != NULL ? content_type(http_header(&req->http->headers, "content-type")) : STR("");
-
-	*patch = req->call.patch;
-	if (req->http == NULL)
-		return NULL;
-	if (str_is(type, "application/json-patch+json"))
-		*patch = API_PATCH_JSON;
-	else if (str_is(type, "application/merge-patch+json"))
-		*patch = API_PATCH_MERGE;
-	else if (str_is(type, "application/strategic-merge-patch+json"))
-		*patch = API_PATCH_STRATEGIC;
-	else if (is_apply(req))
-		*patch = API_PATCH_APPLY;
-	else
-		return error_new(ERR_MEDIA_TYPE, "415: Unsupported Media Type");
-	return NULL;
-}
-
-static struct error *apply_patch(struct request *req, const struct json *patch, enum api_patch how, const struct json **out)
-{
-	struct error *err = NULL;
-
-	switch (how) {
-	case API_PATCH_JSON:
-		err = json_patch(req->arena, req->old_tree, patch, out);
-		/* Upstream names nothing in these. */
-		if (err != NULL && err->kind == ERR_INVALID)
-			err = error_about(err, STR(""), STR(""), STR(""));
-		return err;
-	case API_PATCH_MERGE:
-		if (!json_is(patch, JSON_OBJECT))
-			return error_new(ERR_BAD_REQUEST,
-					 "error decoding patch: json: cannot unmarshal %s into Go value of "
-					 "type map[string]interface {}",
-					 json_type_name(patch));
-		*out = json_merge_patch(req->arena, req->old_tree, patch);
-		return NULL;
-	case API_PATCH_STRATEGIC:
-		if (!json_is(patch, JSON_OBJECT))
-			return error_new(ERR_BAD_REQUEST,
-					 "error decoding patch: json: cannot unmarshal %s into Go value of "
-					 "type map[string]interface {}",
-					 json_type_name(patch));
-		return api_strategic_merge(req->arena, kind_type(req->route.kind), req->old_tree, patch, out);
-	case API_PATCH_APPLY:
-		break; /* apply_config() */
-	}
-	return NULL;
-}
-
-/* --- apply --- */
-
-static struct error *options_error(struct request *req, bool required, const char *field, const char *text)
-{
-	struct api_findings findings = { .arena = req->arena };
-
-	if (required)
-		finding_required(&findings, field, text);
-	else
-		finding_forbidden(&findings, field, text);
-	return api_invalid(&findings, STR("PatchOptions.meta.k8s.io"), STR(""));
-}
-
-static struct error *check_config(struct request *req, const struct json *config)
-{
-	struct str name = meta_str(config, "name");
-
-	if (!json_is(config, JSON_OBJECT))
-		return error_new(ERR_BAD_REQUEST, "error decoding YAML: the body is no object");
-	if (!str_eq(json_get_str(config, "kind"), kind_name(req->route.kind)) ||
-	    !str_eq(json_get_str(config, "apiVersion"), kind_api_version(req->route.kind)))
-		return error_new(ERR_BAD_REQUEST,
-				 "the kind of the provided object (%.*s, %.*s) does not match the expected one "
-				 "(%.*s, %.*s)",
-				 STR_ARG(json_get_str(config, "apiVersion")), STR_ARG(json_get_str(config, "kind")),
-				 STR_ARG(kind_api_version(req->route.kind)), STR_ARG(kind_name(req->route.kind)));
-	if (json_len(json_path(config, "metadata.managedFields")) != 0)
-		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
-	if (name.len != 0 && !str_eq(name, req->route.name))
-		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
-				 STR_ARG(name), STR_ARG(req->route.name));
-	return NULL;
-}
-
-/* An apply says what its manager wants; what it wanted before and says no more goes, unless another one wants it. */
-static struct error *apply_config(struct request *req)
-{
-	const struct json *config = req->call.body, *tree = NULL;
-	struct api_manager me;
-	struct error *err = NULL;
-
-	if (req->http != NULL && req->query.field_manager.len == 0)
-		return options_error(req, true, "fieldManager", "is required for apply patch");
-	if (req->http != NULL)
-		err = json_read_yaml(req->arena, req->body, NULL, &config);
-	if (err != NULL)
-		return error_context(err, "error decoding YAML");
-	err = check_config(req, config);
-	if (err != NULL)
-		return err;
-	config = json_with_path(req->arena, config, "metadata.name", json_string(req->arena, req->route.name));
-	if (kind_namespaced(req->route.kind))
-		config = json_with_path(req->arena, config, "metadata.namespace", json_string(req->arena, req->route.ns));
-	me = manager_of(req);
-	err = api_apply(req->arena, &me, req->old_tree, config, req->query.force, &tree);
-	if (err != NULL)
-		return err;
-	req->applied = true;
-	tree = api_default(req->arena, req->route.kind, api_with_kind(req->arena, tree, req->route.kind));
-	if (req->old != NULL)
-		return make_next(req, tree);
-	req->status = 201;
-	req->input = with(req, tree, "metadata.resourceVersion", NULL);
-	return make_new(req);
-}
-
-static enum task_result step_patch(struct task *task, void *arg)
-{
-	struct request *req = arg;
-	const struct json *patch = req->call.body, *raw = NULL, *next = NULL;
-	struct api_body body = { .kind = req->route.kind };
-	enum api_patch how;
-	struct error *err = patch_media(req, &how);
-
-	if (err == NULL && how == API_PATCH_APPLY) {
-		err = apply_config(req);
-		return err != NULL ? task_fail(task, err) : TASK_NEXT;
-	}
-	if (err == NULL && req->query.force_given)
-		err = options_error(req, false, "force", "may not be specified for non-apply patch");
-	if (err == NULL && req->http != NULL) {
-		err = json_read_yaml(req->arena, req->body, NULL, &patch);
-		if (err != NULL)
-			err = error_context(err, "error decoding patch");
-	}
-	if (err == NULL)
-		err = apply_patch(req, patch, how, &raw);
-	if (err != NULL)
-		return task_fail(task, err);
-	req->notes = (struct api_notes){ 0 };
-	err = api_normalize(req->arena, kind_type(req->route.kind), raw, &req->notes, &next);
-	if (err != NULL) {
-		err->kind = ERR_INVALID;
-		err = error_context(err, "%s", "");
-		return task_fail(task, err);
-	}
-	if (req->http != NULL)
-		err = judge_notes(req, &body);
-	if (err == NULL)
-		err = make_next(req, api_default(req->arena, req->route.kind, api_with_kind(req->arena, next, req->route.kind)));
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
-}
-
 /* --- validate and commit --- */
 
-static enum task_result step_validate(struct task *task, void *arg)
+static void tell_warning(void *arg, struct str text)
+{
+	warn(arg, text);
+}
+
+enum task_result step_validate(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	const struct kind *kind = req->route.kind;
@@ -601,12 +613,10 @@ static enum task_result step_validate(struct task *task, void *arg)
 
 	if (req->old == NULL)
 		err = api_validate(req->arena, kind, req->tree);
-	else if (str_is(req->route.subresource, "status"))
-		err = api_validate_status_update(req->arena, kind, req->tree, req->old_tree);
 	else
-		err = api_validate_update(req->arena, kind, req->tree, req->old_tree);
-	if (err == NULL)
-		err = admit_validate(req, req->old == NULL ? VERB_CREATE : VERB_UPDATE);
+		err = api_validate_subresource(req->arena, kind, req->route.subresource, req->tree, req->old_tree);
+	if (err == NULL && req->http != NULL && req->route.subresource.len == 0)
+		api_warnings(req->arena, kind, req->tree, req->old_tree, tell_warning, req);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -637,7 +647,7 @@ enum task_result step_commit(struct task *task, void *arg)
 	return commit_tree(task, req);
 }
 
-static enum task_result step_keep_result(struct task *task, void *arg)
+enum task_result step_keep_result(struct task *task, void *arg)
 {
 	(void)task;
 	(void)arg;

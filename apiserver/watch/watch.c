@@ -25,6 +25,7 @@ struct watcher {
 	bool synced; /* the end of the initial events was told */
 	bool closed;
 	bool bookmarks;
+	bool columns_told; /* of tables: only the first event describes them */
 	struct loop_call again;
 	struct loop_timer deadline, bookmark;
 	uint64_t told; /* revision of the last event or bookmark */
@@ -51,10 +52,12 @@ static void watcher_free(struct watcher *w)
 	loop_timer_stop(&w->bookmark);
 	store_watch_close(w->pull);
 	store_version_unref(w->initial);
-	if (req != NULL)
+	if (req != NULL) {
 		request_end(req);
-	else
-		arena_free(w->arena);
+		return;
+	}
+	kind_unref(w->kind);
+	arena_free(w->arena);
 }
 
 /* --- one event in the client's form --- */
@@ -146,6 +149,9 @@ static void tell_http(struct watcher *w, enum api_event_type type, struct object
 		const struct type *of;
 		const struct json *tree = present(arena, accept, w->kind, &object, 1, &of);
 
+		if (accept->as == AS_TABLE && w->columns_told)
+			tree = json_with(arena, tree, "columnDefinitions", &json_null);
+		w->columns_told = true;
 		write_tree_event(&out, accept, type_names[type], of, tree);
 		arena_free(arena);
 	}
@@ -177,6 +183,22 @@ static void tell(struct watcher *w, enum api_event_type type, struct store_value
 	w->told = revision;
 }
 
+/* As a table it is a row of an object of which nothing but its metadata is known. */
+static const struct json *table_bookmark(struct arena *arena, struct watcher *w, const struct json *meta)
+{
+	const struct json *empty = NULL, *row, *object;
+
+	error_free(api_normalize(arena, kind_type(w->kind), &json_empty_object, NULL, &empty));
+	object = JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
+				{ "apiVersion", json_text(arena, "meta.k8s.io/v1") }, { "metadata", meta });
+	row = JSON_OBJECT_OF(arena, { "cells", api_cells(arena, w->kind, empty, clock_now()) },
+			     { "object", w->req->accept.include == INCLUDE_NONE ? &json_null : object });
+	return JSON_OBJECT_OF(arena,
+			      { "metadata", JSON_OBJECT_OF(arena, { "resourceVersion", json_get(meta, "resourceVersion") }) },
+			      { "columnDefinitions", w->columns_told ? &json_null : api_columns(arena, w->kind) },
+			      { "rows", JSON_ARRAY_OF(arena, row) });
+}
+
 /* A bookmark has kind, apiVersion and resourceVersion, nothing else; the one that ends the initial events is marked. */
 static void tell_bookmark(struct watcher *w, uint64_t revision, bool end)
 {
@@ -198,8 +220,7 @@ static void tell_bookmark(struct watcher *w, uint64_t revision, bool end)
 	if (w->req->accept.as == AS_TABLE) {
 		kind = STR("Table");
 		version = STR("meta.k8s.io/v1");
-		tree = JSON_OBJECT_OF(arena, { "metadata", meta }, { "columnDefinitions", &json_empty_array },
-				      { "rows", &json_empty_array });
+		tree = table_bookmark(arena, w, meta);
 	} else if (w->req->accept.as == AS_PARTIAL) {
 		kind = STR("PartialObjectMetadata");
 		version = STR("meta.k8s.io/v1");
@@ -362,8 +383,8 @@ static struct error *choose_start(struct watcher *w, struct str version, bool se
 	uint64_t asked = 0;
 
 	if (version.len != 0 && !str_to_u64(version, &asked))
-		return error_new(ERR_INTERNAL, "Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": invalid syntax",
-				 STR_ARG(version), STR_ARG(version));
+		return error_new(ERR_PLAIN, "resourceVersion: Invalid value: \"%.*s\": strconv.ParseUint: parsing \"%.*s\": %s",
+				 STR_ARG(version), STR_ARG(version), number_complaint(version));
 	if (asked == 0 || send_initial) {
 		w->initial = store_hold(store);
 		*after = store_version_revision(w->initial);
@@ -391,28 +412,13 @@ static struct error *open_watch(struct watcher *w, uint64_t after)
 	return err;
 }
 
-static struct error *check_options(const struct request *req)
-{
-	const struct query *query = &req->query;
-
-	if (query->send_initial_given && !str_is(query->version_match, "NotOlderThan"))
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-					      "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-	if (!query->send_initial_given && query->version_match.len != 0)
-		return error_new(ERR_INVALID, "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: "
-					      "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
-	return NULL;
-}
-
 static void send_head(struct request *req)
 {
-	static const struct http_header json[] = { { STR_INIT("cache-control"), STR_INIT("no-cache, private") },
-						   { STR_INIT("content-type"), STR_INIT("application/json") } };
-	static const struct http_header proto[] = { { STR_INIT("cache-control"), STR_INIT("no-cache, private") },
-						    { STR_INIT("content-type"),
-						      STR_INIT("application/vnd.kubernetes.protobuf;stream=watch") } };
+	bool proto = req->accept.media == API_PROTOBUF;
 
-	http_reply_start(req->http, 200, (struct http_headers){ req->accept.media == API_PROTOBUF ? proto : json, 2 });
+	http_reply_start(req->http, 200,
+			 answer_headers(req,
+					proto ? STR("application/vnd.kubernetes.protobuf;stream=watch") : STR("application/json")));
 }
 
 static void start_timers(struct watcher *w)
@@ -440,9 +446,7 @@ void watch_start(struct request *req)
 	list_init(&w->link);
 	w->bookmarks = req->query.bookmarks;
 	w->synced = !req->query.send_initial; /* only then is the end of the initial events told */
-	err = check_options(req);
-	if (err == NULL)
-		err = match_parse(req->arena, w->kind, req->query.labels, req->query.fields, &w->match);
+	err = match_parse(req->arena, w->kind, req->query.labels, req->query.fields, &w->match);
 	if (err == NULL)
 		err = choose_start(w, req->query.resource_version, req->query.send_initial, &after);
 	if (err == NULL)
@@ -482,7 +486,7 @@ void *transport_watch(void *transport, const struct api_watch *watch)
 	uint64_t after = watch->after;
 	struct error *err;
 
-	*w = (struct watcher){ .local = *watch, .server = transport, .arena = arena, .kind = watch->kind };
+	*w = (struct watcher){ .local = *watch, .server = transport, .arena = arena, .kind = kind_ref(watch->kind) };
 	w->local.ns = str_dup(arena, watch->ns);
 	list_init(&w->link);
 	list_push(&w->server->watches, &w->link);
@@ -517,8 +521,17 @@ void transport_watch_close(void *transport, void *watch)
 	loop_call_soon(&w->again, free_later, w);
 }
 
+void watch_end_of(struct apiserver *server, const struct custom *custom)
+{
+	LIST_EACH (&server->watches, struct watcher, link, w)
+		if (custom_of(w->kind) == custom && !w->closed)
+			end_with(w, w->req != NULL ? NULL : error_new(ERR_EXPIRED, "the kind is not served any more"));
+}
+
 void apiserver_end_watches(struct apiserver *server)
 {
+	server->ending = true;
+	definitions_stop(server);
 	LIST_EACH (&server->watches, struct watcher, link, w)
 		if (w->req != NULL)
 			end_with(w, NULL);

@@ -49,7 +49,7 @@ ok "the second answers from its own node" within 5 answers_from "$lq" $Q 10 "$Q 
 in_pod() { # PROFILE COMMAND…
 	local profile=$1 pid
 	shift
-	for pid in $(find /sys/fs/cgroup -path "*/monokube/$profile/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -un); do
+	for pid in $(find /sys/fs/cgroup -path "*/monokube/$profile-????????/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -un); do
 		tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'hello' || continue
 		timeout 10 nsenter -t "$pid" -n -- "$@"
 		return
@@ -73,6 +73,8 @@ ok "but not from a pod of the other" not_reached $P curl --noproxy '*' -fsS --ma
 
 pods_of() { k --context "$1" get pods -A --no-headers -o custom-columns=:metadata.uid,:status.containerStatuses[0].containerID,:status.containerStatuses[0].restartCount | sort; }
 pods_of $P >"$work/pods-before"
+ok "a profile of the same name in another home" env MONOKUBE_HOME="$work/other" KUBECONFIG="$work/other.conf" "$program" start -p $P
+ok "it goes" env MONOKUBE_HOME="$work/other" KUBECONFIG="$work/other.conf" "$program" delete -p $P
 ok "delete the second" monokube delete -p $Q
 ok "the first answers" get "http://$lp/"
 same_pods() { pods_of $P | diff "$work/pods-before" -; }

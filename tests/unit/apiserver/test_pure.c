@@ -30,7 +30,9 @@ TEST(routes)
 		{ "GET", "/api/v1/nothing", ROUTE_NO_RESOURCE, "nothing", "", "", "", VERB_LIST, false },
 		{ "GET", "/api/v1/namespaces/a/nodes", ROUTE_NO_RESOURCE, "nodes", "a", "", "", VERB_LIST, false },
 		{ "GET", "/apis/none/v1/pods", ROUTE_NONE, "", "", "", "", VERB_LIST, false },
-		{ "GET", "/apis/apps/v9/deployments", ROUTE_NONE, "", "", "", "", VERB_LIST, false },
+		{ "GET", "/apis/apps/v9/deployments", ROUTE_NO_RESOURCE, "", "", "", "", VERB_LIST, false },
+		{ "GET", "/api/v1/pods/p", ROUTE_NO_RESOURCE, "pods", "", "p", "", VERB_LIST, false },
+		{ "DELETE", "/api/v1/pods", ROUTE_RESOURCE, "pods", "", "", "", VERB_DELETECOLLECTION, true },
 		{ "GET", "/apis/apps/v1", ROUTE_DOCUMENT, "", "", "", "", VERB_LIST, false },
 		{ "GET", "/version", ROUTE_DOCUMENT, "", "", "", "", VERB_LIST, false },
 		{ "GET", "/", ROUTE_DOCUMENT, "", "", "", "", VERB_LIST, false },
@@ -78,7 +80,7 @@ TEST(accept_headers)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct accept accept;
-		struct error *err = accept_parse(str_from(rows[i].header), rows[i].table, &accept);
+		struct error *err = accept_parse(str_from(rows[i].header), rows[i].table, true, &accept);
 
 		if (rows[i].media < 0) {
 			CHECK_ERR(err, ERR_NOT_ACCEPTABLE);

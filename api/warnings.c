@@ -1,0 +1,164 @@
+/* What a client is told of an object that is valid and yet not wise. Sources: k8s.io/kubernetes/pkg/api/{pod,service}/warnings.go. */
+#include <string.h>
+
+#include "api/api.h"
+#include "api/names.h"
+#include "base/codec.h"
+#include "json/json.h"
+
+struct telling {
+	struct arena *arena;
+	void (*tell)(void *arg, struct str text);
+	void *arg;
+};
+
+#define TELL(t, ...) (t)->tell((t)->arg, str_format((t)->arena, __VA_ARGS__))
+
+static const struct {
+	const char *field, *shown, *text;
+} gone_volumes[] = {
+	{ "photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+" },
+	{ "gitRepo", "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+" },
+	{ "scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+" },
+	{ "flocker", "flocker", "deprecated in v1.22, non-functional in v1.25+" },
+	{ "storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+" },
+	{ "quobyte", "quobyte", "deprecated in v1.22, non-functional in v1.25+" },
+	{ "glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+" },
+	{ "cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+" },
+	{ "rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+" },
+};
+
+static void of_volumes(struct telling *t, const char *path, const struct json *volumes)
+{
+	JSON_EACH (volumes, it)
+		for (size_t i = 0; i < sizeof(gone_volumes) / sizeof(gone_volumes[0]); i++)
+			if (json_get(it.value, gone_volumes[i].field) != NULL)
+				TELL(t, "%s.volumes[%zu].%s: %s", path, it.index, gone_volumes[i].shown, gone_volumes[i].text);
+}
+
+/* The same key twice in a list. */
+static void of_twice(struct telling *t, const char *path, const struct json *list, const char *key)
+{
+	JSON_EACH (list, it)
+		for (size_t i = 0; i < it.index; i++)
+			if (str_eq(json_get_str(json_at(list, i), key), json_get_str(it.value, key))) {
+				TELL(t, "%s[%zu].%s: duplicate %s %s", path, it.index, key, key,
+				     api_quoted(t->arena, json_get_str(it.value, key)));
+				break;
+			}
+}
+
+static void of_fractions(struct telling *t, const char *path, const struct json *list)
+{
+	static const char *const names[] = { "memory", "ephemeral-storage" };
+
+	for (int i = 0; i < 2; i++) {
+		struct str text = json_get_str(list, names[i]);
+
+		if (text.len != 0 && text.ptr[text.len - 1] == 'm')
+			TELL(t, "%s[%s]: fractional byte value \"%.*s\" is invalid, must be an integer", path, names[i],
+			     STR_ARG(text));
+	}
+}
+
+static void of_variables(struct telling *t, const char *path, const struct json *list)
+{
+	JSON_EACH (list, it) {
+		struct str name = json_get_str(it.value, "name"), value = json_get_str(it.value, "value");
+		struct str ref = str_format(t->arena, "$(%.*s)", STR_ARG(name));
+		bool before = false;
+
+		for (size_t i = 0; i < it.index; i++)
+			before = before || str_eq(json_get_str(json_at(list, i), "name"), name);
+		if (before && (json_get(it.value, "valueFrom") != NULL || str_eq(value, ref) || !str_contains(value, ref)))
+			TELL(t, "%s.env[%zu]: hides previous definition of \"%.*s\", which may be dropped when using apply", path,
+			     it.index, STR_ARG(name));
+	}
+}
+
+static void of_containers(struct telling *t, const char *path, const struct json *spec)
+{
+	static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
+
+	for (int i = 0; i < 3; i++)
+		JSON_EACH (json_get(spec, lists[i]), it) {
+			const char *at = arena_printf(t->arena, "%s.%s[%zu]", path, lists[i], it.index);
+
+			of_fractions(t, arena_printf(t->arena, "%s.resources.limits", at), json_path(it.value, "resources.limits"));
+			of_fractions(t, arena_printf(t->arena, "%s.resources.requests", at),
+				     json_path(it.value, "resources.requests"));
+			of_variables(t, at, json_get(it.value, "env"));
+		}
+}
+
+static void of_pod(struct telling *t, const char *path, const struct json *spec)
+{
+	JSON_EACH (json_get(spec, "topologySpreadConstraints"), it)
+		if (json_get(it.value, "labelSelector") == NULL)
+			TELL(t, "%s.topologySpreadConstraints[%zu].labelSelector: a null labelSelector results in matching no pod",
+			     path, it.index);
+	of_volumes(t, path, json_get(spec, "volumes"));
+	of_twice(t, arena_printf(t->arena, "%s.hostAliases", path), json_get(spec, "hostAliases"), "ip");
+	of_twice(t, arena_printf(t->arena, "%s.imagePullSecrets", path), json_get(spec, "imagePullSecrets"), "name");
+	JSON_EACH (json_get(spec, "imagePullSecrets"), it)
+		if (json_get_str(it.value, "name").len == 0)
+			TELL(t, "%s.imagePullSecrets[%zu].name: invalid empty name \"\"", path, it.index);
+	of_fractions(t, arena_printf(t->arena, "%s.overhead", path), json_get(spec, "overhead"));
+	of_containers(t, path, spec);
+}
+
+/* A name that is no DNS label makes odd host names. */
+static void of_name(struct telling *t, const struct json *tree, const char *used)
+{
+	struct complaints c = name_dns_label(json_path_str(tree, "metadata.name"));
+	AUTO_BUF struct buf all = { 0 };
+
+	for (int i = 0; i < c.n; i++)
+		buf_printf(&all, "%s%s", i == 0 ? "" : " ", c.text[i]);
+	if (c.n != 0)
+		TELL(t,
+		     "metadata.name: this is used in %s, which can result in surprising behavior; a DNS label is recommended: [%s]",
+		     used, buf_cstr(&all));
+}
+
+static void of_service(struct telling *t, const struct json *tree)
+{
+	if (str_is(json_path_str(tree, "spec.trafficDistribution"), "PreferClose"))
+		TELL(t, "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
+}
+
+/* A certificate that is none. */
+static void of_secret(struct telling *t, const struct json *tree)
+{
+	AUTO_BUF struct buf text = { 0 };
+
+	if (!str_is(json_get_str(tree, "type"), "kubernetes.io/tls"))
+		return;
+	if (!base64_decode(&text, json_get_str(json_get(tree, "data"), "tls.crt")) ||
+	    !str_contains(buf_str(&text), STR("-----BEGIN ")))
+		TELL(t, "tls: failed to find any PEM data in certificate input");
+}
+
+void api_warnings(struct arena *arena, const struct kind *kind, const struct json *tree, const struct json *old,
+		  void (*tell)(void *arg, struct str text), void *arg)
+{
+	struct telling t = { arena, tell, arg };
+	bool changed = old == NULL || !json_equal(json_get(old, "spec"), json_get(tree, "spec"));
+
+	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0) {
+		if (old == NULL) { /* people do not change pods */
+			of_name(&t, tree, "the Pod's hostname");
+			of_pod(&t, "spec", json_get(tree, "spec"));
+		}
+	} else if (str_is(kind_name(kind), "Secret") && kind_group(kind).len == 0) {
+		of_secret(&t, tree);
+	} else if (str_is(kind_name(kind), "Service") && kind_group(kind).len == 0) {
+		of_service(&t, tree);
+	} else if (changed && str_is(kind_group(kind), "apps") && old == NULL &&
+		   (str_is(kind_name(kind), "Deployment") || str_is(kind_name(kind), "ReplicaSet"))) {
+		of_name(&t, tree, "Pod names and hostnames");
+		of_pod(&t, "spec.template.spec", json_path(tree, "spec.template.spec"));
+	} else if (changed && json_path(tree, "spec.template.spec") != NULL) {
+		of_pod(&t, "spec.template.spec", json_path(tree, "spec.template.spec"));
+	}
+}
