@@ -30,6 +30,7 @@ struct api_notes {
 	struct str *text; /* on the arena of the decode */
 	size_t len;
 	size_t cap;
+	size_t bytes;
 };
 
 /* One more; text is borrowed. */
@@ -109,6 +110,8 @@ struct api_findings {
 		const char *message; /* "Required value: …" */
 	} * items;
 	size_t len, cap;
+	size_t found; /* with those that are not kept: see LIMIT_CAUSES */
+	size_t bytes; /* of all messages */
 };
 void finding_required(struct api_findings *f, const char *field, const char *detail); /* detail may be "" */
 void finding_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail);

@@ -7,7 +7,8 @@
 
 struct manager {
 	struct str name, operation, version, time, subresource;
-	struct fieldset *set; /* NULL: gone */
+	struct fieldset *set;    /* NULL: gone */
+	struct manager *joining; /* the next of those that become one; see managers_cap() */
 };
 
 struct managers {
@@ -36,9 +37,13 @@ static struct managers managers_read(struct arena *arena, const struct json *lis
 
 	JSON_EACH (list, it) {
 		struct manager *m = &all.items[all.len];
-		*m = (struct manager){ json_get_str(it.value, "manager"),     json_get_str(it.value, "operation"),
-				       json_get_str(it.value, "apiVersion"),  json_get_str(it.value, "time"),
-				       json_get_str(it.value, "subresource"), fieldset_read(arena, json_get(it.value, "fieldsV1")) };
+		*m = (struct manager){ json_get_str(it.value, "manager"),
+				       json_get_str(it.value, "operation"),
+				       json_get_str(it.value, "apiVersion"),
+				       json_get_str(it.value, "time"),
+				       json_get_str(it.value, "subresource"),
+				       fieldset_read(arena, json_get(it.value, "fieldsV1")),
+				       NULL };
 		if (m->operation.len != 0)
 			all.len++;
 	}
@@ -164,31 +169,47 @@ static void take_from_others(struct managers *all, const struct manager *mine, c
 
 #define MOST_UPDATERS 10
 
+/* The first of a chain gets what all of it own; the others go. sets: room for as many as there are managers. */
+static void join(struct managers *all, struct manager *first, const struct fieldset **sets)
+{
+	size_t n = 0;
+
+	for (struct manager *m = first, *next; m != NULL; m = next) {
+		next = m->joining;
+		sets[n++] = m->set;
+		m->joining = NULL;
+		m->set = NULL;
+	}
+	first->set = fieldset_union_all(all->arena, sets, n);
+}
+
 /* The oldest updaters of a version become one, "ancient-changes", until few enough are left. */
 static void managers_cap(struct managers *all)
 {
+	const struct fieldset **sets = ARENA_ARRAY(all->arena, const struct fieldset *, all->len + 1);
+	struct places versions = { .arena = all->arena };
 	size_t updaters = 0;
 
 	qsort(all->items, all->len, sizeof(*all->items), by_age);
 	for (size_t i = 0; i < all->len; i++)
 		updaters += str_is(all->items[i].operation, "Update") && !fieldset_empty(all->items[i].set);
 	for (size_t i = 0; i < all->len && updaters > MOST_UPDATERS; i++) {
-		struct manager *m = &all->items[i], *first = NULL;
+		struct manager *m = &all->items[i], *first;
 		if (!str_is(m->operation, "Update") || fieldset_empty(m->set))
 			continue;
-		for (size_t k = 0; k < i && first == NULL; k++)
-			if (str_is(all->items[k].operation, "Update") && !fieldset_empty(all->items[k].set) &&
-			    str_eq(all->items[k].version, m->version))
-				first = &all->items[k];
-		if (first == NULL)
+		first = &all->items[places_add(&versions, m->version, i)]; /* of its version */
+		if (first == m)
 			continue;
 		first->name = STR("ancient-changes");
 		first->subresource = STR("");
-		first->set = fieldset_union(all->arena, first->set, m->set);
 		first->time = m->time;
-		m->set = NULL;
+		m->joining = first->joining;
+		first->joining = m;
 		updaters--;
 	}
+	for (size_t i = 0; i < all->len; i++)
+		if (all->items[i].joining != NULL)
+			join(all, &all->items[i], sets);
 }
 
 /* ---- every other write ---- */
@@ -317,14 +338,14 @@ static const struct json *prune(struct managers *all, const struct type *type, c
 				const struct fieldset *last)
 {
 	struct arena *a = all->arena;
-	struct fieldset *owned = fieldset_new(a);
 
 	if (fieldset_empty(last))
 		return merged;
 	last = fieldset_named(a, type, last);
+	const struct fieldset **sets = ARENA_ARRAY(a, const struct fieldset *, all->len + 1);
 	for (size_t i = 0; i < all->len; i++)
-		owned = fieldset_union(a, owned, all->items[i].set);
-	owned = fieldset_named(a, type, owned);
+		sets[i] = all->items[i].set;
+	struct fieldset *owned = fieldset_named(a, type, fieldset_union_all(a, sets, all->len));
 	struct fieldset *full = fieldset_named(a, type, fieldset_of(a, type, merged));
 	/* Without all it ever set, then with what is owned, then with what was never its own. */
 	const struct json *pruned = merge_remove(a, type, merged, last);

@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "api/names.h"
+#include "base/places.h"
 
 /* A path on the findings' arena: AT(f, "%s.ports[%zu]", path, i). */
 #define AT(f, ...) arena_printf((f)->arena, __VA_ARGS__)

@@ -13,9 +13,11 @@
 #include "api/quantity.h"
 #include "api/walk.h"
 #include "base/codec.h"
+#include "base/limits.h"
 #include "base/vec.h"
 
-#define MANY_NOTES 100 /* more are not kept, as upstream */
+#define MANY_NOTES    100         /* more are not kept, as upstream */
+#define ORDERED_NOTES (64 * 1024) /* in longer texts unknown members are not put among duplicate ones: it costs too much */
 
 struct decoder {
 	struct arena *arena;
@@ -23,6 +25,7 @@ struct decoder {
 	struct buf path;         /* "spec.containers[0]", kept only with notes */
 	VEC(struct str) fields;  /* Go's field stack */
 	const struct type *owner;
+	size_t structs; /* so far */
 	VEC(const struct json *) slots;
 };
 
@@ -75,9 +78,14 @@ static struct error *wrong_type(struct decoder *d, const struct json *value, str
 	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
 }
 
+static bool notes_wanted(const struct api_notes *notes)
+{
+	return notes->len < MANY_NOTES && notes->bytes < LIMIT_CAUSE_BYTES;
+}
+
 void api_note(struct arena *arena, struct api_notes *notes, struct str text)
 {
-	if (notes->len >= MANY_NOTES)
+	if (!notes_wanted(notes))
 		return;
 	for (size_t i = 0; i < notes->len; i++)
 		if (str_eq(notes->text[i], text))
@@ -91,12 +99,15 @@ void api_note(struct arena *arena, struct api_notes *notes, struct str text)
 		notes->cap = cap;
 	}
 	notes->text[notes->len++] = text;
+	notes->bytes += text.len;
 }
 
 static void note_unknown(struct decoder *d, struct str key)
 {
 	AUTO_BUF struct buf text = { 0 };
 
+	if (!notes_wanted(d->notes))
+		return;
 	buf_add(&text, STR("unknown field "));
 	AUTO_BUF struct buf path = { 0 };
 	buf_add(&path, buf_str(&d->path));
@@ -514,12 +525,19 @@ static struct error *decode_member(struct decoder *d, const struct type *type, c
 	return NULL;
 }
 
+struct error *api_too_many_structs(void)
+{
+	return error_new(ERR_TOO_LARGE, "Request entity too large: limit is %d structures in one object", LIMIT_STRUCTS);
+}
+
 static struct error *decode_struct(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
 {
 	const struct type *owner = d->owner;
 	size_t n = type_len(type), slots = d->slots.len, hint = 0;
 	struct json_builder b = { .arena = d->arena };
 
+	if (++d->structs > LIMIT_STRUCTS)
+		return api_too_many_structs();
 	if (value->type == JSON_NULL) {
 		*out = walk_zero(d->arena, type);
 		return NULL;
@@ -721,6 +739,8 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 
 static struct error *not_handled(const struct api_body *body, struct str version, struct str kind, struct error *cause)
 {
+	if (cause->kind == ERR_TOO_LARGE)
+		return cause;
 	struct error *err = error_new(ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", STR_ARG(kind),
 				      STR_ARG(version), STR_ARG(body_kind(body)), cause->text);
 
@@ -825,7 +845,7 @@ static struct error *decode_proto(struct arena *arena, const struct api_body *bo
 
 /* ---- notes in the order of the text ---- */
 
-struct places {
+struct note_places {
 	const struct api_notes *notes;
 	size_t members;           /* seen so far */
 	size_t found[MANY_NOTES]; /* at which of them the note was due; 0: not yet */
@@ -836,7 +856,7 @@ static const char unknown_word[] = "unknown field ", duplicate_word[] = "duplica
 
 static void member_passed(void *arg, struct str path)
 {
-	struct places *p = arg;
+	struct note_places *p = arg;
 	AUTO_BUF struct buf quoted = { 0 };
 
 	json_write_string(&quoted, path);
@@ -853,7 +873,7 @@ static void member_passed(void *arg, struct str path)
 /* The reader finds duplicate members, the walker unknown ones. Upstream does both in one pass. */
 static void order_notes(struct arena *arena, struct str text, struct api_notes *notes)
 {
-	struct places p = { .notes = notes };
+	struct note_places p = { .notes = notes };
 	struct json_options options = { .member = member_passed, .arg = &p };
 	const struct json *ignored;
 	bool unknown = false, duplicate = false;
@@ -862,7 +882,7 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 		unknown |= str_has_prefix(notes->text[i], str_from(unknown_word));
 		duplicate |= str_has_prefix(notes->text[i], str_from(duplicate_word));
 	}
-	if (!unknown || !duplicate)
+	if (!unknown || !duplicate || text.len > ORDERED_NOTES)
 		return;
 	AUTO_ERROR err = json_read(arena, text, &options, &ignored);
 	for (size_t i = 1; i < notes->len && err == NULL; i++) {
@@ -882,7 +902,7 @@ static void order_notes(struct arena *arena, struct str text, struct api_notes *
 static const struct json *kept_value(struct arena *arena, const struct field *field, const struct json *value)
 {
 	const struct type *type = field_type(field);
-	const struct json *out = value;
+	struct json_builder b = { .arena = arena };
 
 	if (json_is(value, JSON_ARRAY) && value->len == 0)
 		return &json_null;
@@ -890,14 +910,9 @@ static const struct json *kept_value(struct arena *arena, const struct field *fi
 		return value;
 	if (field->shape == SHAPE_ONE)
 		return api_as_kept(arena, type, value);
-	JSON_EACH (value, it) {
-		const struct json *kept = api_as_kept(arena, type, it.value);
-
-		if (kept != it.value)
-			out = field->shape == SHAPE_LIST ? json_with_item(arena, out, it.index, kept)
-							 : json_with_key(arena, out, it.key, kept);
-	}
-	return out;
+	JSON_EACH (value, it)
+		json_builder_put(&b, &it, api_as_kept(arena, type, it.value));
+	return json_builder_like(&b, value);
 }
 
 const struct json *api_as_kept(struct arena *arena, const struct type *type, const struct json *tree)

@@ -83,21 +83,20 @@ static const struct json *set_constants(struct arena *arena, const struct type *
 /* Upstream rounds every quantity of a ResourceList up to thousandths. */
 static const struct json *round_quantities(struct arena *arena, const struct json *map)
 {
+	struct json_builder b = { .arena = arena };
+
 	JSON_EACH (map, it) {
-		struct quantity q = quantity_of(it.value);
-		if (q.nano % 1000000 == 0)
-			continue;
-		struct quantity up = quantity_from_milli(quantity_milli(&q));
+		struct quantity q = quantity_of(it.value), up = quantity_from_milli(quantity_milli(&q));
 		up.format = q.format;
-		map = json_with_key(arena, map, it.key, quantity_json(arena, &up));
+		json_builder_put(&b, &it, q.nano % 1000000 == 0 ? it.value : quantity_json(arena, &up));
 	}
-	return map;
+	return json_builder_like(&b, map);
 }
 
 static const struct json *default_elements(struct arena *arena, const struct field *field, const struct json *container)
 {
 	const struct type *type = field_type(field);
-	const struct json *result = container;
+	struct json_builder b = { .arena = arena };
 
 	if (field->shape == SHAPE_MAP && type->form == FORM_QUANTITY)
 		return round_quantities(arena, container);
@@ -105,16 +104,9 @@ static const struct json *default_elements(struct arena *arena, const struct fie
 		return container;
 	if (field->shape == SHAPE_ONE)
 		return api_default_type(arena, type, container);
-	JSON_EACH (container, it) {
-		const struct json *item = api_default_type(arena, type, it.value);
-		if (item == it.value)
-			continue;
-		if (container->type == JSON_ARRAY)
-			result = json_with_item(arena, result, it.index, item);
-		else
-			result = json_with_key(arena, result, it.key, item);
-	}
-	return result;
+	JSON_EACH (container, it)
+		json_builder_put(&b, &it, api_default_type(arena, type, it.value));
+	return json_builder_like(&b, container);
 }
 
 const struct json *api_default_type(struct arena *arena, const struct type *type, const struct json *tree)
@@ -241,33 +233,32 @@ const struct json *volume_defaults(struct arena *arena, const struct type *type,
  * which: "requests" or "limits". */
 static const struct json *aggregate(struct arena *arena, const struct json *spec, const char *which)
 {
-	const struct json *sum = NULL, *sidecars = NULL, *peak = NULL;
+	struct json_draft sidecars = json_draft_of(arena, NULL), peak = sidecars;
 	const struct json *path = json_get(spec, "initContainers");
 
 	for (int round = 0; round < 2; round++) {
 		JSON_EACH (round == 0 ? path : json_get(spec, "containers"), it) {
 			bool sidecar = round == 0 && str_is(json_get_str(it.value, "restartPolicy"), "Always");
 			JSON_EACH (json_get(json_get(it.value, "resources"), which), r) {
-				const struct json **to = round == 1 || sidecar ? &sidecars : &peak;
-				struct quantity q = quantity_of(r.value), have = quantity_of(json_find(*to, r.key)), side;
+				struct json_draft *to = round == 1 || sidecar ? &sidecars : &peak;
+				struct quantity q = quantity_of(r.value), have = quantity_of(json_draft_get(to, r.key)), side;
 				if (round == 1 || sidecar) {
 					quantity_add(&have, &q);
 				} else {
-					side = quantity_of(json_find(sidecars, r.key));
+					side = quantity_of(json_draft_get(&sidecars, r.key));
 					quantity_add(&q, &side);
 					have = quantity_cmp(&q, &have) > 0 ? q : have;
 				}
-				*to = json_with_key(arena, *to, r.key, quantity_json(arena, &have));
+				json_draft_set(to, r.key, quantity_json(arena, &have));
 			}
 		}
 	}
-	sum = sidecars;
-	JSON_EACH (peak, it) {
-		struct quantity q = quantity_of(it.value), have = quantity_of(json_find(sum, it.key));
+	JSON_EACH (json_draft_object(&peak), it) {
+		struct quantity q = quantity_of(it.value), have = quantity_of(json_draft_get(&sidecars, it.key));
 		if (quantity_cmp(&q, &have) > 0)
-			sum = json_with_key(arena, sum, it.key, it.value);
+			json_draft_set(&sidecars, it.key, it.value);
 	}
-	return sum;
+	return sidecars.members.len == 0 ? NULL : json_draft_object(&sidecars);
 }
 
 static bool pod_level(struct str resource)
@@ -499,13 +490,12 @@ const struct json *stateful_set_strategy_defaults(struct arena *arena, const str
 
 const struct json *stateful_set_spec_defaults(struct arena *arena, const struct type *type, const struct json *tree)
 {
-	const struct json *claims = json_get(tree, "volumeClaimTemplates"), *named = claims;
+	const struct json *claims = json_get(tree, "volumeClaimTemplates"), *named;
+	struct json_builder b = { .arena = arena };
 
-	JSON_EACH (claims, it) {
-		const struct json *claim = api_with_type(arena, it.value, STR("v1"), STR("PersistentVolumeClaim"));
-		if (claim != it.value)
-			named = json_with_item(arena, named, it.index, claim);
-	}
+	JSON_EACH (claims, it)
+		json_builder_put(&b, &it, api_with_type(arena, it.value, STR("v1"), STR("PersistentVolumeClaim")));
+	named = json_builder_like(&b, claims);
 	return named == claims ? tree : with(arena, type, tree, "volumeClaimTemplates", named);
 }
 

@@ -9,54 +9,15 @@ struct fieldset *fieldset_new(struct arena *arena)
 {
 	struct fieldset *set = ARENA_NEW(arena, struct fieldset);
 
-	*set = (struct fieldset){ .arena = arena };
+	*set = (struct fieldset){ .arena = arena, .places = { .arena = arena } };
 	return set;
-}
-
-#define INDEXED 48
-
-/* The slot of a name: its entry's, or the free one where it would go. */
-static uint32_t *slot_of(const struct fieldset *set, struct str name)
-{
-	size_t slot = str_hash_secret(name) & (set->n_slots - 1);
-
-	while (set->slots[slot] != 0 && !str_eq(set->entries[set->slots[slot] - 1].name, name))
-		slot = (slot + 1) & (set->n_slots - 1);
-	return &set->slots[slot];
-}
-
-static void index_entry(struct fieldset *set, size_t place)
-{
-	uint32_t *slot = slot_of(set, set->entries[place].name);
-
-	if (*slot == 0) /* of equal names the first is found */
-		*slot = (uint32_t)place + 1;
-}
-
-static void index_last(struct fieldset *set)
-{
-	if (set->len < INDEXED)
-		return;
-	if (2 * set->len <= set->n_slots) {
-		index_entry(set, set->len - 1);
-		return;
-	}
-	set->n_slots = set->n_slots == 0 ? 256 : set->n_slots * 2;
-	set->slots = ARENA_ARRAY(set->arena, uint32_t, set->n_slots);
-	for (size_t i = 0; i < set->len; i++)
-		index_entry(set, i);
 }
 
 static struct fieldset_entry *find(const struct fieldset *set, struct str name)
 {
-	if (set != NULL && set->slots != NULL) {
-		uint32_t place = *slot_of(set, name);
-		return place != 0 ? &set->entries[place - 1] : NULL;
-	}
-	for (size_t i = 0; set != NULL && i < set->len; i++)
-		if (str_eq(set->entries[i].name, name))
-			return &set->entries[i];
-	return NULL;
+	size_t place = set != NULL ? places_find(&set->places, name) : PLACES_NONE;
+
+	return place != PLACES_NONE ? &set->entries[place] : NULL;
 }
 
 /* An entry that is nothing is not kept. */
@@ -74,8 +35,8 @@ static void keep(struct fieldset *set, struct str name, bool member, struct fiel
 		set->entries = grown;
 		set->cap = cap;
 	}
+	places_add(&set->places, name, set->len); /* of equal names the first is found */
 	set->entries[set->len++] = (struct fieldset_entry){ name, member, below };
-	index_last(set);
 }
 
 bool fieldset_empty(const struct fieldset *set)
@@ -98,6 +59,13 @@ struct fieldset *fieldset_union(struct arena *arena, const struct fieldset *a, c
 		if (find(a, b->entries[i].name) == NULL)
 			keep(out, b->entries[i].name, b->entries[i].member, b->entries[i].below);
 	return out;
+}
+
+struct fieldset *fieldset_union_all(struct arena *arena, const struct fieldset *const *sets, size_t n)
+{
+	if (n < 2)
+		return fieldset_union(arena, n == 0 ? NULL : sets[0], NULL);
+	return fieldset_union(arena, fieldset_union_all(arena, sets, n / 2), fieldset_union_all(arena, sets + n / 2, n - n / 2));
 }
 
 struct fieldset *fieldset_both(struct arena *arena, const struct fieldset *a, const struct fieldset *b)
@@ -376,13 +344,19 @@ static struct str element(struct arena *arena, struct place place, enum node nod
 	return str_format(arena, "k:%.*s", STR_ARG(json_format(arena, json_builder_object(&keys))));
 }
 
-static const struct json *item_find(struct arena *arena, struct place place, enum node node, const struct json *list,
-				    struct str name)
+/* Where the items of a list are, by their keys. */
+static struct places items_of(struct arena *arena, struct place place, enum node node, const struct json *list)
 {
+	struct places items = { .arena = arena };
+
 	JSON_EACH (list, it)
-		if (str_eq(element(arena, place, node, it.value), name))
-			return it.value;
-	return NULL;
+		places_add(&items, element(arena, place, node, it.value), it.index);
+	return items;
+}
+
+static const struct json *item_find(const struct json *list, const struct places *items, struct str name)
+{
+	return json_at(list, places_find(items, name)); /* NULL when nowhere */
 }
 
 static bool is_map(enum node node)
@@ -390,15 +364,23 @@ static bool is_map(enum node node)
 	return node == NODE_STRUCT || node == NODE_MAP;
 }
 
+/* Of what a node may hold; a leaf holds nothing. */
+static size_t size(const struct json *value, enum node node)
+{
+	if (node == NODE_LEAF)
+		return 0;
+	return json_is(value, is_map(node) ? JSON_OBJECT : JSON_ARRAY) ? json_len(value) : 0;
+}
+
 static struct fieldset *set_of(struct arena *arena, struct place place, const struct json *value, bool *member)
 {
-	struct fieldset *set = fieldset_new(arena);
 	enum node node = node_of(place, value);
 	bool known;
 
 	*member = node == NODE_LEAF;
-	if (node == NODE_LEAF || value == NULL || value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
-		return set;
+	if (size(value, node) == 0)
+		return NULL;
+	struct fieldset *set = fieldset_new(arena);
 	JSON_EACH (value, it) {
 		bool self;
 		if (!is_map(node)) {
@@ -417,8 +399,9 @@ static struct fieldset *set_of(struct arena *arena, struct place place, const st
 struct fieldset *fieldset_of(struct arena *arena, const struct type *type, const struct json *tree)
 {
 	bool member;
+	struct fieldset *set = set_of(arena, (struct place){ .type = type }, tree, &member);
 
-	return set_of(arena, (struct place){ .type = type }, tree, &member);
+	return set != NULL ? set : fieldset_new(arena);
 }
 
 /* ---- comparing ---- */
@@ -442,23 +425,19 @@ static void compare_child(struct arena *arena, struct place place, struct str na
 	keep(out->modified, name, marks.modified, below.modified);
 }
 
-static size_t size(const struct json *value, enum node node)
-{
-	return json_is(value, is_map(node) ? JSON_OBJECT : JSON_ARRAY) ? json_len(value) : 0;
-}
-
 static void compare(struct arena *arena, struct place place, const struct json *from, const struct json *to, struct comparison *out,
 		    struct marks *self)
 {
 	enum node node = node_of(place, to != NULL ? to : from);
 	bool known;
 
-	*out = (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
+	*out = (struct comparison){ NULL, NULL, NULL };
 	*self = (struct marks){ .added = from == NULL && to != NULL, .removed = to == NULL && from != NULL };
-	if (node == NODE_LEAF || (size(from, node) == 0 && size(to, node) == 0)) {
+	if (size(from, node) == 0 && size(to, node) == 0) {
 		self->modified = from != NULL && to != NULL && !json_equal(from, to);
 		return;
 	}
+	*out = (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
 	if (is_map(node)) {
 		JSON_EACH (from, it)
 			compare_child(arena, place_below(place, node, it.key, &known), str_format(arena, "f:%.*s", STR_ARG(it.key)),
@@ -469,13 +448,14 @@ static void compare(struct arena *arena, struct place place, const struct json *
 					      str_format(arena, "f:%.*s", STR_ARG(it.key)), NULL, it.value, out);
 		return;
 	}
+	struct places old = items_of(arena, place, node, from), new = items_of(arena, place, node, to);
 	JSON_EACH (from, it) {
 		struct str name = element(arena, place, node, it.value);
-		compare_child(arena, item_place(place), name, it.value, item_find(arena, place, node, to, name), out);
+		compare_child(arena, item_place(place), name, it.value, item_find(to, &new, name), out);
 	}
 	JSON_EACH (to, it) {
 		struct str name = element(arena, place, node, it.value);
-		if (item_find(arena, place, node, from, name) == NULL)
+		if (item_find(from, &old, name) == NULL)
 			compare_child(arena, item_place(place), name, NULL, it.value, out);
 	}
 }
@@ -486,7 +466,7 @@ struct comparison fieldset_compare(struct arena *arena, const struct type *type,
 	struct marks self;
 
 	compare(arena, (struct place){ .type = type }, from, to, &out, &self);
-	return out;
+	return out.added != NULL ? out : (struct comparison){ fieldset_new(arena), fieldset_new(arena), fieldset_new(arena) };
 }
 
 static struct fieldset *named(struct arena *arena, struct place place, const struct fieldset *set)
@@ -617,19 +597,19 @@ static const struct json *merge_items(struct arena *arena, struct place place, e
 	struct json_builder b = { .arena = arena };
 	size_t n = json_len(live), m = json_len(config), l = 0, shared = 0;
 	struct str *names = ARENA_ARRAY(arena, struct str, n + 1), *wanted = ARENA_ARRAY(arena, struct str, m + 1);
+	struct places in_live = { .arena = arena }, in_config = { .arena = arena };
 	bool *taken = ARENA_ARRAY(arena, bool, m + 1);
 
 	for (size_t i = 0; i < n; i++)
-		names[i] = element(arena, place, node, live->items[i]);
+		places_add(&in_live, names[i] = element(arena, place, node, live->items[i]), i);
 	for (size_t i = 0; i < m; i++)
-		wanted[i] = element(arena, place, node, config->items[i]);
+		places_add(&in_config, wanted[i] = element(arena, place, node, config->items[i]), i);
 	for (size_t r = 0; l < n || r < m;) {
-		size_t at = m; /* where config has live's next */
-		for (size_t i = 0; l < n && i < m && at == m; i++)
-			if (str_eq(wanted[i], names[l]))
-				at = i;
+		size_t at = l < n ? places_find(&in_config, names[l]) : PLACES_NONE; /* where config has live's next */
+		if (at == PLACES_NONE)
+			at = m;
 		/* The next shared item that config still wants. */
-		for (; shared < m && (shared < r || item_find(arena, place, node, live, wanted[shared]) == NULL); shared++)
+		for (; shared < m && (shared < r || item_find(live, &in_live, wanted[shared]) == NULL); shared++)
 			;
 		if (l < n && r < m && at == r) {
 			json_builder_item(&b, merge(arena, item_place(place), live->items[l++], config->items[r]));
@@ -647,7 +627,7 @@ static const struct json *merge_items(struct arena *arena, struct place place, e
 		if (l < n && taken[at])
 			l++;
 		if (r < m) {
-			const struct json *old = item_find(arena, place, node, live, wanted[r]);
+			const struct json *old = item_find(live, &in_live, wanted[r]);
 			json_builder_item(&b, merge(arena, item_place(place), old, config->items[r]));
 			taken[r++] = true;
 		}

@@ -4,6 +4,7 @@
 
 #include "api/schema.h"
 #include "base/error.h"
+#include "base/places.h"
 #include "json/json.h"
 
 /* A set of paths as a tree. An entry may be a member itself, have members below it, or both. */
@@ -15,8 +16,7 @@ struct fieldset {
 		struct fieldset *below; /* NULL: nothing */
 	} * entries;
 	size_t len, cap;
-	uint32_t *slots; /* of many entries: 1 + place, by hash */
-	size_t n_slots;
+	struct places places; /* of the entries, by name */
 };
 
 /* A value's place in the schema: the value of a field, or one item of it. */
@@ -34,6 +34,8 @@ struct fieldset *fieldset_new(struct arena *arena);
 bool fieldset_empty(const struct fieldset *set); /* NULL is empty */
 /* a and b may be NULL; the result never is. */
 struct fieldset *fieldset_union(struct arena *arena, const struct fieldset *a, const struct fieldset *b);
+/* Of many: halves first, so that they are not put into a large one each by each. */
+struct fieldset *fieldset_union_all(struct arena *arena, const struct fieldset *const *sets, size_t n);
 struct fieldset *fieldset_both(struct arena *arena, const struct fieldset *a, const struct fieldset *b);
 struct fieldset *fieldset_without(struct arena *arena, const struct fieldset *a, const struct fieldset *b);
 /* "spec", "metadata.name": the path and everything below it go. */

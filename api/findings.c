@@ -2,10 +2,19 @@
 #include <string.h>
 
 #include "api/check.h"
+#include "base/limits.h"
 #include "base/map.h"
+
+/* One more is found. False when it is not to be told, which its text need not be made for. */
+static bool wanted(struct api_findings *f)
+{
+	f->found++;
+	return f->len < LIMIT_CAUSES && f->bytes < LIMIT_CAUSE_BYTES;
+}
 
 static void add(struct api_findings *f, const char *reason, const char *field, const char *message)
 {
+	f->bytes += strlen(field) + strlen(message);
 	if (f->len == f->cap) {
 		size_t cap = f->cap == 0 ? 8 : f->cap * 2;
 		struct api_finding *grown = ARENA_ARRAY(f->arena, struct api_finding, cap);
@@ -14,7 +23,7 @@ static void add(struct api_findings *f, const char *reason, const char *field, c
 		f->items = grown;
 		f->cap = cap;
 	}
-	f->items[f->len++] = (struct api_finding){ reason, field, message };
+	f->items[f->len++] = (struct api_finding){ reason, arena_strdup(f->arena, field), message };
 }
 
 const char *api_quoted(struct arena *arena, struct str text)
@@ -54,17 +63,23 @@ static const char *with_detail(struct arena *arena, const char *head, const char
 
 void finding_required(struct api_findings *f, const char *field, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueRequired", field, with_detail(f->arena, "Required value", detail));
 }
 
 void finding_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueInvalid", field,
 	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", shown(f->arena, value)), detail));
 }
 
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueInvalid", field,
 	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", api_quoted(f->arena, value)), detail));
 }
@@ -74,6 +89,8 @@ void finding_unsupported_value(struct api_findings *f, const char *field, const 
 {
 	AUTO_BUF struct buf list = { 0 };
 
+	if (!wanted(f))
+		return;
 	for (size_t i = 0; i < n; i++)
 		buf_printf(&list, "%s\"%s\"", i == 0 ? "supported values: " : ", ", supported[i]);
 	add(f, "FieldValueNotSupported", field,
@@ -99,6 +116,8 @@ void finding_copy(struct api_findings *f, const struct api_finding *from)
 
 void finding_forbidden(struct api_findings *f, const char *field, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueForbidden", field, with_detail(f->arena, "Forbidden", detail));
 }
 
@@ -109,6 +128,8 @@ void finding_duplicate(struct api_findings *f, const char *field, const struct j
 
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueDuplicate", field,
 	    with_detail(f->arena, arena_printf(f->arena, "Duplicate value: %s", shown(f->arena, value)), detail));
 }
@@ -120,17 +141,23 @@ void finding_not_found(struct api_findings *f, const char *field, const struct j
 
 void finding_not_found_among(struct api_findings *f, const char *field, const struct json *value, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueNotFound", field,
 	    with_detail(f->arena, arena_printf(f->arena, "Not found: %s", shown(f->arena, value)), detail));
 }
 
 void finding_too_long(struct api_findings *f, const char *field, int64_t max)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueTooLong", field, arena_printf(f->arena, "Too long: may not be more than %lld bytes", (long long)max));
 }
 
 void finding_too_many(struct api_findings *f, const char *field, size_t is, size_t max)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueTooMany", field,
 	    arena_printf(f->arena, "Too many: %zu: must have at most %zu item%s", is, max, max == 1 ? "" : "s"));
 }

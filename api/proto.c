@@ -10,8 +10,10 @@
 #include "api/api.h"
 #include "api/quantity.h"
 #include "api/walk.h"
+#include "base/auto.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "base/limits.h"
 #include "proto/proto.h"
 
 static const char magic[] = "k8s"; /* and its NUL */
@@ -288,7 +290,12 @@ void api_write_proto(struct buf *out, const struct type *type, const struct json
 
 /* ---- reading ---- */
 
-static struct error *read_struct(struct arena *arena, const struct type *type, struct str message,
+struct reading {
+	struct arena *arena;
+	size_t structs;
+};
+
+static struct error *read_struct(struct reading *in, const struct type *type, struct str message,
 				 const struct json **out) MUST_CHECK;
 
 static struct error *wrong_wire(const struct proto_reader *r, struct str name)
@@ -306,10 +313,10 @@ static const struct json *read_time(struct arena *arena, int64_t seconds, int64_
 }
 
 /* The leaves that are messages: at most three numbered members each. */
-static struct error *read_leaf_message(struct arena *arena, const struct type *type, struct str message, const struct json **out)
+static struct error *read_leaf_message(struct reading *in, const struct type *type, struct str message, const struct json **out)
 {
 	struct proto_reader r = { .rest = message };
-	struct json_builder list = { .arena = arena };
+	struct json_builder list = { .arena = in->arena };
 	const struct json *schema = NULL;
 	uint64_t numbers[4] = { 0 };
 	struct str texts[4] = { { 0 } };
@@ -327,10 +334,10 @@ static struct error *read_leaf_message(struct arena *arena, const struct type *t
 			continue;
 		const struct json *item = NULL;
 		if (type->form == FORM_SCHEMA_OR_STRINGS && r.number == 2)
-			item = json_string_copy(arena, r.bytes);
+			item = json_string_copy(in->arena, r.bytes);
 		else if (type->form == FORM_SCHEMA_OR_BOOL || type->form == FORM_SCHEMA_OR_ARRAY ||
 			 type->form == FORM_SCHEMA_OR_STRINGS)
-			err = read_struct(arena, props, r.bytes, &item);
+			err = read_struct(in, props, r.bytes, &item);
 		if (err != NULL)
 			return err;
 		if (type->form == FORM_SCHEMA_OR_BOOL || r.number == 1)
@@ -343,18 +350,20 @@ static struct error *read_leaf_message(struct arena *arena, const struct type *t
 	switch ((enum type_form)type->form) {
 	case FORM_TIME:
 	case FORM_MICRO_TIME:
-		*out = any ? read_time(arena, (int64_t)numbers[1], (int64_t)numbers[2], type->form == FORM_MICRO_TIME) : &json_null;
+		*out = any ? read_time(in->arena, (int64_t)numbers[1], (int64_t)numbers[2], type->form == FORM_MICRO_TIME)
+			   : &json_null;
 		return NULL;
 	case FORM_QUANTITY:
-		return api_normalize(arena, type, json_string_copy(arena, texts[1].len != 0 ? texts[1] : STR("0")), NULL, out);
+		return api_normalize(in->arena, type, json_string_copy(in->arena, texts[1].len != 0 ? texts[1] : STR("0")), NULL,
+				     out);
 	case FORM_INT_OR_STRING:
-		*out = numbers[1] == 0 ? json_number(arena, (int32_t)numbers[2]) : json_string_copy(arena, texts[3]);
+		*out = numbers[1] == 0 ? json_number(in->arena, (int32_t)numbers[2]) : json_string_copy(in->arena, texts[3]);
 		return NULL;
 	case FORM_RAW:
 	case FORM_FIELDS:
 	case FORM_JSON:
 		*out = &json_null;
-		return texts[1].len == 0 ? NULL : json_read(arena, texts[1], NULL, out);
+		return texts[1].len == 0 ? NULL : json_read(in->arena, texts[1], NULL, out);
 	case FORM_SCHEMA_OR_BOOL:
 		*out = schema != NULL ? schema : json_boolean(numbers[1] != 0);
 		return NULL;
@@ -376,7 +385,7 @@ static struct error *read_leaf_message(struct arena *arena, const struct type *t
 	return NULL;
 }
 
-static struct error *read_value(struct arena *arena, const struct field *field, const struct proto_reader *r,
+static struct error *read_value(struct reading *in, const struct field *field, const struct proto_reader *r,
 				const struct json **out)
 {
 	const struct type *type = field_type(field);
@@ -387,13 +396,13 @@ static struct error *read_value(struct arena *arena, const struct field *field, 
 	case FORM_STRING:
 		if (r->wire != PROTO_BYTES)
 			break;
-		*out = json_string_copy(arena, r->bytes);
+		*out = json_string_copy(in->arena, r->bytes);
 		return NULL;
 	case FORM_BYTES:
 		if (r->wire != PROTO_BYTES)
 			break;
 		base64_encode(&text, r->bytes);
-		*out = json_string_copy(arena, buf_str(&text));
+		*out = json_string_copy(in->arena, buf_str(&text));
 		return NULL;
 	case FORM_BOOL:
 		if (r->wire != PROTO_VARINT)
@@ -403,23 +412,23 @@ static struct error *read_value(struct arena *arena, const struct field *field, 
 	case FORM_INT32:
 		if (r->wire != PROTO_VARINT)
 			break;
-		*out = json_number(arena, (int32_t)r->value);
+		*out = json_number(in->arena, (int32_t)r->value);
 		return NULL;
 	case FORM_INT64:
 		if (r->wire != PROTO_VARINT)
 			break;
-		*out = json_number(arena, (int64_t)r->value);
+		*out = json_number(in->arena, (int64_t)r->value);
 		return NULL;
 	case FORM_DOUBLE:
 		if (r->wire != PROTO_FIXED64)
 			break;
 		memcpy(&real, &r->value, sizeof(real));
-		*out = json_real(arena, real);
+		*out = json_real(in->arena, real);
 		return NULL;
 	case FORM_STRUCT:
 		if (r->wire != PROTO_BYTES)
 			break;
-		return read_struct(arena, type, r->bytes, out);
+		return read_struct(in, type, r->bytes, out);
 	case FORM_TIME:
 	case FORM_MICRO_TIME:
 	case FORM_QUANTITY:
@@ -432,7 +441,7 @@ static struct error *read_value(struct arena *arena, const struct field *field, 
 	case FORM_SCHEMA_OR_STRINGS:
 		if (r->wire != PROTO_BYTES)
 			break;
-		return read_leaf_message(arena, type, r->bytes, out);
+		return read_leaf_message(in, type, r->bytes, out);
 	case FORM_NESTED:
 	case FORM_COUNT:
 		break;
@@ -447,66 +456,66 @@ struct slot {
 	bool set;
 };
 
-static struct error *read_wrapped_list(struct arena *arena, const struct field *field, struct str message, const struct json **out)
+static struct error *read_wrapped_list(struct reading *in, const struct field *field, struct str message, const struct json **out)
 {
 	struct proto_reader r = { .rest = message };
-	struct json_builder items = { .arena = arena };
+	struct json_builder items = { .arena = in->arena };
 	struct error *err = NULL;
 
 	while (err == NULL && proto_next(&r, &err)) {
 		const struct json *item = NULL;
 		if (r.number == 1)
-			err = read_value(arena, field, &r, &item);
+			err = read_value(in, field, &r, &item);
 		json_builder_item(&items, item);
 	}
 	*out = json_builder_array(&items);
 	return err;
 }
 
-static struct error *read_entry(struct arena *arena, const struct field *field, struct slot *slot, struct str message)
+static struct error *read_entry(struct reading *in, const struct field *field, struct slot *slot, struct str message)
 {
 	struct proto_reader r = { .rest = message };
 	struct str key = { 0 };
-	const struct json *value = field_type(field)->form == FORM_BYTES ? &json_null : walk_zero(arena, field_type(field));
+	const struct json *value = field_type(field)->form == FORM_BYTES ? &json_null : walk_zero(in->arena, field_type(field));
 	struct error *err = NULL;
 
 	if (field->shape == SHAPE_MAP_OF_LISTS)
 		value = &json_null;
 	while (err == NULL && proto_next(&r, &err)) {
 		if (r.number == 1 && r.wire == PROTO_BYTES)
-			key = str_dup(arena, r.bytes);
+			key = str_dup(in->arena, r.bytes);
 		else if (r.number == 2 && field->shape == SHAPE_MAP_OF_LISTS)
-			err = read_wrapped_list(arena, field, r.bytes, &value);
+			err = read_wrapped_list(in, field, r.bytes, &value);
 		else if (r.number == 2)
-			err = read_value(arena, field, &r, &value);
+			err = read_value(in, field, &r, &value);
 	}
 	if (err == NULL)
 		json_builder_member(&slot->many, key, value);
 	return err;
 }
 
-static struct error *read_field(struct arena *arena, const struct field *field, struct slot *slot, const struct proto_reader *r)
+static struct error *read_field(struct reading *in, const struct field *field, struct slot *slot, const struct proto_reader *r)
 {
 	const struct json *item = NULL;
 	struct error *err;
 
 	slot->set = true;
-	slot->many.arena = arena;
+	slot->many.arena = in->arena;
 	if (field->shape == SHAPE_ONE)
-		return read_value(arena, field, r, &slot->value);
+		return read_value(in, field, r, &slot->value);
 	if (field->shape == SHAPE_LIST && (field->flags & FIELD_WRAPPED) == 0) {
-		err = read_value(arena, field, r, &item);
+		err = read_value(in, field, r, &item);
 		json_builder_item(&slot->many, item);
 		return err;
 	}
 	if (r->wire != PROTO_BYTES)
 		return wrong_wire(r, field_name(field));
 	if (field->shape == SHAPE_LIST)
-		return read_wrapped_list(arena, field, r->bytes, &slot->value);
-	return read_entry(arena, field, slot, r->bytes);
+		return read_wrapped_list(in, field, r->bytes, &slot->value);
+	return read_entry(in, field, slot, r->bytes);
 }
 
-static struct error *read_level(struct arena *arena, const struct type *type, struct slot *slots, struct str message,
+static struct error *read_level(struct reading *in, const struct type *type, struct slot *slots, struct str message,
 				const uint32_t *within, int level)
 {
 	struct proto_reader r = { .rest = message };
@@ -523,12 +532,12 @@ static struct error *read_level(struct arena *arena, const struct type *type, st
 				if (field->inlined[level] != r.number || r.wire != PROTO_BYTES)
 					continue;
 				deeper[level] = r.number;
-				err = read_level(arena, type, slots, r.bytes, deeper, level + 1);
+				err = read_level(in, type, slots, r.bytes, deeper, level + 1);
 				break;
 			}
 			if (field->number != r.number)
 				continue;
-			err = read_field(arena, field, &slots[i], &r);
+			err = read_field(in, field, &slots[i], &r);
 			break;
 		}
 	}
@@ -545,12 +554,12 @@ static const struct json *slot_value(const struct field *field, struct slot *slo
 	return json_builder_object(&slot->many);
 }
 
-static struct error *read_struct(struct arena *arena, const struct type *type, struct str message, const struct json **out)
+static struct error *read_struct(struct reading *in, const struct type *type, struct str message, const struct json **out)
 {
 	static const uint32_t top[FIELD_INLINE];
-	struct slot *slots = ARENA_ARRAY(arena, struct slot, type_len(type));
-	struct json_builder b = { .arena = arena };
-	struct error *err = read_level(arena, type, slots, message, top, 0);
+	AUTO_FREE struct slot *slots = xcalloc(type_len(type) + 1, sizeof(*slots));
+	struct json_builder b = { .arena = in->arena };
+	struct error *err = ++in->structs > LIMIT_STRUCTS ? api_too_many_structs() : read_level(in, type, slots, message, top, 0);
 
 	if (err != NULL)
 		return err;
@@ -558,7 +567,7 @@ static struct error *read_struct(struct arena *arena, const struct type *type, s
 		const struct field *field = type_at(type, i);
 		const struct json *value = slot_value(field, &slots[i]);
 		if (value == NULL)
-			value = walk_zero_field(arena, field);
+			value = walk_zero_field(in->arena, field);
 		else if (!walk_written(field, value))
 			value = NULL;
 		json_builder_member(&b, field_name(field), value);
@@ -569,7 +578,9 @@ static struct error *read_struct(struct arena *arena, const struct type *type, s
 
 struct error *api_read_proto(struct arena *arena, const struct type *type, struct str message, const struct json **out)
 {
-	return read_struct(arena, type, message, out);
+	struct reading in = { .arena = arena };
+
+	return read_struct(&in, type, message, out);
 }
 
 struct error *api_read_envelope(struct str text, struct api_envelope *out)

@@ -143,12 +143,18 @@ struct values {
 	size_t cap;
 };
 
-static void add_value(struct values *values, struct str value)
+/* Sorted, each once. */
+static struct str *sorted_values(struct arena *arena, const struct values *values, size_t *len)
 {
+	struct str *copy = ARENA_ARRAY(arena, struct str, values->len);
+
+	*len = 0;
+	if (values->len != 0)
+		qsort(values->ptr, values->len, sizeof(*values->ptr), by_text);
 	for (size_t i = 0; i < values->len; i++)
-		if (str_eq(values->ptr[i], value))
-			return;
-	vec_push(values, value);
+		if (i == 0 || !str_eq(values->ptr[i], values->ptr[i - 1]))
+			copy[(*len)++] = str_dup(arena, values->ptr[i]);
+	return copy;
 }
 
 static struct error *bad_label(struct complaints c, const char *path, struct str value)
@@ -196,14 +202,14 @@ static struct error *parse_list(struct parser *p, struct values *values)
 	for (;;) {
 		struct item item = take(p, false), next = look(p, false);
 		if (item.token == TOKEN_WORD) {
-			add_value(values, item.text);
+			vec_push(values, item.text);
 			if (next.token == TOKEN_CLOSE)
 				return NULL;
 			if (next.token != TOKEN_COMMA)
 				return error_new(ERR_BAD_REQUEST, "found '%.*s', expected: ',' or ')'", STR_ARG(next.text));
 		} else if (item.token == TOKEN_COMMA) {
 			if (values->len == 0 || next.token == TOKEN_CLOSE || next.token == TOKEN_COMMA)
-				add_value(values, STR(""));
+				vec_push(values, STR(""));
 			if (next.token == TOKEN_CLOSE)
 				return NULL;
 		} else {
@@ -222,7 +228,7 @@ static struct error *parse_set(struct parser *p, struct values *values)
 	item = look(p, false);
 	if (item.token == TOKEN_CLOSE) {
 		take(p, false);
-		add_value(values, STR(""));
+		vec_push(values, STR(""));
 		return NULL;
 	}
 	if (item.token != TOKEN_WORD && item.token != TOKEN_COMMA)
@@ -238,13 +244,13 @@ static struct error *parse_exact(struct parser *p, struct values *values)
 	struct item item = look(p, false);
 
 	if (item.token == TOKEN_END || item.token == TOKEN_COMMA) {
-		add_value(values, STR(""));
+		vec_push(values, STR(""));
 		return NULL;
 	}
 	item = take(p, false);
 	if (item.token != TOKEN_WORD)
 		return error_new(ERR_BAD_REQUEST, "found '%.*s', expected: identifier", STR_ARG(item.text));
-	add_value(values, item.text);
+	vec_push(values, item.text);
 	return NULL;
 }
 
@@ -288,12 +294,7 @@ static struct error *parse_requirement(struct parser *p, struct requirement *out
 			err = out->op == SELECT_IN || out->op == SELECT_NOT_IN ? parse_set(p, &values) : parse_exact(p, &values);
 	}
 	if (err == NULL) {
-		struct str *copy = ARENA_ARRAY(p->arena, struct str, values.len);
-		for (size_t i = 0; i < values.len; i++)
-			copy[i] = str_dup(p->arena, values.ptr[i]);
-		qsort(copy, values.len, sizeof(*copy), by_text);
-		out->values = copy;
-		out->len = values.len;
+		out->values = sorted_values(p->arena, &values, &out->len);
 		err = check_requirement(out);
 	}
 	vec_fini(&values);

@@ -12,7 +12,7 @@
 
 #include "api/api.h"
 #include "base/auto.h"
-#include "base/vec.h"
+#include "base/places.h"
 
 static const char set_order[] = "$setElementOrder/", delete_from[] = "$deleteFromPrimitiveList/";
 
@@ -20,12 +20,6 @@ static const char set_order[] = "$setElementOrder/", delete_from[] = "$deleteFro
 struct shape {
 	const struct type *type;
 	const struct field *map;
-};
-
-struct list {
-	const struct json **ptr;
-	size_t len;
-	size_t cap;
 };
 
 static struct error *merge_object(struct arena *arena, struct shape shape, const struct json *original, const struct json *patch,
@@ -162,12 +156,39 @@ static bool same_item(const struct json *a, const struct json *b, struct str key
 	return x != NULL && json_equal(x, json_find(b, key));
 }
 
-static ptrdiff_t index_in(const struct json *list, const struct json *item, struct str key)
+/* Items of a list by their merge key, or, without one, by themselves. */
+struct finder {
+	struct str key;
+	struct places places;
+};
+
+static struct str finder_key(const struct finder *finder, const struct json *item)
 {
+	return json_key(finder->places.arena, finder->key.len == 0 ? item : json_find(item, finder->key));
+}
+
+/* Of equal items the first is found, those without a key never. */
+static bool finder_add(struct finder *finder, const struct json *item, size_t place)
+{
+	struct str key = finder_key(finder, item);
+
+	return key.len != 0 && places_add(&finder->places, key, place) == place;
+}
+
+static struct finder finder_of(struct arena *arena, const struct json *list, struct str key)
+{
+	struct finder finder = { .key = key, .places = { .arena = arena } };
+
 	JSON_EACH (list, it)
-		if (same_item(it.value, item, key))
-			return (ptrdiff_t)it.index;
-	return -1;
+		finder_add(&finder, it.value, it.index);
+	return finder;
+}
+
+static ptrdiff_t index_in(const struct finder *finder, const struct json *item)
+{
+	size_t place = places_find(&finder->places, finder_key(finder, item));
+
+	return place == PLACES_NONE ? -1 : (ptrdiff_t)place;
 }
 
 struct ranked {
@@ -186,14 +207,13 @@ static int by_rank(const void *a, const void *b)
 }
 
 /* Items of merged that order names (or does not), sorted by their place in by. */
-static size_t pick(const struct json *merged, const struct json *order, bool named, const struct json *by, struct str key,
-		   struct ranked *out)
+static size_t pick(const struct json *merged, const struct finder *order, bool named, const struct finder *by, struct ranked *out)
 {
 	size_t n = 0;
 
 	JSON_EACH (merged, it)
-		if ((index_in(order, it.value, key) >= 0) == named)
-			out[n++] = (struct ranked){ it.value, index_in(by, it.value, key), it.index };
+		if ((index_in(order, it.value) >= 0) == named)
+			out[n++] = (struct ranked){ it.value, index_in(by, it.value), it.index };
 	qsort(out, n, sizeof(*out), by_rank);
 	return n;
 }
@@ -202,16 +222,17 @@ static const struct json *in_order(struct arena *arena, const struct json *merge
 				   const struct json *before, struct str key)
 {
 	struct json_builder b = { .arena = arena };
+	struct finder in = finder_of(arena, order, key), were = finder_of(arena, before, key);
 	struct ranked *named = ARENA_ARRAY(arena, struct ranked, json_len(merged));
 	struct ranked *others = ARENA_ARRAY(arena, struct ranked, json_len(merged));
-	size_t n_named = pick(merged, order, true, order, key, named);
-	size_t n_others = pick(merged, order, false, before, key, others);
+	size_t n_named = pick(merged, &in, true, &in, named);
+	size_t n_others = pick(merged, &in, false, &were, others);
 	size_t i = 0, k = 0;
 
 	while (i < n_others || k < n_named) {
 		bool other = k == n_named;
 		if (i < n_others && k < n_named) {
-			ptrdiff_t place = index_in(before, named[k].item, key);
+			ptrdiff_t place = index_in(&were, named[k].item);
 			other = others[i].rank >= 0 && place >= 0 && others[i].rank < place;
 		}
 		json_builder_item(&b, other ? others[i++].item : named[k++].item);
@@ -222,23 +243,22 @@ static const struct json *in_order(struct arena *arena, const struct json *merge
 static const struct json *unite(struct arena *arena, const struct json *original, const struct json *patch)
 {
 	struct json_builder b = { .arena = arena };
+	struct finder finder = finder_of(arena, NULL, STR(""));
 
-	for (int round = 0; round < 2; round++) {
-		JSON_EACH (round == 0 ? original : patch, it) {
-			const struct json *so_far = json_builder_array(&b);
-			if (index_in(so_far, it.value, STR("")) < 0)
+	for (int round = 0; round < 2; round++)
+		JSON_EACH (round == 0 ? original : patch, it)
+			if (finder_add(&finder, it.value, b.len))
 				json_builder_item(&b, it.value);
-		}
-	}
 	return json_builder_array(&b);
 }
 
 static const struct json *remove_items(struct arena *arena, const struct json *original, const struct json *remove, struct str key)
 {
 	struct json_builder b = { .arena = arena };
+	struct finder gone = finder_of(arena, remove, key);
 
 	JSON_EACH (original, it)
-		if (index_in(remove, it.value, key) < 0)
+		if (index_in(&gone, it.value) < 0)
 			json_builder_item(&b, it.value);
 	return json_builder_array(&b);
 }
@@ -246,7 +266,7 @@ static const struct json *remove_items(struct arena *arena, const struct json *o
 /* Deletions and replacement first: *original and *patch are what is left to merge. */
 static struct error *special_items(struct arena *arena, const struct json **original, const struct json **patch, struct str key)
 {
-	struct json_builder rest = { .arena = arena };
+	struct json_builder rest = { .arena = arena }, gone = { .arena = arena };
 	bool replace = false;
 
 	JSON_EACH (*patch, it) {
@@ -256,7 +276,7 @@ static struct error *special_items(struct arena *arena, const struct json **orig
 		} else if (str_is(json_str(directive), "delete")) {
 			if (json_find(it.value, key) == NULL)
 				return no_merge_key(arena, it.value, key);
-			*original = remove_items(arena, *original, JSON_ARRAY_OF(arena, it.value), key);
+			json_builder_item(&gone, it.value);
 		} else if (str_is(json_str(directive), "replace")) {
 			replace = true;
 		} else if (str_is(json_str(directive), "merge")) {
@@ -265,6 +285,7 @@ static struct error *special_items(struct arena *arena, const struct json **orig
 			return bad_directive(arena, directive, it.value);
 		}
 	}
+	*original = remove_items(arena, *original, json_builder_array(&gone), key);
 	*patch = json_builder_array(&rest);
 	if (replace) {
 		*original = *patch;
@@ -276,23 +297,27 @@ static struct error *special_items(struct arena *arena, const struct json **orig
 static struct error *merge_items(struct arena *arena, struct shape shape, const struct json *original, const struct json *patch,
 				 struct str key, const struct json **out)
 {
-	const struct json *merged = original;
+	struct json_builder merged = { .arena = arena };
+	struct finder finder = finder_of(arena, original, key);
 
+	JSON_EACH (original, it)
+		json_builder_item(&merged, it.value);
 	JSON_EACH (patch, it) {
 		const struct json *item = it.value;
 		if (json_find(item, key) == NULL)
 			return no_merge_key(arena, item, key);
-		ptrdiff_t at = index_in(merged, item, key);
+		ptrdiff_t at = index_in(&finder, item);
 		if (at >= 0) {
-			struct error *err = merge_object(arena, shape, json_at(merged, (size_t)at), item, &item);
+			struct error *err = merge_object(arena, shape, merged.items[at], item, &merged.items[at]);
 			if (err != NULL)
 				return err;
-			merged = json_with_item(arena, merged, (size_t)at, item);
 		} else {
-			merged = json_append(arena, merged, clean(arena, item));
+			item = clean(arena, item);
+			finder_add(&finder, item, merged.len);
+			json_builder_item(&merged, item);
 		}
 	}
-	*out = merged;
+	*out = json_builder_array(&merged);
 	return NULL;
 }
 
@@ -349,6 +374,7 @@ static struct error *merge_list(struct arena *arena, const struct field *field, 
 static struct error *retain_keys(struct arena *arena, const struct json **original, const struct json *patch)
 {
 	const struct json *keys = json_get(patch, "$retainKeys");
+	struct finder finder = finder_of(arena, keys, STR(""));
 	struct json_builder b = { .arena = arena };
 
 	if (keys == NULL)
@@ -358,11 +384,11 @@ static struct error *retain_keys(struct arena *arena, const struct json **origin
 	JSON_EACH (patch, it) {
 		if (it.value->type == JSON_NULL || is_directive(it.key))
 			continue;
-		if (index_in(keys, json_string(arena, it.key), STR("")) < 0)
+		if (index_in(&finder, json_string(arena, it.key)) < 0)
 			return error_new(ERR_BAD_REQUEST, "invalid patch format of retainKeys");
 	}
 	JSON_EACH (*original, it)
-		if (index_in(keys, json_string(arena, it.key), STR("")) >= 0)
+		if (index_in(&finder, json_string(arena, it.key)) >= 0)
 			json_builder_member(&b, it.key, it.value);
 	*original = json_builder_object(&b);
 	return NULL;
@@ -394,15 +420,16 @@ static struct error *check_order(struct arena *arena, const struct json *patch, 
 	return NULL;
 }
 
-/* Merges the list of every $setElementOrder and takes it out of the patch. */
-static struct error *order_lists(struct arena *arena, struct shape shape, const struct json **original, const struct json **patch)
+/* Merges the list of every $setElementOrder; done: which, so that they are not merged again. */
+static struct error *order_lists(struct arena *arena, struct shape shape, struct json_draft *original, const struct json *patch,
+				 struct places *done)
 {
-	JSON_EACH (*patch, it) {
+	JSON_EACH (patch, it) {
 		if (!str_has_prefix(it.key, str_from(set_order)))
 			continue;
 		struct str name = str_skip(it.key, sizeof(set_order) - 1);
 		const struct field *field = field_of(shape, name);
-		const struct json *before = json_find(*original, name), *change = json_find(*patch, name), *merged;
+		const struct json *before = json_draft_get(original, name), *change = json_find(patch, name), *merged;
 		struct str key = field == NULL ? STR("") : field_patch_key(field);
 		struct error *err = NULL;
 		if (it.value->type != JSON_ARRAY || (before != NULL && before->type != JSON_ARRAY) ||
@@ -421,16 +448,16 @@ static struct error *order_lists(struct arena *arena, struct shape shape, const 
 		if (err != NULL)
 			return err;
 		merged = in_order(arena, merged, it.value, before, key);
-		*original = json_with_key(arena, *original, name, merged);
-		*patch = json_with_key(arena, *patch, name, NULL);
+		json_draft_set(original, name, merged);
+		places_add(done, name, 0);
 	}
 	return NULL;
 }
 
-static struct error *delete_primitives(struct arena *arena, struct str key, const struct json *items, const struct json **original)
+static struct error *delete_primitives(struct arena *arena, struct str key, const struct json *items, struct json_draft *original)
 {
 	struct str name = str_skip(key, sizeof(delete_from) - 1);
-	const struct json *before = json_find(*original, name);
+	const struct json *before = json_draft_get(original, name);
 
 	if (items->type != JSON_ARRAY)
 		return error_new(ERR_BAD_REQUEST, "invalid patch format of primitive list");
@@ -438,16 +465,16 @@ static struct error *delete_primitives(struct arena *arena, struct str key, cons
 		if (it.value->type == JSON_OBJECT || it.value->type == JSON_ARRAY)
 			return error_new(ERR_BAD_REQUEST, "invalid patch format of primitive list");
 	if (json_is(before, JSON_ARRAY))
-		*original = json_with_key(arena, *original, name, remove_items(arena, before, items, STR("")));
+		json_draft_set(original, name, remove_items(arena, before, items, STR("")));
 	return NULL;
 }
 
 /* ---- objects ---- */
 
 static struct error *merge_member(struct arena *arena, struct shape shape, struct str key, const struct json *patch,
-				  const struct json **original)
+				  struct json_draft *original)
 {
-	const struct json *before = json_find(*original, key), *value;
+	const struct json *before = json_draft_get(original, key), *value;
 	const struct field *field = field_of(shape, key);
 	struct error *err = NULL;
 
@@ -462,7 +489,7 @@ static struct error *merge_member(struct arena *arena, struct shape shape, struc
 	else
 		value = patch;
 	if (err == NULL)
-		*original = json_with_key(arena, *original, key, value);
+		json_draft_set(original, key, value);
 	return err;
 }
 
@@ -483,18 +510,20 @@ static struct error *merge_object(struct arena *arena, struct shape shape, const
 	if (!json_is(original, JSON_OBJECT))
 		original = &json_empty_object;
 	err = retain_keys(arena, &original, patch);
-	if (err == NULL)
-		err = order_lists(arena, shape, &original, &patch);
+	if (err != NULL)
+		return err;
+	struct json_draft draft = json_draft_of(arena, original);
+	struct places ordered = { .arena = arena };
+	err = order_lists(arena, shape, &draft, patch, &ordered);
 	JSON_EACH (patch, it) {
 		if (err != NULL)
-			break;
+			return err;
 		if (str_has_prefix(it.key, str_from(delete_from)))
-			err = delete_primitives(arena, it.key, it.value, &original);
-		else if (!is_directive(it.key))
-			err = merge_member(arena, shape, it.key, it.value, &original);
+			err = delete_primitives(arena, it.key, it.value, &draft);
+		else if (!is_directive(it.key) && places_find(&ordered, it.key) == PLACES_NONE)
+			err = merge_member(arena, shape, it.key, it.value, &draft);
 	}
-	if (err == NULL)
-		*out = original;
+	*out = json_draft_object(&draft);
 	return err;
 }
 

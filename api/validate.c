@@ -16,16 +16,17 @@ static validate_hook *const hooks[] = { NULL,
 #undef X
 };
 
-static void walk_type(struct api_findings *f, const struct type *type, const struct json *tree, const char *path);
+/* The path of what is looked at grows and shrinks with the walk, so that depth costs nothing; findings copy it. */
+struct walk {
+	struct api_findings *f;
+	struct buf path;
+};
 
-static const char *below(struct api_findings *f, const char *path, struct str name)
-{
-	return path[0] == 0 ? str_cstr(f->arena, name) : AT(f, "%s.%.*s", path, STR_ARG(name));
-}
+static void walk_type(struct walk *w, const struct type *type, const struct json *tree);
 
-static void check_listed(struct api_findings *f, const struct field *field, struct str value, const char *path)
+static void check_listed(struct walk *w, const struct field *field, struct str value)
 {
-	const char **list = ARENA_ARRAY(f->arena, const char *, field->one_of.n);
+	const char **list = ARENA_ARRAY(w->f->arena, const char *, field->one_of.n);
 	size_t n = 0;
 
 	for (size_t i = 0; i < field->one_of.n; i++) {
@@ -33,51 +34,68 @@ static void check_listed(struct api_findings *f, const struct field *field, stru
 		if (one.len != 0)
 			list[n++] = one.ptr;
 	}
-	check_one_of(f, path, value, false, list, n);
+	check_one_of(w->f, buf_cstr(&w->path), value, false, list, n);
 }
 
-static void walk_value(struct api_findings *f, const struct field *field, const struct json *value, const char *path)
+static void walk_value(struct walk *w, const struct field *field, const struct json *value)
 {
 	const struct type *type = field_type(field);
 
 	if (field->one_of.n != 0 && type->form == FORM_STRING)
-		check_listed(f, field, json_str(value), path);
+		check_listed(w, field, json_str(value));
 	if (type->form == FORM_STRUCT && (type->flags & TYPE_HAS_RULES) != 0)
-		walk_type(f, type, value, path);
+		walk_type(w, type, value);
 }
 
-static void walk_field(struct api_findings *f, const struct field *field, const struct json *value, const char *path)
+static void walk_field(struct walk *w, const struct field *field, const struct json *value)
 {
 	bool required = (field->flags & FIELD_REQUIRED) != 0 && (field->flags & FIELD_POINTER) == 0;
+	size_t here = w->path.len;
 
 	if (required && field->shape == SHAPE_ONE && field_type(field)->form == FORM_STRING && json_str(value).len == 0)
-		finding_required(f, path, "");
+		finding_required(w->f, buf_cstr(&w->path), "");
 	if (json_absent(value))
 		return;
-	if (field->shape == SHAPE_ONE) {
-		walk_value(f, field, value, path);
-	} else if (field->shape != SHAPE_MAP_OF_LISTS) {
-		JSON_EACH (value, it)
-			walk_value(f, field, it.value,
-				   it.key.ptr != NULL ? AT(f, "%s[%.*s]", path, STR_ARG(it.key))
-						      : AT(f, "%s[%zu]", path, it.index));
+	if (field->shape == SHAPE_ONE)
+		walk_value(w, field, value);
+	JSON_EACH (field->shape == SHAPE_LIST || field->shape == SHAPE_MAP ? value : NULL, it) {
+		if (it.key.ptr != NULL)
+			buf_printf(&w->path, "[%.*s]", STR_ARG(it.key));
+		else
+			buf_printf(&w->path, "[%zu]", it.index);
+		walk_value(w, field, it.value);
+		w->path.len = here;
 	}
 }
 
-static void walk_type(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+static void walk_type(struct walk *w, const struct type *type, const struct json *tree)
 {
+	size_t here = w->path.len;
+
 	if (type->validate != 0) {
-		hooks[type->validate](f, type, tree, path);
+		hooks[type->validate](w->f, type, tree, buf_cstr(&w->path));
 		return;
 	}
 	for (size_t i = 0; i < type_len(type); i++) {
 		const struct field *field = type_at(type, i);
 		/* The status of an object is judged when it comes through /status. */
-		if (path[0] == 0 && str_is(field_name(field), "status"))
+		if (here == 0 && str_is(field_name(field), "status"))
 			continue;
-		if ((field->flags & FIELD_TYPE_META) == 0 && !str_is(type_name(field_type(field)), "ObjectMeta"))
-			walk_field(f, field, json_find(tree, field_name(field)), below(f, path, field_name(field)));
+		if ((field->flags & FIELD_TYPE_META) != 0 || str_is(type_name(field_type(field)), "ObjectMeta"))
+			continue;
+		buf_printf(&w->path, "%s%.*s", here == 0 ? "" : ".", STR_ARG(field_name(field)));
+		walk_field(w, field, json_find(tree, field_name(field)));
+		w->path.len = here;
 	}
+}
+
+static void walk(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	struct walk w = { .f = f };
+
+	buf_add(&w.path, str_from(path));
+	walk_type(&w, type, tree);
+	buf_fini(&w.path);
 }
 
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree)
@@ -86,7 +104,7 @@ void api_find_invalid(struct api_findings *f, const struct kind *kind, const str
 	if ((kind->flags & KIND_CUSTOM) != 0)
 		api_check_schema(f, custom_schema(kind), tree, NULL);
 	else
-		walk_type(f, kind_type(kind), tree, "");
+		walk(f, kind_type(kind), tree, "");
 }
 
 static const struct {
@@ -151,7 +169,7 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 			updates[i].check(f, tree, old);
 	if (again)
 		check_metadata(f, kind, json_get(tree, "metadata"));
-	walk_type(f, kind_type(kind), tree, "");
+	walk(f, kind_type(kind), tree, "");
 }
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
@@ -170,7 +188,7 @@ struct error *api_validate(struct arena *arena, const struct kind *kind, const s
 
 	/* Events of the core are looked at by themselves first. */
 	if (str_is(kind_name(kind), "Event") && kind_group(kind).len == 0)
-		walk_type(&f, kind_type(kind), tree, "");
+		walk(&f, kind_type(kind), tree, "");
 	if (f.len == 0)
 		api_find_invalid(&f, kind, tree);
 	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0)
@@ -202,7 +220,7 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 	JSON_EACH (json_path(tree, "status.podIPs"), it)
 		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
 	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)
-		walk_type(&f, field_type(status), json_get(tree, "status"), "status");
+		walk(&f, field_type(status), json_get(tree, "status"), "status");
 	check_status(&f, kind, tree, old);
 	return verdict(arena, &f, kind, tree);
 }

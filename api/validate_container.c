@@ -10,6 +10,15 @@ struct container {
 	const struct json *volumes;
 	const struct json *it;
 	const char *path;
+	const struct pod_index *index;
+};
+
+/* What containers name, so that each finds it without a walk. */
+struct pod_index {
+	struct places names;  /* of the containers of all lists, in this order: */
+	size_t n_main, n_all; /* containers, then with initContainers */
+	struct places claims; /* of spec.resourceClaims */
+	const char *claim_names;
 };
 
 /* ---- ports ---- */
@@ -30,17 +39,16 @@ static void check_port(struct api_findings *f, const char *path, const struct js
 
 static void check_ports(const struct container *c)
 {
-	const struct json *ports = json_get(c->it, "ports");
+	struct places names = { .arena = c->f->arena };
 
-	JSON_EACH (ports, it) {
+	JSON_EACH (json_get(c->it, "ports"), it) {
 		const char *path = AT(c->f, "%s.ports[%zu]", c->path, it.index);
 		struct str name = json_get_str(it.value, "name");
 		struct complaints wrong = name_port(name);
 		if (name.len != 0 && wrong.n != 0)
 			check_complaints(c->f, AT(c->f, "%s.name", path), name, wrong);
-		for (size_t i = 0; i < it.index && name.len != 0 && wrong.n == 0; i++)
-			if (str_eq(json_get_str(json_at(ports, i), "name"), name))
-				finding_duplicate(c->f, AT(c->f, "%s.name", path), json_string(c->f->arena, name));
+		if (name.len != 0 && wrong.n == 0 && places_add(&names, name, it.index) != it.index)
+			finding_duplicate(c->f, AT(c->f, "%s.name", path), json_string(c->f->arena, name));
 		check_port(c->f, path, it.value);
 	}
 }
@@ -48,19 +56,19 @@ static void check_ports(const struct container *c)
 /* Host ports must differ among containers that run at the same time. */
 static void check_host_ports(struct api_findings *f, const char *path, const struct json *containers, size_t first, size_t n)
 {
-	const struct json *seen = &json_empty_object;
+	struct places seen = { .arena = f->arena };
 
-	for (size_t i = first; i < first + n; i++) {
+	for (size_t i = first, k = 0; i < first + n; i++) {
 		JSON_EACH (json_get(json_at(containers, i), "ports"), it) {
 			const struct json *host = json_get(it.value, "hostPort");
 			if (host == NULL)
 				continue;
 			struct str key = str_format(f->arena, "%.*s/%.*s/%.*s", STR_ARG(json_get_str(it.value, "protocol")),
 						    STR_ARG(json_get_str(it.value, "hostIP")), STR_ARG(host->text));
-			if (json_find(seen, key) != NULL)
+			if (places_add(&seen, key, k) != k)
 				finding_duplicate(f, AT(f, "%s[%zu].ports[%zu].hostPort", path, i, it.index),
 						  json_string(f->arena, key));
-			seen = json_with_key(f->arena, seen, key, &json_true);
+			k++;
 		}
 	}
 }
@@ -258,7 +266,7 @@ static void check_request(struct api_findings *f, const char *path, struct str n
 static void check_resources(const struct container *c)
 {
 	const struct json *resources = json_get(c->it, "resources"), *limits = json_get(resources, "limits");
-	const struct json *requests = json_get(resources, "requests"), *claims = json_path(c->spec, "resourceClaims");
+	const struct json *requests = json_get(resources, "requests");
 	const char *path = AT(c->f, "%s.resources", c->path);
 	bool huge = false, plain = false;
 
@@ -275,18 +283,10 @@ static void check_resources(const struct container *c)
 	}
 	if (huge && !plain)
 		finding_forbidden(c->f, path, "HugePages require cpu or memory");
-	JSON_EACH (json_get(resources, "claims"), it) {
-		bool found = false;
-		AUTO_BUF struct buf names = { 0 };
-		JSON_EACH (claims, claim) {
-			found = found || json_equal(json_get(claim.value, "name"), json_get(it.value, "name"));
-			buf_printf(&names, "%s%.*s", claim.index == 0 ? ": " : ", ", STR_ARG(json_get_str(claim.value, "name")));
-		}
-		if (!found)
+	JSON_EACH (json_get(resources, "claims"), it)
+		if (places_find(&c->index->claims, json_get_str(it.value, "name")) == PLACES_NONE)
 			finding_not_found_among(c->f, AT(c->f, "%s.claims[%zu]", path, it.index), json_get(it.value, "name"),
-						AT(c->f, "must be one of the names in pod.spec.resourceClaims%s",
-						   names.len == 0 ? " which is empty" : buf_cstr(&names)));
-	}
+						c->index->claim_names);
 }
 
 /* ---- probes and hooks ---- */
@@ -460,22 +460,6 @@ static void check_common(const struct container *c, bool template)
 	check_security(c);
 }
 
-/* True when one of the containers listed before has the name. */
-static bool name_taken(const struct json *spec, const char *list, size_t index, struct str name)
-{
-	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
-
-	for (size_t i = 0; i < N_OF(lists); i++) {
-		bool same = strcmp(lists[i], list) == 0;
-		JSON_EACH (json_get(spec, lists[i]), it)
-			if ((!same || it.index < index) && str_eq(json_get_str(it.value, "name"), name))
-				return true;
-		if (same)
-			break;
-	}
-	return false;
-}
-
 static void check_init(const struct container *c)
 {
 	static const char *const never[] = { "lifecycle", "livenessProbe", "readinessProbe", "startupProbe" };
@@ -511,7 +495,7 @@ static void check_ephemeral(const struct container *c)
 					       "targetContainerName" };
 	const struct json *target = json_get(c->it, "targetContainerName");
 
-	if (target != NULL && !name_taken(c->spec, "ephemeralContainers", 0, json_str(target)))
+	if (target != NULL && places_find(&c->index->names, json_str(target)) >= c->index->n_all)
 		finding_not_found(c->f, AT(c->f, "%s.targetContainerName", c->path), target);
 	JSON_EACH (c->it, it) {
 		bool fine = json_len(it.value) == 0 && (json_is(it.value, JSON_OBJECT) || json_is(it.value, JSON_ARRAY));
@@ -524,17 +508,18 @@ static void check_ephemeral(const struct container *c)
 }
 
 static void check_list(struct api_findings *f, const char *path, const struct json *spec, const char *list,
-		       const struct json *volumes, bool template)
+		       const struct json *volumes, bool template, const struct pod_index *index)
 {
 	const struct json *containers = json_get(spec, list);
 	bool main = strcmp(list, "containers") == 0, init = strcmp(list, "initContainers") == 0;
+	size_t first = main ? 0 : init ? index->n_main : index->n_all;
 
 	path = AT(f, "%s.%s", path, list);
 	JSON_EACH (containers, it) {
-		struct container c = { f, spec, volumes, it.value, AT(f, "%s[%zu]", path, it.index) };
+		struct container c = { f, spec, volumes, it.value, AT(f, "%s[%zu]", path, it.index), index };
 		struct str name = json_get_str(it.value, "name");
 		check_common(&c, template);
-		if (name_taken(spec, list, it.index, name))
+		if (places_find(&index->names, name) < first + it.index)
 			finding_duplicate(f, AT(f, "%s.name", c.path), json_string(f->arena, name));
 		if (main)
 			check_probes_and_hooks(&c);
@@ -549,11 +534,36 @@ static void check_list(struct api_findings *f, const char *path, const struct js
 		check_host_ports(f, path, containers, 0, json_len(containers));
 }
 
+static struct pod_index index_of(struct arena *arena, const struct json *spec)
+{
+	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
+	const struct json *claims = json_get(spec, "resourceClaims");
+	struct pod_index index = { .names = { .arena = arena }, .claims = { .arena = arena } };
+	AUTO_BUF struct buf names = { 0 };
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_OF(lists); i++)
+		JSON_EACH (json_get(spec, lists[i]), it)
+			places_add(&index.names, json_get_str(it.value, "name"), n++);
+	index.n_main = json_len(json_get(spec, lists[0]));
+	index.n_all = index.n_main + json_len(json_get(spec, lists[1]));
+	buf_printf(&names, "must be one of the names in pod.spec.resourceClaims%s", json_len(claims) == 0 ? " which is empty" : "");
+	JSON_EACH (claims, it) {
+		struct str name = json_get_str(it.value, "name");
+		places_add(&index.claims, name, it.index);
+		buf_printf(&names, "%s%.*s", it.index == 0 ? ": " : ", ", STR_ARG(name));
+	}
+	index.claim_names = str_cstr(arena, buf_str(&names));
+	return index;
+}
+
 void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes, bool template)
 {
+	struct pod_index index = index_of(f->arena, spec);
+
 	if (json_len(json_get(spec, "containers")) == 0)
 		finding_required(f, AT(f, "%s.containers", path), "");
-	check_list(f, path, spec, "containers", volumes, template);
-	check_list(f, path, spec, "initContainers", volumes, template);
-	check_list(f, path, spec, "ephemeralContainers", volumes, template);
+	check_list(f, path, spec, "containers", volumes, template, &index);
+	check_list(f, path, spec, "initContainers", volumes, template, &index);
+	check_list(f, path, spec, "ephemeralContainers", volumes, template, &index);
 }

@@ -190,19 +190,27 @@ static void check_service_port(struct api_findings *f, const char *path, const s
 		check_complaints(f, AT(f, "%s.appProtocol", path), json_str(protocol), name_label_key(json_str(protocol)));
 }
 
+struct ports_seen {
+	struct places names, node_ports, ports;
+};
+
+static bool port_taken(struct api_findings *f, struct places *seen, struct str protocol, const struct json *port, size_t i)
+{
+	return places_add(seen, str_format(f->arena, "%.*s/%lld", STR_ARG(protocol), (long long)json_int(port, 0)), i) != i;
+}
+
 /* Names, (protocol, port) and (protocol, node port) must each be unique. */
-static void check_service_port_pair(struct api_findings *f, const char *path, const struct json *port, const struct json *before)
+static void check_service_port_new(struct api_findings *f, const char *path, const struct json *port, size_t i,
+				   struct ports_seen *seen)
 {
 	const struct json *node_port = json_get(port, "nodePort");
 	struct str name = json_get_str(port, "name"), protocol = json_get_str(port, "protocol");
 
-	if (name.len != 0 && str_eq(name, json_get_str(before, "name")))
+	if (name.len != 0 && places_add(&seen->names, name, i) != i)
 		finding_duplicate(f, AT(f, "%s.name", path), json_get(port, "name"));
-	if (!str_eq(protocol, json_get_str(before, "protocol")))
-		return;
-	if (node_port != NULL && json_equal(node_port, json_get(before, "nodePort")))
+	if (node_port != NULL && port_taken(f, &seen->node_ports, protocol, node_port, i))
 		finding_duplicate(f, AT(f, "%s.nodePort", path), node_port);
-	if (json_equal(json_get(port, "port"), json_get(before, "port")))
+	if (port_taken(f, &seen->ports, protocol, json_get(port, "port"), i))
 		finding_duplicate(f, path,
 				  JSON_OBJECT_OF(f->arena, { "Name", &json_empty_string },
 						 { "Protocol", json_string(f->arena, protocol) }, { "AppProtocol", &json_null },
@@ -214,6 +222,8 @@ static void check_service_ports(struct api_findings *f, const struct json *spec)
 {
 	const struct json *ports = json_get(spec, "ports");
 	bool plain = str_is(json_get_str(spec, "type"), "ClusterIP");
+	struct places none = { .arena = f->arena };
+	struct ports_seen seen = { none, none, none };
 
 	if (json_len(ports) == 0 && !headless(spec) && !str_is(json_get_str(spec, "type"), "ExternalName"))
 		finding_required(f, "spec.ports", "");
@@ -222,8 +232,7 @@ static void check_service_ports(struct api_findings *f, const struct json *spec)
 		check_service_port(f, path, it.value, json_len(ports) > 1);
 		if (plain && json_get(it.value, "nodePort") != NULL)
 			finding_forbidden(f, AT(f, "%s.nodePort", path), "may not be used when `type` is 'ClusterIP'");
-		for (size_t i = 0; i < it.index; i++)
-			check_service_port_pair(f, path, it.value, json_at(ports, i));
+		check_service_port_new(f, path, it.value, it.index, &seen);
 	}
 }
 
@@ -452,6 +461,7 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 	static const char *const kinds[] = { "FQDN", "IPv4", "IPv6" };
 	struct str kind = json_get_str(tree, "addressType");
 	const struct json *ports = json_get(tree, "ports"), *endpoints = json_get(tree, "endpoints");
+	struct places names = { .arena = f->arena };
 
 	(void)type;
 	(void)path;
@@ -463,11 +473,8 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 		struct str name = json_get_str(it.value, "name");
 		if (name.len != 0)
 			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
-		for (size_t i = 0; i < it.index; i++)
-			if (str_eq(json_get_str(json_at(ports, i), "name"), name)) {
-				finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
-				break;
-			}
+		if (places_add(&names, name, it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
 		check_one_of(f, AT(f, "%s.protocol", at), json_get_str(it.value, "protocol"), true, protocols, N_OF(protocols));
 	}
 	if (json_len(endpoints) > 1000)
@@ -605,18 +612,19 @@ static void check_taints(struct api_findings *f, const struct json *taints)
 						    { "Value", "value", "\"\"" },
 						    { "Effect", "effect", "\"\"" },
 						    { "TimeAdded", "timeAdded", "null" } };
+	struct places seen = { .arena = f->arena };
 
 	JSON_EACH (taints, it) {
 		const char *at = AT(f, "metadata.taints[%zu]", it.index);
 		struct str key = json_get_str(it.value, "key"), value = json_get_str(it.value, "value");
 		check_complaints(f, AT(f, "%s.key", at), key, name_label_key(key));
 		check_complaints(f, AT(f, "%s.value", at), value, name_label_value(value));
-		check_one_of(f, AT(f, "%s.effect", at), json_get_str(it.value, "effect"), true, effects, N_OF(effects));
-		for (size_t i = 0; i < it.index; i++)
-			if (str_eq(json_get_str(json_at(taints, i), "key"), key) &&
-			    str_eq(json_get_str(json_at(taints, i), "effect"), json_get_str(it.value, "effect")))
-				finding_duplicate_of(f, at, shown_struct(f->arena, it.value, taint, N_OF(taint)),
-						     "taints must be unique by key and effect pair");
+		struct str effect = json_get_str(it.value, "effect");
+		check_one_of(f, AT(f, "%s.effect", at), effect, true, effects, N_OF(effects));
+		struct str both = str_format(f->arena, "%.*s:%.*s", STR_ARG(effect), STR_ARG(key));
+		if (places_add(&seen, both, it.index) != it.index)
+			finding_duplicate_of(f, at, shown_struct(f->arena, it.value, taint, N_OF(taint)),
+					     "taints must be unique by key and effect pair");
 	}
 }
 
@@ -645,16 +653,13 @@ void validate_node(struct api_findings *f, const struct type *type, const struct
 void check_node_update(struct api_findings *f, const struct json *tree)
 {
 	static const struct shown_field address[] = { { "Type", "type", "\"\"" }, { "Address", "address", "\"\"" } };
-	const struct json *addresses = json_path(tree, "status.addresses");
+	struct places seen = { .arena = f->arena };
 
 	check_node_sizes(f, tree);
-	JSON_EACH (addresses, it)
-		for (size_t i = 0; i < it.index; i++)
-			if (json_equal(json_at(addresses, i), it.value)) {
-				finding_duplicate(f, AT(f, "status.addresses[%zu]", it.index),
-						  shown_struct(f->arena, it.value, address, N_OF(address)));
-				break;
-			}
+	JSON_EACH (json_path(tree, "status.addresses"), it)
+		if (places_add(&seen, json_key(f->arena, it.value), it.index) != it.index)
+			finding_duplicate(f, AT(f, "status.addresses[%zu]", it.index),
+					  shown_struct(f->arena, it.value, address, N_OF(address)));
 	check_taints(f, json_path(tree, "spec.taints"));
 }
 

@@ -247,10 +247,19 @@ static void check_toleration(struct api_findings *f, const char *path, const str
 	check_one_of(f, AT(f, "%s.effect", path), effect, false, effects, N_OF(effects));
 }
 
+static struct str spread_key(struct api_findings *f, const struct json *constraint)
+{
+	return str_format(f->arena, "{%.*s, %.*s}", STR_ARG(json_get_str(constraint, "topologyKey")),
+			  STR_ARG(json_get_str(constraint, "whenUnsatisfiable")));
+}
+
 static void check_spread(struct api_findings *f, const char *path, const struct json *constraints)
 {
 	static const char *const actions[] = { "DoNotSchedule", "ScheduleAnyway" };
+	struct places last = { .arena = f->arena };
 
+	for (size_t i = json_len(constraints); i-- > 0;)
+		places_add(&last, spread_key(f, json_at(constraints, i)), i);
 	JSON_EACH (constraints, it) {
 		const char *at = AT(f, "%s[%zu]", path, it.index);
 		const struct json *skew = json_get(it.value, "maxSkew");
@@ -262,26 +271,23 @@ static void check_spread(struct api_findings *f, const char *path, const struct 
 		if (action.len == 0)
 			finding_unsupported(f, AT(f, "%s.whenUnsatisfiable", at), action, actions, N_OF(actions));
 		check_one_of(f, AT(f, "%s.whenUnsatisfiable", at), action, false, actions, N_OF(actions));
-		for (size_t i = it.index + 1; i < json_len(constraints); i++)
-			if (str_eq(json_get_str(json_at(constraints, i), "topologyKey"), key) &&
-			    str_eq(json_get_str(json_at(constraints, i), "whenUnsatisfiable"), action))
-				finding_duplicate(f, AT(f, "%s.{topologyKey, whenUnsatisfiable}", at),
-						  json_printf(f->arena, "{%.*s, %.*s}", STR_ARG(key), STR_ARG(action)));
+		if (places_find(&last, spread_key(f, it.value)) != it.index)
+			finding_duplicate(f, AT(f, "%s.{topologyKey, whenUnsatisfiable}", at),
+					  json_string(f->arena, spread_key(f, it.value)));
 		check_label_selector(f, AT(f, "%s.labelSelector", at), json_get(it.value, "labelSelector"));
 	}
 }
 
 static void check_gates(struct api_findings *f, const char *path, const struct json *gates)
 {
+	struct places seen = { .arena = f->arena };
+
 	JSON_EACH (gates, it) {
 		struct str name = json_get_str(it.value, "name");
 		const char *at = AT(f, "%s[%zu]", path, it.index);
 		check_complaints(f, at, name, name_label_key(name));
-		for (size_t i = 0; i < it.index; i++)
-			if (str_eq(json_get_str(json_at(gates, i), "name"), name)) {
-				finding_duplicate(f, at, json_string(f->arena, name));
-				break;
-			}
+		if (places_add(&seen, name, it.index) != it.index)
+			finding_duplicate(f, at, json_string(f->arena, name));
 	}
 }
 
@@ -444,26 +450,40 @@ void api_find_invalid_pod_create(struct api_findings *f, const struct json *tree
 
 /* ---- updates ---- */
 
+static const struct json *without_images(struct arena *arena, const struct json *containers)
+{
+	struct json_builder b = { .arena = arena };
+
+	JSON_EACH (containers, it)
+		json_builder_item(&b, json_with(arena, it.value, "image", NULL));
+	return containers == NULL ? NULL : json_builder_array(&b);
+}
+
 /* The spec without what an update may change; what may only grow is judged on its own. */
 static const struct json *frozen_part(struct arena *arena, const struct json *spec)
 {
 	static const char *const lists[] = { "containers", "initContainers" };
 
 	for (int i = 0; i < 2; i++)
-		JSON_EACH (json_get(spec, lists[i]), it)
-			spec = json_with_path(arena, spec, arena_printf(arena, "%s.%zu.image", lists[i], it.index), NULL);
+		spec = json_with(arena, spec, lists[i], without_images(arena, json_get(spec, lists[i])));
 	spec = json_with(arena, spec, "activeDeadlineSeconds", NULL);
 	return json_with(arena, json_with(arena, spec, "tolerations", NULL), "schedulingGates", NULL);
 }
 
+/* A toleration but for the part that may change. */
+static struct str toleration_key(struct api_findings *f, const struct json *toleration)
+{
+	return json_key(f->arena, json_with(f->arena, toleration, "tolerationSeconds", NULL));
+}
+
 static void check_tolerations_kept(struct api_findings *f, const struct json *new, const struct json *old)
 {
+	struct places kept = { .arena = f->arena };
+
+	JSON_EACH (new, it)
+		places_add(&kept, toleration_key(f, it.value), it.index);
 	JSON_EACH (old, it) {
-		bool kept = false;
-		JSON_EACH (new, n)
-			kept = kept || json_equal(json_with(f->arena, n.value, "tolerationSeconds", NULL),
-						  json_with(f->arena, it.value, "tolerationSeconds", NULL));
-		if (kept)
+		if (places_find(&kept, toleration_key(f, it.value)) != PLACES_NONE)
 			continue;
 		finding_forbidden(f, "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
 		return;
@@ -485,17 +505,16 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 {
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
 	int64_t grace = json_int(json_get(was, "terminationGracePeriodSeconds"), 0);
+	struct places gates = { .arena = f->arena };
 
 	check_deadline_shrinks(f, json_get(spec, "activeDeadlineSeconds"), json_get(was, "activeDeadlineSeconds"));
 	check_tolerations_kept(f, json_get(spec, "tolerations"), json_get(was, "tolerations"));
-	JSON_EACH (json_get(spec, "schedulingGates"), it) {
-		bool known = false;
-		JSON_EACH (json_get(was, "schedulingGates"), o)
-			known = known || json_equal(o.value, it.value);
-		if (!known)
+	JSON_EACH (json_get(was, "schedulingGates"), it)
+		places_add(&gates, json_key(f->arena, it.value), it.index);
+	JSON_EACH (json_get(spec, "schedulingGates"), it)
+		if (places_find(&gates, json_key(f->arena, it.value)) == PLACES_NONE)
 			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu]", it.index),
 					  "only deletion is allowed, but found new scheduling gate");
-	}
 	if (grace < 0 && json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) == 1)
 		was = json_with(f->arena, was, "terminationGracePeriodSeconds", json_get(spec, "terminationGracePeriodSeconds"));
 	/* What upstream prints behind this text is a diff of its own structs. */

@@ -183,13 +183,14 @@ const char *api_qos_class(const struct json *tree)
 void update_ephemeral(struct api_findings *f, const struct json *tree, const struct json *old)
 {
 	const struct json *now = json_path(tree, "spec.ephemeralContainers");
+	struct places last = { .arena = f->arena };
 
+	for (size_t i = json_len(now); i-- > 0;)
+		places_add(&last, json_get_str(json_at(now, i), "name"), i);
 	JSON_EACH (json_path(old, "spec.ephemeralContainers"), it) {
 		struct str name = json_get_str(it.value, "name");
-		const struct json *new = NULL;
+		const struct json *new = json_at(now, places_find(&last, name));
 
-		JSON_EACH (now, n)
-			new = str_eq(json_get_str(n.value, "name"), name) ? n.value : new;
 		if (new == NULL)
 			finding_forbidden(f, "spec.ephemeralContainers",
 					  AT(f, "existing ephemeral containers \"%.*s\" may not be removed\n", STR_ARG(name)));

@@ -137,16 +137,17 @@ static void check_downward(struct api_findings *f, const char *path, const struc
 struct taken {
 	struct api_findings *f;
 	const char *path;
-	const struct json *files;
+	struct places files;
+	size_t n;
 };
 
 static void take_file(struct taken *taken, struct str file, struct str who)
 {
 	if (file.len == 0)
 		return;
-	if (json_find(taken->files, file) != NULL)
+	if (places_add(&taken->files, file, taken->n) != taken->n)
 		finding_invalid_text(taken->f, taken->path, who, "conflicting duplicate paths");
-	taken->files = json_with_key(taken->f->arena, taken->files, file, &json_true);
+	taken->n++;
 }
 
 static void check_token(struct api_findings *f, const char *path, const char *volume, const struct json *token)
@@ -167,7 +168,7 @@ static void check_token(struct api_findings *f, const char *path, const char *vo
 static void check_projected(struct api_findings *f, const char *path, const struct json *source)
 {
 	static const char *const named[] = { "secret", "configMap" };
-	struct taken taken = { f, path, &json_empty_object };
+	struct taken taken = { .f = f, .path = path, .files = { .arena = f->arena } };
 
 	check_mode(f, AT(f, "%s.defaultMode", path), json_get(source, "defaultMode"));
 	JSON_EACH (json_get(source, "sources"), it) {
@@ -276,20 +277,23 @@ static void check_source(struct api_findings *f, const char *path, const struct 
 const struct json *check_volumes(struct api_findings *f, const char *path, const struct json *volumes)
 {
 	struct json_builder good = { .arena = f->arena };
+	struct places names = { .arena = f->arena };
 
 	JSON_EACH (volumes, it) {
 		const char *at = AT(f, "%s[%zu]", path, it.index);
 		struct str name = json_get_str(it.value, "name");
-		size_t before = f->len;
+		size_t before = f->found;
 		check_source(f, at, it.value);
 		if (name.len == 0)
 			finding_required(f, AT(f, "%s.name", at), "");
 		else
 			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
-		if (json_find(json_builder_object(&good), name) != NULL)
+		if (places_find(&names, name) != PLACES_NONE)
 			finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
-		if (f->len == before)
-			json_builder_member(&good, name, it.value);
+		if (f->found != before)
+			continue;
+		places_add(&names, name, it.index);
+		json_builder_member(&good, name, it.value);
 	}
 	return json_builder_object(&good);
 }
@@ -308,9 +312,9 @@ static void check_propagation(struct api_findings *f, const char *path, const st
 
 void check_mounts(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes)
 {
-	const struct json *mounts = json_get(container, "volumeMounts");
+	struct places paths = { .arena = f->arena };
 
-	JSON_EACH (mounts, it) {
+	JSON_EACH (json_get(container, "volumeMounts"), it) {
 		const char *at = AT(f, "%s[%zu]", path, it.index);
 		struct str name = json_get_str(it.value, "name"), where = json_get_str(it.value, "mountPath");
 		struct str sub = json_get_str(it.value, "subPath"), expression = json_get_str(it.value, "subPathExpr");
@@ -320,11 +324,8 @@ void check_mounts(struct api_findings *f, const char *path, const struct json *c
 			finding_not_found(f, AT(f, "%s.name", at), json_string(f->arena, name));
 		if (where.len == 0)
 			finding_required(f, AT(f, "%s.mountPath", at), "");
-		for (size_t i = 0; i < it.index; i++)
-			if (str_eq(json_get_str(json_at(mounts, i), "mountPath"), where)) {
-				finding_invalid_text(f, AT(f, "%s.mountPath", at), where, "must be unique");
-				break;
-			}
+		if (places_add(&paths, where, it.index) != it.index)
+			finding_invalid_text(f, AT(f, "%s.mountPath", at), where, "must be unique");
 		/* Upstream names the list, not the mount, for these. */
 		check_descending_path(f, AT(f, "%s.subPath", path), sub);
 		if (expression.len != 0 && sub.len != 0)

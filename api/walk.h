@@ -19,6 +19,9 @@ const struct json *walk_place(struct arena *arena, const struct type *type, cons
 struct str walk_go_type(struct arena *arena, const struct field *field);
 struct str walk_go_name(struct arena *arena, const struct type *type);
 
+/* ERR_TOO_LARGE: more than LIMIT_STRUCTS. */
+struct error *api_too_many_structs(void);
+
 /* Text forms of leaves. Errors in Go's words. */
 struct error *walk_time(struct arena *arena, const struct json *value, bool micro, const struct json **out) MUST_CHECK;
 /* Times of the years 0 to 9999, which nanoseconds since 1970 cannot hold. text must have passed walk_time(). */

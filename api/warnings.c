@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "api/names.h"
 #include "base/codec.h"
+#include "base/places.h"
 #include "json/json.h"
 
 struct telling {
@@ -39,13 +40,12 @@ static void of_volumes(struct telling *t, const char *path, const struct json *v
 /* The same key twice in a list. */
 static void of_twice(struct telling *t, const char *path, const struct json *list, const char *key)
 {
+	struct places seen = { .arena = t->arena };
+
 	JSON_EACH (list, it)
-		for (size_t i = 0; i < it.index; i++)
-			if (str_eq(json_get_str(json_at(list, i), key), json_get_str(it.value, key))) {
-				TELL(t, "%s[%zu].%s: duplicate %s %s", path, it.index, key, key,
-				     api_quoted(t->arena, json_get_str(it.value, key)));
-				break;
-			}
+		if (places_add(&seen, json_get_str(it.value, key), it.index) != it.index)
+			TELL(t, "%s[%zu].%s: duplicate %s %s", path, it.index, key, key,
+			     api_quoted(t->arena, json_get_str(it.value, key)));
 }
 
 static void of_fractions(struct telling *t, const char *path, const struct json *list)
@@ -63,14 +63,14 @@ static void of_fractions(struct telling *t, const char *path, const struct json 
 
 static void of_variables(struct telling *t, const char *path, const struct json *list)
 {
+	struct places seen = { .arena = t->arena };
+
 	JSON_EACH (list, it) {
 		struct str name = json_get_str(it.value, "name"), value = json_get_str(it.value, "value");
 		struct str ref = str_format(t->arena, "$(%.*s)", STR_ARG(name));
-		bool before = false;
 
-		for (size_t i = 0; i < it.index; i++)
-			before = before || str_eq(json_get_str(json_at(list, i), "name"), name);
-		if (before && (json_get(it.value, "valueFrom") != NULL || str_eq(value, ref) || !str_contains(value, ref)))
+		if (places_add(&seen, name, it.index) != it.index &&
+		    (json_get(it.value, "valueFrom") != NULL || str_eq(value, ref) || !str_contains(value, ref)))
 			TELL(t, "%s.env[%zu]: hides previous definition of \"%.*s\", which may be dropped when using apply", path,
 			     it.index, STR_ARG(name));
 	}

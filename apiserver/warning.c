@@ -20,6 +20,8 @@ void warn(struct request *req, struct str text)
 {
 	const char *copy = str_cstr(req->arena, text);
 
+	if (req->warnings.len >= ALL_AT_MOST / 4)
+		return; /* no room for more */
 	for (size_t i = 0; i < req->warnings.len; i++)
 		if (strcmp(req->warnings.ptr[i], copy) == 0)
 			return;

@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/places.h"
 #include "base/str.h"
 #include "base/trace.h"
 #include "base/tree.h"

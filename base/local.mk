@@ -12,6 +12,7 @@ libbase_a_SOURCES = \
 	base/limits.h base/list.h \
 	base/log.c base/log.h \
 	base/map.c base/map.h \
+	base/places.c base/places.h \
 	base/rand.c \
 	base/str.c base/str.h \
 	base/trace.c base/trace.h \

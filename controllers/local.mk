@@ -2,6 +2,7 @@ noinst_LIBRARIES += libcontrollers.a
 libcontrollers_a_SOURCES = \
 	controllers/controllers.c controllers/controllers.h controllers/private.h \
 	controllers/deployment.c \
+	controllers/emptying.c \
 	controllers/endpoints.c \
 	controllers/garbage.c \
 	controllers/load_balancer.c \

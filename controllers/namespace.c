@@ -1,6 +1,5 @@
 /*
- * What must be in every namespace (the default service account, the cluster's CA), and how a namespace goes: first its
- * pods, then everything else, then its finalizer.
+ * What must be in every namespace (the default service account, the cluster's CA), and that one which is deleted goes.
  */
 #include <stdlib.h>
 
@@ -143,98 +142,15 @@ static void *start_ca(const struct controllers_options *options, struct client *
 
 const struct controller root_ca_controller = { "root-ca-cert-publisher", start_ca, keeper_stop };
 
-/* --- the end of a namespace --- */
-
-#define LOOK_AGAIN (100 * NS_PER_MS)
-
-struct emptying {
-	struct work *work;
-	const struct json *tree; /* the namespace, on the work's arena */
-	size_t open;             /* lists and deletions under way */
-	size_t remaining;        /* objects that were still there */
-};
-
-struct emptying_kind {
-	struct emptying *all;
-	const struct kind *kind;
-};
-
-static bool is_content(const struct kind *kind)
-{
-	uint32_t needed = VERB(LIST) | VERB(DELETECOLLECTION);
-
-	return kind_namespaced(kind) && (kind_verbs(kind) & needed) == needed && kind_stored_as(kind) == kind;
-}
-
-static void emptied(struct emptying *all)
-{
-	const struct json *spec;
-
-	if (--all->open != 0)
-		return;
-	if (all->remaining != 0) {
-		work_again(all->work, LOOK_AGAIN);
-		return;
-	}
-	spec = json_with(all->work->arena, json_get(all->tree, "spec"), "finalizers", NULL);
-	work_call(all->work, &(struct api_call){
-				     .verb = VERB_UPDATE,
-				     .kind = kind_must("v1", "Namespace"),
-				     .name = all->work->key,
-				     .subresource = STR("finalize"),
-				     .body = json_with(all->work->arena, all->tree, "spec", spec),
-			     });
-}
-
-static void collection_deleted(void *arg, struct api_reply *reply)
-{
-	struct emptying_kind *one = arg;
-
-	(void)reply;
-	emptied(one->all);
-}
-
-static void listed(void *arg, struct api_reply *reply)
-{
-	struct emptying_kind *one = arg;
-	struct emptying *all = one->all;
-
-	if (reply->err == NULL && reply->n_items != 0) {
-		all->remaining += reply->n_items;
-		all->open++;
-		work_call(all->work, &(struct api_call){ .verb = VERB_DELETECOLLECTION,
-							 .kind = one->kind,
-							 .ns = all->work->key,
-							 .done = collection_deleted,
-							 .arg = one });
-	}
-	emptied(all);
-}
+/* --- the end of a namespace (emptying.c) --- */
 
 static struct error *sync_namespace(void *arg, struct work *work)
 {
 	struct keeper *keeper = arg;
 	struct object *ns = informer_find_key(keeper->namespaces, work->key);
-	struct emptying *all;
 
-	if (ns == NULL || !is_deleting(object_tree(ns)) || json_len(json_path(object_tree(ns), "spec.finalizers")) == 0)
-		return NULL;
-	all = ARENA_NEW(work->arena, struct emptying);
-	all->work = work;
-	all->tree = json_copy(work->arena, object_tree(ns));
-	all->open = 1;
-	for (size_t i = 0; i < kinds_len(); i++) {
-		struct emptying_kind *one;
-
-		if (!is_content(kinds_at(i)))
-			continue;
-		one = ARENA_NEW(work->arena, struct emptying_kind);
-		*one = (struct emptying_kind){ all, kinds_at(i) };
-		all->open++;
-		work_call(work,
-			  &(struct api_call){ .verb = VERB_LIST, .kind = one->kind, .ns = work->key, .done = listed, .arg = one });
-	}
-	emptied(all);
+	if (ns != NULL && is_deleting(object_tree(ns)) && json_len(json_path(object_tree(ns), "spec.finalizers")) != 0)
+		namespace_empty(work, object_tree(ns));
 	return NULL;
 }
 

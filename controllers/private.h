@@ -30,4 +30,23 @@ int64_t age_of(const struct json *time);
 /* Ready for at least that many seconds; *wait gets how long until it is (ns), when it will be. */
 bool pod_available(const struct json *pod, int64_t min_ready_seconds, int64_t *wait);
 
+/* What of a namespace that goes is still there: emptying.c. */
+struct namespace_kind {
+	const struct kind *kind;
+	size_t n;
+};
+
+struct namespace_rest {
+	VEC(struct namespace_kind) kinds;
+	struct map finalizers; /* name → how many objects have it, as a pointer */
+	const char *failure;   /* the first of them; NULL: none */
+	size_t failures;
+};
+
+/* status.conditions of the namespace as they should be. Pure. */
+const struct json *namespace_conditions(struct arena *arena, const struct json *old, const struct namespace_rest *rest,
+					int64_t now);
+/* One step of a namespace that is deleted towards its end; asks for the next one itself. */
+void namespace_empty(struct work *work, const struct json *tree);
+
 #endif

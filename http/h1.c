@@ -312,7 +312,8 @@ static int on_chunk_complete(http_parser *parser)
 	struct h1 *h1 = parser->data;
 
 	h1->framing = true;
-	h1->last_byte = '\0';
+	if ((parser->flags & F_TRAILING) == 0) /* else it pauses before the last line feed */
+		h1->last_byte = '\0';
 	http_parser_pause(parser, 1);
 	return 0;
 }

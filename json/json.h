@@ -27,6 +27,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/places.h"
 #include "base/str.h"
 
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
@@ -73,6 +74,8 @@ struct str json_get_str(const struct json *object, const char *key);  /* json_st
 struct str json_path_str(const struct json *value, const char *path); /* json_str(json_path()) */
 /* Same content; members in any order, numbers by value. NULL equals NULL only. */
 bool json_equal(const struct json *a, const struct json *b);
+/* A text that equal values share and others do not, for indexes (base/places.h); NULL has the empty one. */
+struct str json_key(struct arena *arena, const struct json *value);
 const char *json_type_name(const struct json *value); /* as Go names it in errors: "object", "array", "string", … */
 
 /* Items of an array or members of an object, in order; for anything else the body never runs. */
@@ -125,6 +128,25 @@ const struct json *json_builder_array(const struct json_builder *b);
 const struct json *json_builder_object(const struct json_builder *b);
 void json_builder_sort(struct json_builder *b); /* members by key, bytewise, as Go writes maps */
 
+/* A container with other values: one after the other in its order (NULL: left out), then the whole, which is the container
+ * itself when nothing is different.
+ *	JSON_EACH (list, it)
+ *		json_builder_put(&b, &it, changed(it.value));
+ *	list = json_builder_like(&b, list); */
+void json_builder_put(struct json_builder *b, const struct json_iter *it, const struct json *value);
+const struct json *json_builder_like(const struct json_builder *b, const struct json *container);
+
+/* An object while many members of it change: each by its key, in no more time when there are many. Keys are borrowed. */
+struct json_draft {
+	struct json_builder members; /* NULL values: gone */
+	struct places places;
+};
+struct json_draft json_draft_of(struct arena *arena, const struct json *object); /* NULL: nothing yet */
+const struct json *json_draft_get(const struct json_draft *draft, struct str key);
+/* One that is there keeps its place, a new one comes last; NULL takes it away. */
+void json_draft_set(struct json_draft *draft, struct str key, const struct json *value);
+const struct json *json_draft_object(const struct json_draft *draft);
+
 /* Path copying. The container may be NULL or null: then it starts empty. value NULL removes the member. A member that
  * exists keeps its place, a new one comes last. Keys and paths are copied. */
 const struct json *json_with(struct arena *arena, const struct json *object, const char *key, const struct json *value);
@@ -140,7 +162,7 @@ const struct json *json_copy(struct arena *arena, const struct json *value); /* 
 struct json_options {
 	bool borrow; /* strings may point into the text, which then must outlive the tree */
 	/* Called for every member whose key was there before: the path of the member, as in `duplicate field "spec.a"`, and,
-	 * for YAML, its line (else 0). The last one wins. */
+	 * for YAML, its line (else 0); not after 1 MB of paths. The last one wins. */
 	void (*duplicate)(void *arg, struct str path, int line);
 	/* JSON only: called for every member, in the order of the text. Costs much; for finding out where things are. */
 	void (*member)(void *arg, struct str path);

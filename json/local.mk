@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libjson.a
 libjson_a_SOURCES = \
+	json/draft.c \
 	json/explain.c json/private.h \
 	json/json.h \
 	json/patch.c \

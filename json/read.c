@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/limits.h"
+#include "base/limits.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "json/json.h"
@@ -36,6 +37,7 @@ struct reader {
 	VEC(struct json_member) stack;
 	VEC(struct frame) frames;
 	const struct json *root;
+	size_t told; /* bytes of the paths of duplicates */
 };
 
 static struct frame *top(struct reader *r)
@@ -131,9 +133,10 @@ static void duplicate_found(struct reader *r)
 	AUTO_BUF struct buf path = { 0 };
 
 	top(r)->duplicates = true;
-	if (r->options == NULL || r->options->duplicate == NULL)
+	if (r->options == NULL || r->options->duplicate == NULL || r->told > LIMIT_CAUSE_BYTES)
 		return;
 	path_of(r, &path);
+	r->told += path.len;
 	r->options->duplicate(r->options->arg, buf_str(&path), 0);
 }
 

@@ -152,6 +152,72 @@ struct str json_format(struct arena *arena, const struct json *value)
 	return str_dup(arena, buf_str(&out));
 }
 
+/* ---- keys ---- */
+
+static void write_key(struct buf *out, struct arena *arena, const struct json *value);
+
+/* Equal numbers are the same double or the same integer, however they are written. */
+static void write_number_key(struct buf *out, const struct json *value)
+{
+	double real = json_double(value, 0);
+	int64_t integer;
+
+	if (json_is_int(value, &integer))
+		buf_printf(out, "%lld", (long long)integer);
+	else if (fabs(real) < 1e15 && real == floor(real))
+		buf_printf(out, "%lld", (long long)real);
+	else if (isfinite(real))
+		buf_printf(out, "%.17g", real);
+	else
+		buf_add(out, value->text);
+}
+
+static void write_object_key(struct buf *out, struct arena *arena, const struct json *value)
+{
+	struct json_builder sorted = { .arena = arena };
+
+	JSON_EACH (value, it)
+		json_builder_member(&sorted, it.key, it.value);
+	json_builder_sort(&sorted);
+	buf_putc(out, '{');
+	for (uint32_t i = 0; i < sorted.len; i++) {
+		json_write_string(out, sorted.members[i].key);
+		buf_putc(out, ':');
+		write_key(out, arena, sorted.members[i].value);
+		buf_putc(out, ',');
+	}
+	buf_putc(out, '}');
+}
+
+static void write_key(struct buf *out, struct arena *arena, const struct json *value)
+{
+	if (value->type == JSON_NUMBER) {
+		write_number_key(out, value);
+	} else if (value->type == JSON_OBJECT) {
+		write_object_key(out, arena, value);
+	} else if (value->type == JSON_ARRAY) {
+		buf_putc(out, '[');
+		for (uint32_t i = 0; i < value->len; i++) {
+			write_key(out, arena, value->items[i]);
+			buf_putc(out, ',');
+		}
+		buf_putc(out, ']');
+	} else {
+		json_write(out, value);
+	}
+}
+
+struct str json_key(struct arena *arena, const struct json *value)
+{
+	AUTO_BUF struct buf out = { 0 };
+
+	if (value != NULL)
+		write_key(&out, arena, value);
+	return str_dup(arena, buf_str(&out));
+}
+
+/* ---- numbers ---- */
+
 /* Go picks the shortest digits that read back as the same number, then the exponent form below 1e-6 and from 1e21 on,
  * with the exponent's leading zero removed. */
 struct str json_format_real(char text[JSON_REAL_TEXT], double value)

@@ -1,7 +1,8 @@
 # The control plane on virtual time.
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
-	tests/sim/test_custom.c tests/sim/test_deployment.c tests/sim/test_faults.c \
+	tests/sim/test_custom.c \
+	tests/sim/test_deployment.c tests/sim/test_faults.c \
 	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
@@ -59,3 +60,7 @@ tests_attack_probe_SOURCES = tests/attack/probe.c
 noinst_PROGRAMS += tests/crash/worker
 tests_crash_worker_SOURCES = tests/crash/worker.c
 endif
+
+check_PROGRAMS += tests/unit/controllers/test_controllers
+tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(STATIC_NSS)
+tests_unit_controllers_test_controllers_LDADD = libtap.a $(controllers_LIBS)

@@ -169,25 +169,40 @@ static struct error *allocate_address(struct request *req)
 
 /* --- node ports --- */
 
-/* Which ports are taken by a Service; protocol empty: of any. A port is one Service's, whatever its protocols. */
-static void note_ports(const struct json *service, struct str protocol, uint8_t used[])
+#define PORTS (PORT_LAST - PORT_FIRST + 1)
+
+/* A port is one Service's, whatever its protocols; the Service itself may use it once for each protocol. */
+enum port_use { PORT_OTHERS = 1, PORT_TCP = 2, PORT_UDP = 4, PORT_SCTP = 8, PORT_CHECK = 16 };
+
+struct port_map {
+	uint8_t wanted[PORTS]; /* by others, and by what the Service asks for anywhere */
+	uint8_t before[PORTS]; /* by others, and by the ports that were looked at so far */
+};
+
+static uint8_t use_of(const struct json *port)
 {
-	int64_t check = json_int(json_path(service, "spec.healthCheckNodePort"), 0);
+	struct str protocol = json_get_str(port, "protocol");
 
-	JSON_EACH (json_path(service, "spec.ports"), it) {
-		int64_t port = json_int(json_get(it.value, "nodePort"), 0);
-
-		if (port >= PORT_FIRST && port <= PORT_LAST &&
-		    (protocol.len == 0 || str_eq(json_get_str(it.value, "protocol"), protocol)))
-			used[port - PORT_FIRST] = 1;
-	}
-	if (check >= PORT_FIRST && check <= PORT_LAST)
-		used[check - PORT_FIRST] = 1;
+	return str_is(protocol, "UDP") ? PORT_UDP : str_is(protocol, "SCTP") ? PORT_SCTP : PORT_TCP;
 }
 
-static uint8_t *used_ports(struct request *req, struct str protocol)
+static void mark(uint8_t used[], int64_t port, uint8_t use)
 {
-	uint8_t *used = ARENA_ARRAY(req->arena, uint8_t, PORT_LAST - PORT_FIRST + 1);
+	if (port >= PORT_FIRST && port <= PORT_LAST)
+		used[port - PORT_FIRST] |= use;
+}
+
+/* other: somebody else's Service, of which every port is taken alike. */
+static void mark_service(uint8_t used[], const struct json *service, bool other)
+{
+	mark(used, json_int(json_path(service, "spec.healthCheckNodePort"), 0), other ? PORT_OTHERS : PORT_CHECK);
+	JSON_EACH (json_path(service, "spec.ports"), it)
+		mark(used, json_int(json_get(it.value, "nodePort"), 0), other ? PORT_OTHERS : use_of(it.value));
+}
+
+static struct port_map *port_map_of(struct request *req)
+{
+	struct port_map *map = ARENA_NEW(req->arena, struct port_map);
 	struct store_version *version = store_hold(req->server->options.store);
 	struct str own = object_key(req->arena, req->route.kind, req->route.ns, meta_str(req->tree, "name"));
 	struct store_iter it;
@@ -195,57 +210,53 @@ static uint8_t *used_ports(struct request *req, struct str protocol)
 	for (bool ok = store_seek(&it, version, list_prefix(req->arena, req->route.kind, STR("")), STR("")); ok;
 	     ok = store_next(&it))
 		if (!str_eq(it.value->key, own))
-			note_ports(object_tree(value_object(req->route.kind, it.value)), STR(""), used);
+			mark_service(map->before, object_tree(value_object(req->route.kind, it.value)), true);
 	store_version_unref(version);
-	note_ports(req->tree, protocol, used);
-	return used;
+	memcpy(map->wanted, map->before, sizeof(map->wanted));
+	mark_service(map->wanted, req->tree, false);
+	mark(map->before, json_int(json_path(req->tree, "spec.healthCheckNodePort"), 0), PORT_CHECK);
+	return map;
 }
 
-static int64_t choose_port(const uint8_t *used)
+static bool is_used(const uint8_t used[], int64_t port, uint8_t use)
 {
-	int64_t range = PORT_LAST - PORT_FIRST + 1, start = (int64_t)rand_below((uint64_t)range);
+	return (used[port - PORT_FIRST] & (PORT_OTHERS | PORT_CHECK | use)) != 0;
+}
 
-	for (int64_t i = 0; i < range; i++)
-		if (!used[(start + i) % range])
-			return PORT_FIRST + (start + i) % range;
+static int64_t choose_port(const struct port_map *map, uint8_t use)
+{
+	int64_t start = (int64_t)rand_below(PORTS);
+
+	for (int64_t i = 0; i < PORTS; i++)
+		if (!is_used(map->wanted, PORT_FIRST + (start + i) % PORTS, use))
+			return PORT_FIRST + (start + i) % PORTS;
 	return 0;
+}
+
+static struct str port_key(struct request *req, const struct json *port)
+{
+	return str_format(req->arena, "%.*s/%lld", STR_ARG(json_get_str(port, "protocol")),
+			  (long long)json_int(json_get(port, "port"), 0));
+}
+
+static struct places old_ports(struct request *req)
+{
+	struct places places = { .arena = req->arena };
+
+	JSON_EACH (json_path(req->old_tree, "spec.ports"), it)
+		places_add(&places, port_key(req, it.value), it.index);
+	return places;
 }
 
 /* A Service that keeps its port keeps its node port, when an update does not name it. */
-static int64_t old_port(struct request *req, const struct json *port)
+static int64_t old_port(struct request *req, const struct places *old, const struct json *port)
 {
-	JSON_EACH (json_path(req->old_tree, "spec.ports"), it)
-		if (json_equal(json_get(it.value, "port"), json_get(port, "port")) &&
-		    json_equal(json_get(it.value, "protocol"), json_get(port, "protocol")))
-			return json_int(json_get(it.value, "nodePort"), 0);
-	return 0;
+	const struct json *had = json_at(json_path(req->old_tree, "spec.ports"), places_find(old, port_key(req, port)));
+
+	return json_int(json_get(had, "nodePort"), 0);
 }
 
-static bool is_taken_by_other(struct request *req, int64_t port, struct str protocol)
-{
-	const struct json *tree = req->tree;
-	uint8_t *used;
-
-	if (port < PORT_FIRST || port > PORT_LAST)
-		return false;
-	req->tree = json_with_path(req->arena, tree, "spec.ports", NULL);
-	used = used_ports(req, protocol);
-	req->tree = tree;
-	return used[port - PORT_FIRST] != 0;
-}
-
-static bool is_taken_before(struct request *req, size_t index, int64_t port, struct str protocol)
-{
-	const struct json *ports = json_path(req->tree, "spec.ports");
-
-	for (size_t i = 0; i < index; i++)
-		if (json_int(json_get(json_at(ports, i), "nodePort"), 0) == port &&
-		    str_eq(json_get_str(json_at(ports, i), "protocol"), protocol))
-			return true;
-	return false;
-}
-
-static struct error *check_asked_port(struct request *req, size_t index, int64_t port, struct str protocol)
+static struct error *check_asked_port(struct request *req, const struct port_map *map, size_t index, int64_t port, uint8_t use)
 {
 	const char *field = arena_printf(req->arena, "spec.ports[%zu].nodePort", index);
 
@@ -254,48 +265,58 @@ static struct error *check_asked_port(struct request *req, size_t index, int64_t
 	if (port < PORT_FIRST || port > PORT_LAST)
 		return invalid(req, field, json_number(req->arena, port),
 			       "provided port is not in the valid range. The range of valid ports is 30000-32767");
-	if (is_taken_by_other(req, port, protocol) || is_taken_before(req, index, port, protocol))
+	if (is_used(map->before, port, use))
 		return invalid(req, field, json_number(req->arena, port), "provided port is already allocated");
 	return NULL;
+}
+
+static const struct json *with_node_port(struct request *req, const struct json *port, const struct json *number)
+{
+	return api_with(req->arena, field_type(type_path(kind_type(req->route.kind), "spec.ports")), port, "nodePort", number);
 }
 
 static struct error *allocate_ports(struct request *req)
 {
 	const struct json *ports = json_path(req->tree, "spec.ports");
-	size_t n = json_len(ports);
+	struct port_map *map = port_map_of(req);
+	struct json_builder b = { .arena = req->arena };
+	struct places old = old_ports(req);
 
-	for (size_t i = 0; i < n; i++) {
-		const struct json *port = json_at(ports, i);
-		struct str protocol = json_get_str(port, "protocol");
-		int64_t number = json_int(json_get(port, "nodePort"), 0);
-		const char *path = arena_printf(req->arena, "spec.ports.%zu.nodePort", i);
-		struct error *err = number != 0 ? check_asked_port(req, i, number, protocol) : NULL;
+	JSON_EACH (ports, it) {
+		uint8_t use = use_of(it.value);
+		int64_t asked = json_int(json_get(it.value, "nodePort"), 0), number = asked;
+		struct error *err = asked != 0 ? check_asked_port(req, map, it.index, asked, use) : NULL;
 
 		if (err != NULL)
 			return err;
-		if (number != 0)
-			continue;
-		number = old_port(req, port);
 		if (number == 0)
-			number = choose_port(used_ports(req, protocol));
+			number = old_port(req, &old, it.value);
+		if (number == 0)
+			number = choose_port(map, use);
 		if (number == 0)
 			return error_new(ERR_INTERNAL, "failed to allocate a nodePort: range is full");
-		req->tree = with(req, req->tree, path, json_number(req->arena, number));
+		mark(map->wanted, number, use);
+		mark(map->before, number, use);
+		json_builder_put(&b, &it, asked != 0 ? it.value : with_node_port(req, it.value, json_number(req->arena, number)));
 	}
+	req->tree = with(req, req->tree, "spec.ports", json_builder_like(&b, ports));
 	return NULL;
 }
 
 static void drop_ports(struct request *req)
 {
-	size_t n = json_len(json_path(req->tree, "spec.ports"));
+	const struct json *ports = json_path(req->tree, "spec.ports");
+	struct json_builder b = { .arena = req->arena };
+	struct places old = old_ports(req);
 
 	/* Those that were ours go; those that the client now asks for are left to validation. */
-	for (size_t i = 0; i < n; i++) {
-		const struct json *port = json_at(json_path(req->tree, "spec.ports"), i);
+	JSON_EACH (ports, it) {
+		bool ours = json_int(json_get(it.value, "nodePort"), 0) == old_port(req, &old, it.value);
 
-		if (json_int(json_get(port, "nodePort"), 0) == old_port(req, port))
-			req->tree = with(req, req->tree, arena_printf(req->arena, "spec.ports.%zu.nodePort", i), NULL);
+		json_builder_put(&b, &it, ours ? with_node_port(req, it.value, NULL) : it.value);
 	}
+	if (ports != NULL)
+		req->tree = with(req, req->tree, "spec.ports", json_builder_like(&b, ports));
 }
 
 /* --- the whole --- */
@@ -354,7 +375,7 @@ static struct error *health_port(struct request *req)
 
 	if (wanted && port == 0)
 		req->tree = with(req, req->tree, "spec.healthCheckNodePort",
-				 json_number(req->arena, old != 0 ? old : choose_port(used_ports(req, STR("TCP")))));
+				 json_number(req->arena, old != 0 ? old : choose_port(port_map_of(req), PORT_TCP)));
 	else if (!wanted && port != 0 && port == old)
 		req->tree = with(req, req->tree, "spec.healthCheckNodePort", NULL);
 	return NULL;

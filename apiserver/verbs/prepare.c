@@ -133,17 +133,17 @@ static struct error *definition_new(struct request *req)
 
 static struct error *secret_fold(struct request *req)
 {
-	const struct json *data = json_get(req->tree, "data");
+	struct json_draft data = json_draft_of(req->arena, json_get(req->tree, "data"));
 
 	JSON_EACH (json_get(req->tree, "stringData"), it) {
 		AUTO_BUF struct buf text = { 0 };
 
 		base64_encode(&text, json_str(it.value));
-		data = json_with_key(req->arena, data, it.key, json_string_copy(req->arena, buf_str(&text)));
+		json_draft_set(&data, it.key, json_string_copy(req->arena, buf_str(&text)));
 	}
 	req->tree = with(req, req->tree, "stringData", NULL);
-	if (data != NULL)
-		req->tree = with(req, req->tree, "data", sorted(req->arena, data));
+	if (data.members.len != 0)
+		req->tree = with(req, req->tree, "data", sorted(req->arena, json_draft_object(&data)));
 	return NULL;
 }
 

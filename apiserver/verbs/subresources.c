@@ -224,9 +224,12 @@ static struct error *check_binding(struct request *req, const struct json *bindi
 static void take_over(struct request *req, const struct json *binding, const char *path)
 {
 	const struct json *map = json_path(req->tree, path);
+	struct json_draft draft = json_draft_of(req->arena, map);
 
 	JSON_EACH (json_path(binding, path), it)
-		map = json_with_key(req->arena, map, it.key, it.value);
+		json_draft_set(&draft, it.key, it.value);
+	if (json_path(binding, path) != NULL)
+		map = json_draft_object(&draft);
 	if (map != NULL) {
 		struct json_builder sorted = { .arena = req->arena };
 

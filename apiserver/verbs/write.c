@@ -431,7 +431,8 @@ static const struct json *with_resources(struct request *req, const struct json 
 	const struct json *out = req->old_tree;
 
 	for (int i = 0; i < 2; i++) {
-		const struct json *old = json_path(req->old_tree, lists[i]), *new = json_path(tree, lists[i]), *merged = old;
+		const struct json *old = json_path(req->old_tree, lists[i]), *new = json_path(tree, lists[i]);
+		struct json_builder merged = { .arena = req->arena };
 
 		if (json_len(old) != json_len(new))
 			continue;
@@ -440,10 +441,10 @@ static const struct json *with_resources(struct request *req, const struct json 
 			const struct json *one = json_with(req->arena, it.value, "resources", json_get(from, "resources"));
 
 			one = json_with(req->arena, one, "resizePolicy", json_get(from, "resizePolicy"));
-			merged = json_with_item(req->arena, merged, it.index, one);
+			json_builder_item(&merged, one);
 		}
 		if (json_len(old) != 0)
-			out = with(req, out, lists[i], merged);
+			out = with(req, out, lists[i], json_builder_array(&merged));
 	}
 	error_free(api_normalize(req->arena, kind_type(req->route.kind), out, NULL, &out));
 	return out;

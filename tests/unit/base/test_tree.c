@@ -98,3 +98,24 @@ TEST(tree_empty_has_nothing)
 	CHECK_EQ(tree_count(NULL, STR(""), STR("~")), 0);
 	tree_drop(&tree, tree_hold(&tree));
 }
+
+TEST(places_are_of_the_first)
+{
+	struct arena *arena = arena_new();
+	struct places places = { .arena = arena };
+
+	CHECK(places_find(&places, STR("")) == PLACES_NONE);
+	for (size_t i = 0; i < 1000; i++) { /* beyond where an index begins */
+		struct str key = str_format(arena, "%zu", i);
+
+		CHECK(places_find(&places, key) == PLACES_NONE);
+		CHECK_EQ(places_add(&places, key, 2 * i), 2 * i);
+		CHECK_EQ(places_add(&places, str_format(arena, "%zu", i / 2), 5000), 2 * (i / 2));
+	}
+	for (size_t i = 0; i < 1000; i++)
+		CHECK_EQ(places_find(&places, str_format(arena, "%zu", i)), 2 * i);
+	CHECK(places_find(&places, STR("1000")) == PLACES_NONE);
+	CHECK_EQ(places_add(&places, STR(""), 7), 7);
+	CHECK_EQ(places_find(&places, STR("")), 7);
+	arena_free(arena);
+}

@@ -262,6 +262,26 @@ TEST(pipelined_requests_wait_their_turn)
 	world_close(&world);
 }
 
+/* A request in two reads: wherever the first one ends, it is the same request. */
+TEST(cut_requests_are_the_same)
+{
+	static const char text[] = POST "Transfer-Encoding: chunked\r\n\r\n5;x=1\r\nhello\r\n0\r\nX: y\r\n\r\n";
+	struct world world;
+
+	world_open(&world, MEMORY);
+	for (size_t cut = 1; cut < sizeof(text) - 1; cut++) {
+		struct raw raw;
+
+		raw_open(&world, &raw);
+		stream_write(raw.stream, str_of(text, cut));
+		loop_run_for(NS_PER_MS / 20);
+		stream_write(raw.stream, str_of(text + cut, sizeof(text) - 1 - cut));
+		CHECK(raw_has(&raw, "200 OK") && raw_has(&raw, "hello"));
+		raw_close(&raw);
+	}
+	world_close(&world);
+}
+
 /* What the allocator has handed out; with AddressSanitizer its own count. */
 static size_t heap_now(void)
 {
@@ -497,6 +517,27 @@ TEST(settings_flood_is_stopped)
 TEST(priority_flood_is_stopped)
 {
 	flood(PRIORITY, "\0\0\0\0\x10", 5, 3, 100000);
+}
+
+TEST(flood_of_unknown_frames_is_stopped)
+{
+	flood(0xbb, "grease", 6, 0, 100000);
+}
+
+TEST(some_unknown_frames_are_passed_over)
+{
+	struct world world;
+	struct raw raw;
+
+	world_open(&world, MEMORY);
+	h2_open(&world, &raw);
+	for (int type = CONTINUATION + 1; type < 256; type++)
+		send_frame(&raw, type, 0xff, type % 2 == 0 ? 0 : 1, STR("grease"));
+	h2_get(&raw, 1, "/hello");
+	CHECK(raw_has(&raw, "hello\n"));
+	CHECK(!raw.over);
+	raw_close(&raw);
+	world_close(&world);
 }
 
 TEST(ping_flood_of_one_who_does_not_read_is_stopped)

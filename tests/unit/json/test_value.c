@@ -94,3 +94,86 @@ TEST(json_equality_is_of_content)
 	CHECK(json_equal(NULL, NULL));
 	arena_free(arena);
 }
+
+TEST(json_keys_are_shared_by_equal_values)
+{
+	static const char *const values[] = { "1",
+					      "1.0",
+					      "10e-1",
+					      "\"1\"",
+					      "1.5",
+					      "15e-1",
+					      "null",
+					      "true",
+					      "[1]",
+					      "[1.0]",
+					      "[]",
+					      "{}",
+					      "\"\"",
+					      "\"true\"",
+					      "1e99",
+					      "-0",
+					      "0",
+					      "false",
+					      "[[],\"a\"]",
+					      "{\"a\":[1]}",
+					      "\"[1]\"",
+					      "2e20",
+					      "20e19",
+					      "\"\\u0000\"",
+					      "[\"1\"]",
+					      "{\"a\":1,\"b\":2}",
+					      "{\"b\":2.0,\"a\":1}" };
+	size_t n = sizeof(values) / sizeof(values[0]);
+	struct arena *arena = arena_new();
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n; k++) {
+			const struct json *a = from(arena, values[i]), *b = from(arena, values[k]);
+
+			if (json_equal(a, b) != str_eq(json_key(arena, a), json_key(arena, b)))
+				printf("# %s and %s\n", values[i], values[k]);
+			CHECK(json_equal(a, b) == str_eq(json_key(arena, a), json_key(arena, b)));
+		}
+	CHECK_EQ(json_key(arena, NULL).len, 0);
+	arena_free(arena);
+}
+
+TEST(json_drafts_become_objects)
+{
+	struct arena *arena = arena_new();
+	const struct json *object = from(arena, "{\"a\":1,\"b\":2,\"c\":3}");
+	struct json_draft draft = json_draft_of(arena, object), empty = json_draft_of(arena, NULL);
+
+	json_draft_set(&draft, STR("b"), NULL);
+	json_draft_set(&draft, STR("d"), json_number(arena, 4));
+	json_draft_set(&draft, STR("a"), json_number(arena, 5));
+	json_draft_set(&draft, STR("x"), NULL);
+	CHECK(json_draft_get(&draft, STR("b")) == NULL && json_draft_get(&draft, STR("x")) == NULL);
+	CHECK_STR(json_format(arena, json_draft_object(&draft)), "{\"a\":5,\"c\":3,\"d\":4}");
+	json_draft_set(&draft, STR("b"), json_number(arena, 6));
+	CHECK_STR(json_format(arena, json_draft_object(&draft)), "{\"a\":5,\"b\":6,\"c\":3,\"d\":4}");
+	CHECK_STR(json_format(arena, json_draft_object(&empty)), "{}");
+	CHECK_STR(json_format(arena, object), "{\"a\":1,\"b\":2,\"c\":3}");
+	arena_free(arena);
+}
+
+TEST(json_containers_stay_when_nothing_changes)
+{
+	struct arena *arena = arena_new();
+	const struct json *list = from(arena, "[1,2,3]"), *object = from(arena, "{\"a\":1,\"b\":2}");
+
+	for (int changes = 0; changes < 2; changes++) {
+		struct json_builder items = { .arena = arena }, members = { .arena = arena };
+
+		JSON_EACH (list, it)
+			json_builder_put(&items, &it, changes != 0 && it.index == 1 ? NULL : it.value);
+		JSON_EACH (object, it)
+			json_builder_put(&members, &it, changes != 0 && it.index == 1 ? list : it.value);
+		const struct json *new_list = json_builder_like(&items, list), *new = json_builder_like(&members, object);
+		CHECK((new_list == list) == (changes == 0) && (new == object) == (changes == 0));
+		CHECK_STR(json_format(arena, new_list), changes == 0 ? "[1,2,3]" : "[1,3]");
+		CHECK_STR(json_format(arena, new), changes == 0 ? "{\"a\":1,\"b\":2}" : "{\"a\":1,\"b\":[1,2,3]}");
+	}
+	arena_free(arena);
+}
