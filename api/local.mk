@@ -81,7 +81,7 @@ libapi_a_SOURCES = \
 	api/validate_volume.c \
 	api/warnings.c
 api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
-	api/validate_pod.$(OBJEXT): \
+	api/validate_event.$(OBJEXT) api/validate_pod.$(OBJEXT): \
 	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 

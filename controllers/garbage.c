@@ -289,6 +289,38 @@ static bool has_dependents(struct garbage *self, struct object *object)
 	return map_find(&self->owned, object_uid(object)) != NULL;
 }
 
+/* Somebody below it waits for its own dependents, and may so wait for us: owners may form a circle. */
+static bool is_in_circle(struct garbage *self, struct object *object)
+{
+	struct dependents *list = map_find(&self->owned, object_uid(object));
+
+	for (size_t i = 0; list != NULL && i < list->keys.len; i++) {
+		const struct kind *its = NULL;
+		struct object *dependent = find_by_key(self, str_from(list->keys.ptr[i]), &its);
+
+		if (dependent != NULL && is_deleting(object_tree(dependent)) &&
+		    has_finalizer(object_tree(dependent), "foregroundDeletion"))
+			return true;
+	}
+	return false;
+}
+
+/* Its owners no longer wait for it. False: none did. */
+static bool unblock_owners(struct trial *trial)
+{
+	struct arena *arena = trial->work->arena;
+	struct json_builder list = { .arena = arena };
+	bool any = false;
+
+	JSON_EACH (json_path(object_tree(trial->object), "metadata.ownerReferences"), it) {
+		any = any || json_bool(json_get(it.value, "blockOwnerDeletion"));
+		json_builder_item(&list, json_with(arena, it.value, "blockOwnerDeletion", &json_false));
+	}
+	if (any)
+		patch_meta(trial->work, trial->kind, trial->object, "ownerReferences", json_builder_array(&list));
+	return any;
+}
+
 static void judge(struct trial *trial)
 {
 	const struct json *tree = object_tree(trial->object);
@@ -301,6 +333,10 @@ static void judge(struct trial *trial)
 		if (trial->absent + trial->waiting != 0)
 			patch_meta(trial->work, trial->kind, trial->object, "ownerReferences",
 				   json_builder_array(&trial->solid_references));
+		return;
+	}
+	if (trial->waiting != 0 && is_in_circle(trial->self, trial->object) && unblock_owners(trial)) {
+		work_again(trial->work, 10 * NS_PER_MS);
 		return;
 	}
 	if (trial->waiting != 0 && has_dependents(trial->self, trial->object))
