@@ -287,10 +287,10 @@ static void start_watch(struct informer *informer)
 {
 	const struct api_transport *transport = informer->client->shared->transport;
 
-	if (!has_kind(informer))
-		return;
 	/* What an earlier list named before it was cut off says nothing: it may be gone by now. */
 	map_fini(&informer->fresh);
+	if (!has_kind(informer))
+		return;
 	informer->relisting = informer->synced || informer->objects.len != 0;
 	informer->watch = transport->watch(transport->arg, &(struct api_watch){
 								   .kind = informer->options.kind,

@@ -2,13 +2,7 @@
 #include "api/apply.h"
 #include "apiserver/verbs/verbs.h"
 
-static task_fn step_media, step_create, step_update;
-
-#define DECODE_STEPS                                                                                                               \
-	{ "media", step_media, NULL }, { "read body", step_read_body, NULL }, { "options", step_write_options, NULL },             \
-	{                                                                                                                          \
-		"decode", step_decode, NULL                                                                                        \
-	}
+static task_fn step_create, step_update;
 
 const struct task_step create_steps[] = {
 	DECODE_STEPS,
@@ -88,7 +82,7 @@ static void warn_lines(struct request *req, struct str text)
 			warn(req, str_trim(line));
 }
 
-static enum task_result step_media(struct task *task, void *arg)
+enum task_result step_media(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	struct error *err = req->http != NULL ? media_of_body(req, req->route.kind) : NULL;

@@ -91,26 +91,36 @@ static void pod_changed(void *arg, struct object *old, struct object *now, uint6
 
 /* --- nodes: a lease, and the condition when somebody thinks otherwise --- */
 
+/* What a fault explains is tried again; anything else would make a silent node. */
+static void told(void *arg, struct api_reply *reply)
+{
+	enum error_kind kind = reply->err != NULL ? reply->err->kind : ERR_CONFLICT;
+
+	(void)arg;
+	if (kind != ERR_IO && kind != ERR_UNAVAILABLE && kind != ERR_CONFLICT && kind != ERR_EXISTS && kind != ERR_NOT_FOUND)
+		log_error("the scripted kubelet is refused", "why=%s", reply->err->text);
+}
+
 static void renew(struct beat *beat, struct arena *arena)
 {
 	struct client *client = beat->world->client;
 	struct informer *leases = client_informer(client, kind_must("coordination.k8s.io/v1", "Lease"));
-	bool known = informer_find(leases, STR("kube-node-lease"), str_from(beat->name)) != NULL;
+	struct object *known = informer_find(leases, STR("kube-node-lease"), str_from(beat->name));
+	const struct json *lease =
+		known != NULL
+			? object_tree(known)
+			: JSON_OBJECT_OF(arena, { "metadata", JSON_OBJECT_OF(arena, { "name", json_text(arena, beat->name) }) },
+					 { "spec", JSON_OBJECT_OF(arena, { "holderIdentity", json_text(arena, beat->name) },
+								  { "leaseDurationSeconds", json_number(arena, 40) }) });
 	char now[TIME_TEXT];
-	const struct json *spec = JSON_OBJECT_OF(arena, { "holderIdentity", json_text(arena, beat->name) },
-						 { "renewTime", json_string_copy(arena, time_format_micro(now, clock_now())) });
 
-	client_call(client, &(struct api_call){
-				    .verb = known ? VERB_UPDATE : VERB_CREATE,
-				    .kind = kind_must("coordination.k8s.io/v1", "Lease"),
-				    .ns = STR("kube-node-lease"),
-				    .name = known ? str_from(beat->name) : STR(""),
-				    .body = JSON_OBJECT_OF(arena,
-							   { "metadata",
-							     JSON_OBJECT_OF(arena, { "name", json_text(arena, beat->name) },
-									    { "namespace", json_text(arena, "kube-node-lease") }) },
-							   { "spec", spec }),
-				    .done = ignore });
+	lease = json_with_path(arena, lease, "spec.renewTime", json_string_copy(arena, time_format_micro(now, clock_now())));
+	client_call(client, &(struct api_call){ .verb = known != NULL ? VERB_UPDATE : VERB_CREATE,
+						.kind = kind_must("coordination.k8s.io/v1", "Lease"),
+						.ns = STR("kube-node-lease"),
+						.name = known != NULL ? str_from(beat->name) : STR(""),
+						.body = lease,
+						.done = told });
 }
 
 static void beat(void *arg)
@@ -131,7 +141,7 @@ static void beat(void *arg)
 						.name = str_from(beat->name),
 						.subresource = STR("status"),
 						.body = json_with_path(arena, object_tree(node), "status.conditions", conditions),
-						.done = ignore });
+						.done = told });
 	}
 	arena_free(arena);
 }
