@@ -428,6 +428,9 @@ static struct error *read_value(struct reading *in, const struct field *field, c
 	case FORM_STRUCT:
 		if (r->wire != PROTO_BYTES)
 			break;
+		in->structs += field->shape != SHAPE_ONE; /* others are written even when nobody said anything */
+		if (in->structs > LIMIT_STRUCTS)
+			return api_too_many_structs();
 		return read_struct(in, type, r->bytes, out);
 	case FORM_TIME:
 	case FORM_MICRO_TIME:
@@ -559,7 +562,7 @@ static struct error *read_struct(struct reading *in, const struct type *type, st
 	static const uint32_t top[FIELD_INLINE];
 	AUTO_FREE struct slot *slots = xcalloc(type_len(type) + 1, sizeof(*slots));
 	struct json_builder b = { .arena = in->arena };
-	struct error *err = ++in->structs > LIMIT_STRUCTS ? api_too_many_structs() : read_level(in, type, slots, message, top, 0);
+	struct error *err = read_level(in, type, slots, message, top, 0);
 
 	if (err != NULL)
 		return err;

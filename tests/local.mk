@@ -36,7 +36,7 @@ FUZZ_ALL = $(FUZZ_TARGETS:%=tests/fuzz/fuzz_%)
 FUZZ_WITH = libdns.a libapiserver.a $(image_LIBS) $(runtime_LIBS) $(api_LIBS) $(http_LIBS) $(loop_LIBS) $(base_LIBS)
 FUZZ_SHARED = tests/fuzz/kinds.o tests/fuzz/talk.o $(filter %.o,$(FUZZ_DRIVER))
 
-tests/fuzz/%.o: tests/fuzz/%.c tests/fuzz/fuzz.h tests/fuzz/talk.h
+tests/fuzz/%.o: tests/fuzz/%.c tests/fuzz/fuzz.h tests/fuzz/talk.h $(wildcard $(top_srcdir)/*/*.h)
 	@$(MKDIR_P) tests/fuzz
 	$(AM_V_CC)$(COMPILE) -DFUZZ_CORPUS='"$(abs_top_srcdir)/tests/fuzz/corpus"' -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"' -c -o $@ $<
 $(FUZZ_ALL): tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $(FUZZ_WITH)
