@@ -270,18 +270,16 @@ void check_metadata(struct api_findings *f, const struct kind *kind, const struc
 /* What is being deleted gets no more to wait for. */
 static void check_no_new_finalizers(struct api_findings *f, const struct json *new, const struct json *old)
 {
+	struct places known = { .arena = f->arena };
 	AUTO_BUF struct buf list = { 0 };
 
 	if (json_get(old, "deletionTimestamp") == NULL)
 		return;
-	JSON_EACH (json_get(new, "finalizers"), it) {
-		bool known = false;
-
-		JSON_EACH (json_get(old, "finalizers"), o)
-			known = known || json_equal(o.value, it.value);
-		if (!known)
+	JSON_EACH (json_get(old, "finalizers"), it)
+		places_add(&known, json_str(it.value), it.index);
+	JSON_EACH (json_get(new, "finalizers"), it)
+		if (places_find(&known, json_str(it.value)) == PLACES_NONE)
 			buf_printf(&list, "%s%s", list.len == 0 ? "" : ", ", api_quoted(f->arena, json_str(it.value)));
-	}
 	if (list.len != 0)
 		finding_forbidden(
 			f, "metadata.finalizers",

@@ -260,14 +260,6 @@ static void check_min_items(const struct place *at)
 		      BODY(at, "should have at least %lld items", (long long)least));
 }
 
-static bool same_keys(const struct json *keys, const struct json *a, const struct json *b)
-{
-	JSON_EACH (keys, it)
-		if (!json_equal(json_find(a, json_str(it.value)), json_find(b, json_str(it.value))))
-			return false;
-	return json_len(keys) != 0;
-}
-
 /* The keys of an item as upstream shows them. */
 static const struct json *keys_shown(struct arena *arena, const struct json *keys, const struct json *item)
 {
@@ -287,36 +279,28 @@ static void check_list_type(const struct place *at)
 
 	if (!map && !str_is(type, "set"))
 		return;
+	struct places seen = { .arena = at->f->arena };
 	JSON_EACH (at->value, it) {
-		const char *path = AT(at->f, "%s[%zu]", name_of(at), it.index);
-		for (size_t i = 0; i < it.index; i++) {
-			const struct json *other = json_at(at->value, i);
-			if (map ? !same_keys(keys, it.value, other) : !json_equal(it.value, other))
-				continue;
-			finding_duplicate(at->f, path, map ? keys_shown(at->f->arena, keys, it.value) : it.value);
-			break;
-		}
+		const struct json *shown = map ? keys_shown(at->f->arena, keys, it.value) : it.value;
+		if ((!map || json_len(keys) != 0) && places_add(&seen, json_key(at->f->arena, shown), it.index) != it.index)
+			finding_duplicate(at->f, AT(at->f, "%s[%zu]", name_of(at), it.index), shown);
 	}
 }
 
 /* What the old list has for an item: by its keys, else by its place. */
-static const struct json *old_item(const struct place *at, const struct json *item, size_t index)
-{
-	const struct json *keys = word(at, "x-kubernetes-list-map-keys");
-
-	if (!str_is(json_str(word(at, "x-kubernetes-list-type")), "map"))
-		return json_at(at->old, index);
-	JSON_EACH (at->old, it)
-		if (same_keys(keys, item, it.value))
-			return it.value;
-	return NULL;
-}
-
 static void check_items(const struct place *at)
 {
-	JSON_EACH (at->value, it)
-		check(&(struct place){ at->f, word(at, "items"), it.value, old_item(at, it.value, it.index),
+	const struct json *keys = word(at, "x-kubernetes-list-map-keys");
+	bool map = str_is(json_str(word(at, "x-kubernetes-list-type")), "map") && json_len(keys) != 0;
+	struct places old = { .arena = at->f->arena };
+
+	JSON_EACH (map ? at->old : NULL, it)
+		places_add(&old, json_key(old.arena, keys_shown(old.arena, keys, it.value)), it.index);
+	JSON_EACH (at->value, it) {
+		size_t place = map ? places_find(&old, json_key(old.arena, keys_shown(old.arena, keys, it.value))) : it.index;
+		check(&(struct place){ at->f, word(at, "items"), it.value, json_at(at->old, place),
 				       AT(at->f, "%s[%zu]", at->path, it.index) });
+	}
 }
 
 /* ---- objects ---- */

@@ -105,12 +105,16 @@ void finding_unsupported(struct api_findings *f, const char *field, struct str v
 
 void finding_type_invalid(struct api_findings *f, const char *field, const struct json *value, const char *detail)
 {
+	if (!wanted(f))
+		return;
 	add(f, "FieldValueTypeInvalid", field,
 	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", shown(f->arena, value)), detail));
 }
 
 void finding_copy(struct api_findings *f, const struct api_finding *from)
 {
+	if (!wanted(f))
+		return;
 	add(f, from->reason, from->field, from->message);
 }
 

@@ -63,20 +63,13 @@ static void check_words(struct api_findings *f, const char *path, const struct j
 		finding_invalid(f, AT(f, "%s.pattern", path), json_get(schema, "pattern"), "must be a valid regular expression");
 }
 
-static bool is_key_sound(const struct json *items, struct str key)
-{
-	const struct json *property = json_find(json_get(items, "properties"), key);
-
-	JSON_EACH (json_get(items, "required"), it)
-		if (str_eq(json_str(it.value), key))
-			return true;
-	return json_get(property, "default") != NULL;
-}
-
 static void check_map_keys(struct api_findings *f, const char *path, const struct json *schema)
 {
 	const struct json *keys = json_get(schema, "x-kubernetes-list-map-keys"), *items = json_get(schema, "items");
+	struct places required = { .arena = f->arena };
 
+	JSON_EACH (json_get(items, "required"), it)
+		places_add(&required, json_str(it.value), it.index);
 	if (json_len(keys) == 0)
 		finding_required(f, AT(f, "%s.x-kubernetes-list-map-keys", path),
 				 "must not be empty if x-kubernetes-list-type is map");
@@ -85,10 +78,11 @@ static void check_map_keys(struct api_findings *f, const char *path, const struc
 				"must be object if parent array's x-kubernetes-list-type is map");
 	JSON_EACH (keys, it) {
 		struct str key = json_str(it.value);
-		if (json_find(json_get(items, "properties"), key) == NULL)
+		const struct json *property = json_find(json_get(items, "properties"), key);
+		if (property == NULL)
 			finding_invalid(f, AT(f, "%s.x-kubernetes-list-map-keys", path), keys,
 					"entries must all be names of item properties");
-		else if (!is_key_sound(items, key))
+		else if (json_get(property, "default") == NULL && places_find(&required, key) == PLACES_NONE)
 			finding_required(f, AT(f, "%s.items.properties[%.*s].default", path, STR_ARG(key)),
 					 "this property is in x-kubernetes-list-map-keys, so it must have a default or be a "
 					 "required property");
@@ -247,14 +241,14 @@ static void check_defaults(struct api_findings *f, const char *path, const struc
 /* What is not structural says nothing about its defaults. */
 static void check_schema(struct api_findings *f, const char *path, const struct json *schema)
 {
-	size_t before = f->len;
+	size_t before = f->found;
 
 	if (api_schema_too_deep(schema)) {
 		finding_forbidden(f, path, AT(f, "must not have more than %d levels", LIMIT_SCHEMA_DEPTH));
 		return;
 	}
 	check_structure(f, path, schema, AT_ROOT);
-	if (f->len == before)
+	if (f->found == before)
 		check_defaults(f, path, schema);
 }
 
@@ -315,9 +309,13 @@ static bool is_common(const struct json *versions, const char *path)
 	return true;
 }
 
-static void check_version(struct api_findings *f, const struct json *versions, size_t i)
+struct common {
+	bool schema, subresources, columns;
+};
+
+static void check_version(struct api_findings *f, const struct json *version, size_t i, const struct common *common)
 {
-	const struct json *version = json_at(versions, i), *schema = json_path(version, "schema.openAPIV3Schema");
+	const struct json *schema = json_path(version, "schema.openAPIV3Schema");
 	const char *path = AT(f, SPEC ".versions[%zu]", i), *at = AT(f, "%s.schema", path), *sub = AT(f, "%s.subresources", path);
 	const char *columns = AT(f, "%s.additionalPrinterColumns", path);
 	struct str name = json_get_str(version, "name");
@@ -325,11 +323,11 @@ static void check_version(struct api_findings *f, const struct json *versions, s
 	check_complaints(f, AT(f, "%s.name", path), name, name_dns1035_label(name));
 	if (i == 0)
 		check_complaints(f, SPEC ".version", name, name_dns1035_label(name));
-	if (is_common(versions, "schema"))
+	if (common->schema)
 		at = SPEC ".validation";
-	if (is_common(versions, "subresources"))
+	if (common->subresources)
 		sub = SPEC ".subresources";
-	if (is_common(versions, "additionalPrinterColumns"))
+	if (common->columns)
 		columns = SPEC ".additionalPrinterColumns";
 	if (schema == NULL)
 		finding_required(f, AT(f, "%s.schema.openAPIV3Schema", path), "");
@@ -342,14 +340,16 @@ static void check_version(struct api_findings *f, const struct json *versions, s
 
 static void check_versions(struct api_findings *f, const struct json *versions)
 {
+	struct common common = { is_common(versions, "schema"), is_common(versions, "subresources"),
+				 is_common(versions, "additionalPrinterColumns") };
+	struct places names = { .arena = f->arena };
 	size_t stored = 0;
 	bool unique = true;
 
 	JSON_EACH (versions, it) {
 		stored += yes(it.value, "storage");
-		for (size_t i = 0; i < it.index; i++)
-			unique = unique && !json_equal(json_get(it.value, "name"), json_get(json_at(versions, i), "name"));
-		check_version(f, versions, it.index);
+		unique = unique && places_add(&names, json_get_str(it.value, "name"), it.index) == it.index;
+		check_version(f, it.value, it.index, &common);
 	}
 	if (!unique)
 		finding_invalid(f, SPEC ".versions", versions, "must contain unique version names");
@@ -456,13 +456,12 @@ static bool is_established(const struct json *tree)
 
 void update_definition(struct api_findings *f, const struct json *tree, const struct json *old)
 {
-	const struct json *versions = json_path(tree, "spec.versions");
+	struct places versions = { .arena = f->arena };
 
+	JSON_EACH (json_path(tree, "spec.versions"), it)
+		places_add(&versions, json_get_str(it.value, "name"), it.index);
 	JSON_EACH (json_path(tree, "status.storedVersions"), stored) {
-		bool there = false;
-		JSON_EACH (versions, it)
-			there = there || json_equal(json_get(it.value, "name"), stored.value);
-		if (!there)
+		if (places_find(&versions, json_str(stored.value)) == PLACES_NONE)
 			finding_invalid(f, AT(f, "status.storedVersions[%zu]", stored.index), stored.value,
 					AT(f,
 					   "missing from spec.versions; %.*s was previously a storage version, and must remain in "

@@ -527,8 +527,7 @@ static enum task_result step_finish(struct task *task, void *arg)
 static task_fn step_review;
 
 const struct task_step review_steps[] = {
-	{ "read body", step_read_body, NULL },
-	{ "decode", step_decode, NULL },
+	DECODE_STEPS,
 	{ "review", step_review, NULL },
 	{ NULL, NULL, NULL },
 };

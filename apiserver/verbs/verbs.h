@@ -14,8 +14,15 @@ extern const struct task_step get_steps[], list_steps[], create_steps[], update_
 	delete_collection_steps[], subresource_steps[], review_steps[];
 
 /* Steps that several tables share. */
-task_fn step_read_body, step_write_options, step_decode, step_read_old, step_mutate, step_prepare, step_validate, step_judge,
-	step_commit, step_keep_result;
+task_fn step_media, step_read_body, step_write_options, step_decode, step_read_old, step_mutate, step_prepare, step_validate,
+	step_judge, step_commit, step_keep_result;
+
+/* From a request to an object. */
+#define DECODE_STEPS                                                                                                               \
+	{ "media", step_media, NULL }, { "read body", step_read_body, NULL }, { "options", step_write_options, NULL },             \
+	{                                                                                                                          \
+		"decode", step_decode, NULL                                                                                        \
+	}
 
 /* Between what shall be and its commit. */
 #define ADMIT_STEPS                                                                                                                \

@@ -2,13 +2,7 @@
 #include "api/apply.h"
 #include "apiserver/verbs/verbs.h"
 
-static task_fn step_media, step_create, step_update;
-
-#define DECODE_STEPS                                                                                                               \
-	{ "media", step_media, NULL }, { "read body", step_read_body, NULL }, { "options", step_write_options, NULL },             \
-	{                                                                                                                          \
-		"decode", step_decode, NULL                                                                                        \
-	}
+static task_fn step_create, step_update;
 
 const struct task_step create_steps[] = {
 	DECODE_STEPS,
@@ -88,7 +82,7 @@ static void warn_lines(struct request *req, struct str text)
 			warn(req, str_trim(line));
 }
 
-static enum task_result step_media(struct task *task, void *arg)
+enum task_result step_media(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	struct error *err = req->http != NULL ? media_of_body(req, req->route.kind) : NULL;
@@ -214,17 +208,16 @@ static const struct json *dedup_owners(struct request *req, const struct json *t
 {
 	const struct json *owners = json_path(tree, "metadata.ownerReferences");
 	struct json_builder kept = { .arena = req->arena };
+	struct places seen = { .arena = req->arena }, told = { .arena = req->arena };
 	AUTO_BUF struct buf uids = { 0 };
 
 	JSON_EACH (owners, it) {
-		bool before = false;
+		struct str uid = json_get_str(it.value, "uid");
 
-		for (size_t i = 0; i < it.index && !before; i++)
-			before = json_equal(json_at(owners, i), it.value);
-		if (!before)
+		if (places_add(&seen, json_key(req->arena, it.value), it.index) == it.index)
 			json_builder_item(&kept, it.value);
-		else if (!str_contains(buf_str(&uids), json_get_str(it.value, "uid")))
-			buf_printf(&uids, "%s%.*s", uids.len == 0 ? "" : ",", STR_ARG(json_get_str(it.value, "uid")));
+		else if (places_add(&told, uid, it.index) == it.index)
+			buf_printf(&uids, "%s%.*s", uids.len == 0 ? "" : ",", STR_ARG(uid));
 	}
 	if (kept.len == json_len(owners))
 		return tree;

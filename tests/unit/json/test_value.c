@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "json/json.h"
 #include "tests/unit/tap.h"
 
