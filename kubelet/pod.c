@@ -747,7 +747,8 @@ static int64_t used(struct kubelet *kubelet, const struct pod *except, const cha
 		const struct pod *pod = it->value;
 
 		if (pod == except || pod->object == NULL || pod->object_gone || pod->state.state == POD_NEW ||
-		    pod->state.state == POD_OVER || pod->state.state == POD_GONE || pod->rejected != NULL)
+		    pod->state.state == POD_OVER || pod->state.state == POD_GONE || pod->rejected != NULL ||
+		    pod_is_over(pod_tree(pod))) /* also one that a kubelet before us ended, while we look after it */
 			continue;
 		sum += strcmp(resource, "pods") == 0 ? 1 : pod_request(json_get(pod_tree(pod), "spec"), resource);
 	}

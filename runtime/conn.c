@@ -130,7 +130,7 @@ static struct error *take_fds(struct conn *conn, struct msghdr *msg)
 			vec_push(&conn->in_fds, fd);
 		}
 	}
-	if (msg->msg_flags & MSG_CTRUNC || conn->in_fds.len > FDS_QUEUED_MAX)
+	if (msg->msg_flags & MSG_CTRUNC)
 		return error_new(ERR_BAD_REQUEST, "more descriptors than the protocol has");
 	return NULL;
 }
@@ -145,7 +145,10 @@ struct error *wire_conn_read(struct conn *conn, bool *open)
 {
 	*open = true;
 	drop_consumed(conn);
-	while (conn->in.len < LIMIT_NODE_MESSAGE + WIRE_HEADER) {
+	/* Whoever reads has taken every whole frame; what is left belongs to one at most. */
+	if (conn->in_fds.len + WIRE_MAX_FDS > FDS_QUEUED_MAX)
+		return error_new(ERR_BAD_REQUEST, "more descriptors than the protocol has");
+	while (conn->in.len < LIMIT_NODE_MESSAGE + WIRE_HEADER && conn->in_fds.len + WIRE_MAX_FDS <= FDS_QUEUED_MAX) {
 		union {
 			char bytes[CMSG_SPACE(WIRE_MAX_FDS * sizeof(int))];
 			struct cmsghdr align;

@@ -81,6 +81,8 @@ class Lab:
             return False
 
     def finish(self):
+        if os.environ.get("KEEP"):
+            subprocess.run("cp %s/server.log %s/nodes/%s/node.log %s" % (self.profile, self.profile, self.name, self.work), shell=True)
         subprocess.run([self.program, "delete", "--all"], capture_output=True, timeout=60)
         if os.environ.get("KEEP"):
             print("# kept: " + self.work)

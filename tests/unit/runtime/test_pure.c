@@ -118,6 +118,41 @@ TEST(wire_survives_random_bytes)
 	arena_free(arena);
 }
 
+/* A reader that comes late finds many descriptors at once: it takes them frame by frame. */
+TEST(connection_carries_a_burst_of_descriptors)
+{
+	struct conn a, b;
+	struct conn_frame frame;
+	size_t got_all = 0;
+	bool open = true, got;
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	wire_conn_init(&a, pair[0]);
+	wire_conn_init(&b, pair[1]);
+	for (uint64_t i = 0; i < 100; i++) {
+		int fd = dup(STDERR_FILENO);
+
+		wire_conn_send(&a, (struct wire_frame){ .op = 1, .kind = WIRE_REPLY, .id = i }, &wire_node_ref,
+			       &(struct node_ref){ .id = "x" }, &fd, 1);
+	}
+	CHECK_OK(wire_conn_flush(&a));
+	for (int round = 0; round < 20 && got_all < 100; round++) {
+		CHECK_OK(wire_conn_read(&b, &open));
+		for (got = true; got;) {
+			CHECK_OK(wire_conn_next(&b, &frame, &got));
+			if (!got)
+				break;
+			CHECK_EQ(frame.header.id, got_all++);
+			CHECK_EQ(frame.header.n_fds, 1);
+			close(frame.fds[0]);
+		}
+	}
+	CHECK_EQ(got_all, 100);
+	wire_conn_fini(&a);
+	wire_conn_fini(&b);
+}
+
 TEST(conn_carries_descriptors_with_their_frames)
 {
 	struct arena *arena = arena_new();
