@@ -338,12 +338,12 @@ TEST(server_dies_while_a_container_is_made)
 	node_container_create(f.client, &(struct node_container_create){ .sandbox = "pod", .name = "half", .spec = spec }, never,
 			      NULL);
 	node_client_writable(f.client);
-	fixture_connect(&f); /* the old connection is gone */
+	fixture_connect(&f); /* ends the connection before */
 	CHECK_EQ(count_containers(), 0);
 	CHECK_OK(fixture_create(&f, "pod", &spec, NULL)); /* the name is free */
 	node_container_start(f.client, &(struct node_ref){ .id = "half" }, never, NULL);
 	node_client_writable(f.client);
-	fixture_connect(&f); /* the old connection is gone */
+	fixture_connect(&f);
 	CHECK(fixture_get(&f, "half").state != NODE_CREATED);
 	CHECK(fixture_get(&f, "half").started_at != 0);
 	fixture_stop(&f);
