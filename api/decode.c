@@ -426,12 +426,21 @@ static const struct field *find_field(const struct type *type, struct str key, s
 	return NULL;
 }
 
+/* Items count; what is in a field of its own Go writes even when nobody said anything. */
+static bool too_many(struct decoder *d, const struct field *field, const struct json *container)
+{
+	d->structs += field_type(field)->form == FORM_STRUCT ? json_len(container) : 0;
+	return d->structs > LIMIT_STRUCTS;
+}
+
 static struct error *decode_list(struct decoder *d, const struct field *field, const struct json *value, const struct json **out)
 {
 	struct json_builder b = { .arena = d->arena };
 
 	if (value->type != JSON_ARRAY)
 		return wrong_type(d, value, walk_go_type(d->arena, field));
+	if (too_many(d, field, value))
+		return api_too_many_structs();
 	for (size_t i = 0; i < value->len; i++) {
 		size_t before = path_index(d, i);
 		const struct json *item;
@@ -451,6 +460,8 @@ static struct error *decode_map(struct decoder *d, const struct field *field, co
 
 	if (value->type != JSON_OBJECT)
 		return wrong_type(d, value, walk_go_type(d->arena, field));
+	if (too_many(d, field, value))
+		return api_too_many_structs();
 	for (size_t i = 0; i < value->len; i++) {
 		const struct json_member *member = &value->members[i];
 		size_t before = path_key(d, member->key);
@@ -536,8 +547,6 @@ static struct error *decode_struct(struct decoder *d, const struct type *type, c
 	size_t n = type_len(type), slots = d->slots.len, hint = 0;
 	struct json_builder b = { .arena = d->arena };
 
-	if (++d->structs > LIMIT_STRUCTS)
-		return api_too_many_structs();
 	if (value->type == JSON_NULL) {
 		*out = walk_zero(d->arena, type);
 		return NULL;

@@ -15,7 +15,7 @@
 #define LIMIT_PATCH_OPERATIONS 10000              /* JSON patch; apiserver's default */
 #define LIMIT_PATCH_BYTES      (64 * 1024 * 1024) /* what the operations of one JSON patch may use on their way */
 #define LIMIT_ANNOTATIONS      (256 * 1024)       /* all of one object */
-#define LIMIT_STRUCTS          30000              /* of one object; upstream's etcd takes none of that many, by its bytes */
+#define LIMIT_STRUCTS          30000              /* items of lists and maps, of one object */
 #define LIMIT_CAUSES           1000               /* that an answer names; the others are wrong, too, but not told */
 #define LIMIT_CAUSE_BYTES      (1024 * 1024)      /* nor those after so much text */
 
