@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two profiles side by side; a node that stops and comes back; commands killed at any moment, and the next one that puts it
-# right. SEED repeats a run.
+# Two profiles side by side, and one of the same name in another home; a node that stops and comes back; a hub that dies; two
+# commands at once. Commands killed at any moment: tests/crash/rounds.
 . "$(dirname "$0")/lib.sh"
 
 machine >"$work/before"
