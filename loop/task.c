@@ -162,7 +162,7 @@ static void finish(struct task *task, struct error *err)
 static void call(struct task *task, task_fn *fn, bool undo)
 {
 	const struct task_step *step = &task->options.steps[task->at];
-	const char *previous;
+	const char *previous, *part;
 
 	name_action(task, undo ? "undo " : "", step->name);
 	boundary(task, step->name, undo, clock_mono() - task->step_started);
@@ -171,7 +171,9 @@ static void call(struct task *task, task_fn *fn, bool undo)
 	task->holds_canceled = false;
 	task->step_failed = false;
 	previous = log_action(task->action);
+	part = loop_part(task->action);
 	task->result = fn(task, task->options.arg);
+	loop_part(part);
 	log_action(previous);
 }
 
