@@ -146,6 +146,15 @@ struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, b
 /* A job that has not begun never will; done still comes, later, with canceled set. One that runs goes on to its end. */
 void loop_job_cancel(struct loop_job *job);
 
+/* Jobs that must not run at the same time, because they use the same thing: each begins when the one before it has ended. All
+ * zero at first; its owner keeps it until the last one is done. */
+struct loop_lane {
+	struct list waiting; /* struct laned */
+	bool busy;
+};
+
+void loop_lane_job(struct loop_lane *lane, void (*work)(void *in), void (*done)(void *in), void *in);
+
 /* --- child processes ------------------------------------------------------------------------------------- */
 
 struct loop_process;
