@@ -343,8 +343,14 @@ static void serve_metrics(struct apiserver *server, struct http_request *http)
 	buf_printf(&out, "# TYPE monokube_store_transactions_total counter\nmonokube_store_transactions_total %llu\n",
 		   (unsigned long long)stats.transactions);
 	buf_printf(&out, "# TYPE monokube_store_watches gauge\nmonokube_store_watches %u\n", stats.watches);
+	buf_printf(&out, "# TYPE monokube_loop_turns_total counter\nmonokube_loop_turns_total %llu\n",
+		   (unsigned long long)turns.turns);
 	buf_printf(&out, "# TYPE monokube_loop_turns_over_budget_total counter\nmonokube_loop_turns_over_budget_total %llu\n",
 		   (unsigned long long)turns.over_budget);
+	buf_printf(&out, "# TYPE monokube_loop_turns_preempted_total counter\nmonokube_loop_turns_preempted_total %llu\n",
+		   (unsigned long long)turns.preempted);
+	buf_printf(&out, "# TYPE monokube_loop_turn_longest_seconds gauge\nmonokube_loop_turn_longest_seconds %.6f\n",
+		   (double)turns.longest / (double)NS_PER_S);
 	reply_buf(http, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
@@ -399,6 +405,7 @@ static const struct document {
 	{ "/api", serve_api },
 	{ "/apis", serve_apis },
 	{ "/debug/monokube/revisions", debug_revisions },
+	{ "/debug/monokube/turns", debug_turns },
 	{ "/healthz", serve_health },
 	{ "/livez", serve_health },
 	{ "/metrics", serve_metrics },
