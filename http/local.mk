@@ -3,6 +3,7 @@ noinst_LIBRARIES += libhttp.a
 libhttp_a_SOURCES = \
 	http/client.c \
 	http/compress.c \
+	http/fetch.c \
 	http/gzip.c \
 	http/h1.c \
 	http/h2.c \
