@@ -91,24 +91,7 @@ spec:
   - {name: work, emptyDir: {}}
   - {name: keys, secret: {secretName: keys}}
 Y
-mkdir -p "$work/image/rootfs/bin"
-cp /bin/busybox "$work/image/rootfs/bin/busybox"
-"$work/image/rootfs/bin/busybox" --install -s "$work/image/rootfs/bin" 2>/dev/null
-for link in "$work"/image/rootfs/bin/*; do [ -L "$link" ] && ln -sf busybox "$link"; done
-python3 - "$work/image" <<'P'
-import hashlib, json, sys, tarfile, io, os
-d = sys.argv[1]
-layer = io.BytesIO()
-with tarfile.open(fileobj=layer, mode="w") as t:
-    t.add(os.path.join(d, "rootfs"), arcname=".")
-raw = layer.getvalue()
-config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
-    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]}}).encode()
-manifest = json.dumps([{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]).encode()
-with tarfile.open(os.path.join(d, "busybox.tar"), "w") as t:
-    for name, data in (("layer.tar", raw), ("config.json", config), ("manifest.json", manifest)):
-        i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
-P
+busybox_image "$work/image"
 ok "image load" monokube image load "$work/image/busybox.tar"
 ok "image ls shows it" sh -c "'$program' image ls | grep -q busybox"
 ok "apply several documents" k apply -f "$work/app.yaml"
