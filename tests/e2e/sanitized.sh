@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The whole cluster under the thread sanitizer: what runs beside the loop (the store, jobs of the network, of files, of packing)
-# must not share what it does not own. Its program is a build of its own; monokube/hello cannot run from it, busybox can.
+# A whole cluster under the sanitizers: for threads (what runs beside the loop must not share what it does not own), and for
+# addresses and undefined behaviour. Their programs are builds of their own, from which monokube/hello cannot run; busybox can.
 here=$(dirname "$0")
-set -- "${TSAN_PROGRAM:-$here/../../build/tsan/monokube}"
 . "$here/lib.sh"
-export TSAN_OPTIONS="log_path=$work/race exitcode=0 atexit_sleep_ms=0 die_after_fork=0"
+builds=$(realpath "$here/../../build")
+export TSAN_OPTIONS="log_path=$work/found exitcode=0 atexit_sleep_ms=0 die_after_fork=0"
+export ASAN_OPTIONS="log_path=$work/found" UBSAN_OPTIONS="log_path=$work/found:print_stacktrace=1"
 
-no_races() { [ -z "$(ls "$work" | grep '^race')" ] || { cat "$work"/race* | head -n 60; return 1; }; }
+nothing_found() { [ -z "$(ls "$work" | grep '^found')" ] || { cat "$work"/found* | head -n 60; return 1; }; }
 gone() { [ -z "$(k get pods -o name)" ]; }
 long_list() {
 	for i in 1 2 3 4; do
@@ -23,10 +24,21 @@ for accept in ("application/json", "application/yaml", "application/vnd.kubernet
     assert answer.status == 200 and answer.header("content-encoding") == "gzip", answer.headers
 P
 }
-
-ok "start" monokube start -p $P --nodes 2
-busybox_image "$work/image"
-ok "an image" monokube image load "$work/image/busybox.tar"
+walk() { # BUILD
+	ok "$1: start" monokube start -p $P --nodes 2
+	ok "$1: an image" monokube image load "$work/image/busybox.tar"
+	ok "$1: an application" k apply -f "$work/app.yaml"
+	ok "$1: it runs" k rollout status deployment box --timeout=60s
+	ok "$1: its logs" within 10 k logs -l app=box --tail=1
+	ok "$1: long answers" long_list
+	ok "$1: stop" monokube stop -p $P
+	ok "$1: start again" monokube start -p $P
+	ok "$1: it runs again" k rollout status deployment box --timeout=60s
+	ok "$1: it goes" k delete -f "$work/app.yaml" --timeout=60s
+	ok "$1: its pods go" within 60 gone
+	ok "$1: delete" monokube delete -p $P
+	ok "$1: nothing was found" nothing_found
+}
 cat >"$work/app.yaml" <<'Y'
 apiVersion: apps/v1
 kind: Deployment
@@ -51,14 +63,8 @@ kind: Service
 metadata: {name: box}
 spec: {selector: {app: box}, ports: [{port: 80}]}
 Y
-ok "an application" k apply -f "$work/app.yaml"
-ok "it runs" k rollout status deployment box --timeout=60s
-ok "its logs" within 10 k logs -l app=box --tail=1
-ok "long answers" long_list
-ok "stop" monokube stop -p $P
-ok "start again" monokube start -p $P
-ok "it runs again" k rollout status deployment box --timeout=60s
-ok "it goes" k delete -f "$work/app.yaml" --timeout=60s
-ok "its pods go" within 60 gone
-ok "delete" monokube delete -p $P
-ok "no two threads touched the same" no_races
+busybox_image "$work/image"
+for build in tsan asan; do
+	program=$builds/$build/monokube
+	walk "$build"
+done
