@@ -630,15 +630,12 @@ static const struct review {
 static const struct json *what_comes_back(struct request *req, const struct review *review)
 {
 	struct arena *arena = req->arena;
-	const struct type *type = kind_type(req->route.kind);
 	struct api_manager me = manager_of(req);
 	char time[TIME_TEXT];
 	const struct json *meta = &json_empty_object, *tree = req->input;
 
 	switch (review->what) {
 	case COMES_BACK:
-		if (req->route.ns.len != 0)
-			tree = api_with(arena, type, tree, "metadata.namespace", json_string(arena, req->route.ns));
 		return req->http != NULL ? api_track(arena, &me, NULL, tree) : tree;
 	case MADE_NOW:
 		meta = JSON_OBJECT_OF(arena, { "creationTimestamp", json_string_copy(arena, time_format(time, clock_now())) });
@@ -650,11 +647,73 @@ static const struct json *what_comes_back(struct request *req, const struct revi
 			      { "metadata", meta }, { "spec", review->what == EMPTY ? &json_empty_object : NULL });
 }
 
+/* A selector of attributes says something, one way or the other. */
+static void check_selectors(struct api_findings *f, const struct json *attributes)
+{
+	static const char *const selectors[] = { "fieldSelector", "labelSelector" };
+
+	for (int i = 0; i < 2; i++) {
+		const struct json *one = json_get(attributes, selectors[i]);
+		const char *at = arena_printf(f->arena, "spec.resourceAttributes.%s", selectors[i]);
+
+		if (one != NULL && json_len(json_get(one, "requirements")) == 0 && json_get_str(one, "rawSelector").len == 0)
+			finding_required(f, arena_printf(f->arena, "%s.requirements", at),
+					 arena_printf(f->arena, "when %s is specified, requirements or rawSelector is required",
+						      at));
+	}
+}
+
+/* k8s.io/kubernetes/pkg/apis/authorization/validation. */
+static struct error *check_access(struct request *req, struct str kind)
+{
+	struct api_findings f = { .arena = req->arena };
+	const struct json *spec = json_get(req->input, "spec"), *resource = json_get(spec, "resourceAttributes");
+	const struct json *path = json_get(spec, "nonResourceAttributes"), *meta = json_get(req->input, "metadata");
+	bool other = !str_has_prefix(kind, STR("Self"));
+
+	if (resource != NULL && path != NULL)
+		finding_invalid(&f, "spec.nonResourceAttributes",
+				JSON_OBJECT_OF(req->arena, { "Path", json_string(req->arena, json_get_str(path, "path")) },
+					       { "Verb", json_string(req->arena, json_get_str(path, "verb")) }),
+				"cannot be specified in combination with resourceAttributes");
+	else if (resource == NULL && path == NULL)
+		finding_invalid(&f, "spec.resourceAttributes", &json_null,
+				"exactly one of nonResourceAttributes or resourceAttributes must be specified");
+	if (other && json_get_str(spec, "user").len == 0 && json_len(json_get(spec, "groups")) == 0)
+		finding_invalid_text(&f, "spec.user", STR(""), "at least one of user or group must be specified");
+	check_selectors(&f, resource);
+	if (str_is(kind, "LocalSubjectAccessReview") && json_get_str(meta, "name").len != 0)
+		finding_invalid(&f, "metadata", meta, "must be empty except for namespace");
+	struct error *err = api_invalid(&f, str_format(req->arena, ".%.*s", STR_ARG(kind_group(req->route.kind))), STR(""));
+	return err == NULL ? NULL : error_about(err, kind_group(req->route.kind), STR(""), STR(""));
+}
+
+static struct error *check_review(struct request *req)
+{
+	static const char *const system[] = { "metadata.uid", "metadata.creationTimestamp", "metadata.deletionTimestamp",
+					      "metadata.deletionGracePeriodSeconds", "metadata.selfLink" };
+	struct str kind = kind_name(req->route.kind), ns = meta_str(req->input, "namespace");
+
+	if (kind_namespaced(req->route.kind) && ns.len != 0 && !str_eq(ns, req->route.ns))
+		return error_new(ERR_BAD_REQUEST,
+				 "the namespace of the provided object does not match the namespace sent on the request");
+	if (kind_namespaced(req->route.kind))
+		req->input = with(req, req->input, "metadata.namespace", json_string(req->arena, req->route.ns));
+	for (size_t i = 0; i < sizeof(system) / sizeof(system[0]); i++)
+		req->input = with(req, req->input, system[i], NULL);
+	if (str_is(kind, "SelfSubjectRulesReview") && json_path_str(req->input, "spec.namespace").len == 0)
+		return error_new(ERR_BAD_REQUEST, "no namespace on request");
+	return str_has_suffix(kind, STR("AccessReview")) ? check_access(req, kind) : NULL;
+}
+
 static enum task_result step_review(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	struct str kind = kind_name(req->route.kind);
+	struct error *err = check_review(req);
 
+	if (err != NULL)
+		return task_fail(task, err);
 	for (size_t i = 0; i < sizeof(reviews) / sizeof(reviews[0]); i++)
 		if (str_is(kind, reviews[i].kind)) {
 			req->status = 201;
