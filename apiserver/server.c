@@ -310,7 +310,7 @@ static void *transport_call(void *transport, const struct api_call *call)
 	req->query.labels = str_dup(arena, call->labels);
 	req->query.fields = str_dup(arena, call->fields);
 	req->query.validation = VALIDATE_IGNORE;
-	loop_soon(run_call, req); /* done never comes from inside call() */
+	loop_call_behind(&req->run, run_call, req); /* done never comes from inside call() */
 	return req;
 }
 

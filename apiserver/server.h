@@ -64,6 +64,7 @@ struct request {
 	struct arena *lasting;     /* the first attempt's, which has the request itself */
 	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
+	struct loop_call run;
 	bool canceled; /* in process: nobody waits any more */
 	bool applied;  /* server-side apply has decided who owns what */
 	struct user user;

@@ -87,7 +87,11 @@ struct loop_call {
 
 #define loop_call_soon(call, fn, arg) loop_call_soon_as(LOOP_NAME(fn), (call), (fn), (arg)) /* once, however often asked */
 #define loop_soon(fn, arg)            loop_soon_as(LOOP_NAME(fn), (fn), (arg))              /* cannot be canceled */
+/* The same, behind all others: for what may be long and many, as the components' own work is, so that it does not keep those
+ * waiting who are at a connection's other end. */
+#define loop_call_behind(call, fn, arg) loop_call_behind_as(LOOP_NAME(fn), (call), (fn), (arg))
 void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg);
+void loop_call_behind_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg);
 void loop_call_cancel(struct loop_call *call);
 void loop_soon_as(const char *name, void (*fn)(void *arg), void *arg);
 

@@ -103,11 +103,6 @@ bool loop_over_budget(void)
 	return turn.sliced && !loop_is_sim() && wall() - turn.slice > SLICE;
 }
 
-bool turn_half_over(void)
-{
-	return turn.begun && wall() - turn.began > SLICE;
-}
-
 static int64_t cpu_of(const struct rusage *usage)
 {
 	return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * NS_PER_S +
