@@ -94,8 +94,8 @@ void request_end(struct request *req)
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
 	if (req->arena != req->lasting)
-		arena_free(req->arena);
-	arena_free(req->lasting);
+		loop_arena_free(req->arena);
+	loop_arena_free(req->lasting);
 }
 
 /* --- HTTP --- */

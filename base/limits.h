@@ -10,7 +10,7 @@
 #define LIMIT_YAML_DEPTH       1000
 #define LIMIT_YAML_NODES       1000000            /* of one document, with its aliases expanded */
 #define LIMIT_BODY             (3 * 1024 * 1024)  /* request body; apiserver's MaxRequestBodyBytes */
-#define LIMIT_AT_ONCE          (64 * 1024)        /* bytes of JSON that a turn of the loop deals with; more goes to a thread */
+#define LIMIT_AT_ONCE          (16 * 1024)        /* bytes of JSON that a turn of the loop deals with; more goes to a thread */
 #define LIMIT_OBJECT           (1536 * 1024)      /* one object in the store; etcd's DefaultMaxRequestBytes */
 #define LIMIT_OBJECT_MESSAGE   (2 * 1024 * 1024)  /* from here on it is etcd's client that refuses */
 #define LIMIT_SCHEMA_DEPTH     128                /* levels of JSON in the schema of a custom resource */

@@ -150,6 +150,9 @@ struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, b
 /* A job that has not begun never will; done still comes, later, with canceled set. One that runs goes on to its end. */
 void loop_job_cancel(struct loop_job *job);
 
+/* As arena_free(), and soon: giving much memory back takes longer than a turn may, so a thread does it. */
+void loop_arena_free(struct arena *arena);
+
 /* Jobs that must not run at the same time, because they use the same thing: each begins when the one before it has ended. All
  * zero at first; its owner keeps it until the last one is done. */
 struct loop_lane {

@@ -15,7 +15,8 @@ bool is_heavy(const struct request *req)
 		return false;
 	if (req->old != NULL)
 		size += req->old->bytes->len;
-	return size > LIMIT_AT_ONCE;
+	/* What little text becomes may be a lot: `{},{},…`. */
+	return size > LIMIT_AT_ONCE || arena_size(req->arena) > 16 * LIMIT_AT_ONCE;
 }
 
 enum task_result step_pure(struct task *task, struct request *req, struct error *(*work)(void *req))

@@ -50,6 +50,7 @@ struct prepare {
 	struct error *(*update)(struct request *req);
 	/* Grace for a deletion in seconds; 0 at once. NULL: at once. asked: -1 when the client said nothing. */
 	int64_t (*grace)(struct request *req, int64_t asked);
+	bool looks;            /* create and update look into the store, or at what is served: they are the loop's */
 	bool generation;       /* metadata.generation is kept */
 	const char *finalizer; /* set by the first deletion */
 	/* What a deletion that does not remove at once changes besides. NULL: nothing. */

@@ -309,7 +309,7 @@ static void begin_attempt(struct request *req)
 		return;
 	}
 	if (req->arena != req->lasting)
-		arena_free(req->arena);
+		loop_arena_free(req->arena);
 	req->arena = arena_new();
 	req->tree = NULL;
 	req->made = NULL;
@@ -575,6 +575,13 @@ enum task_result step_default(struct task *task, void *arg)
 	return req->admitting != 0 ? step_pure(task, req, default_again) : TASK_NEXT;
 }
 
+static struct error *prepare(void *arg)
+{
+	struct request *req = arg;
+
+	return req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+}
+
 /* What the kind does when it is written. */
 enum task_result step_prepare(struct task *task, void *arg)
 {
@@ -583,7 +590,9 @@ enum task_result step_prepare(struct task *task, void *arg)
 
 	if (req->admitting == 0)
 		return TASK_NEXT;
-	err = req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+	if (!prepare_of(req->route.kind)->looks)
+		return step_pure(task, req, prepare);
+	err = prepare(req);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
