@@ -21,6 +21,7 @@ libapiserver_a_SOURCES = \
 	apiserver/verbs/allocate.c \
 	apiserver/verbs/commit.c \
 	apiserver/verbs/delete.c \
+	apiserver/verbs/heavy.c \
 	apiserver/verbs/patch.c \
 	apiserver/verbs/prepare.c \
 	apiserver/verbs/read.c \

@@ -290,14 +290,14 @@ static void list_closed(void *arg)
 	struct list_stream *stream = arg;
 
 	stream->closed = true;
-	loop_call_soon(&stream->again, stream_items, stream);
+	loop_call_behind(&stream->again, stream_items, stream);
 }
 
 static void list_drained(void *arg)
 {
 	struct list_stream *stream = arg;
 
-	loop_call_soon(&stream->again, stream_items, stream);
+	loop_call_behind(&stream->again, stream_items, stream);
 }
 
 static void write_item(struct buf *out, struct request *req, struct store_value *value)
@@ -333,7 +333,7 @@ static void stream_items(void *arg)
 		}
 		http_reply_write(req->http, buf_str(&out));
 		if (loop_over_budget() && stream->next < req->n_items) {
-			loop_call_soon(&stream->again, stream_items, stream);
+			loop_call_behind(&stream->again, stream_items, stream);
 			return;
 		}
 	}
@@ -385,7 +385,7 @@ static void reply_json_list(struct request *req)
 	http_reply_compress(req->http);
 	http_reply_start(req->http, 200, answer_headers(req, STR("application/json")));
 	http_reply_write(req->http, buf_str(&out));
-	loop_call_soon(&stream->again, stream_items, stream);
+	loop_call_behind(&stream->again, stream_items, stream);
 }
 
 /* --- in process --- */

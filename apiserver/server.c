@@ -94,8 +94,8 @@ void request_end(struct request *req)
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
 	if (req->arena != req->lasting)
-		arena_free(req->arena);
-	arena_free(req->lasting);
+		loop_arena_free(req->arena);
+	loop_arena_free(req->lasting);
 }
 
 /* --- HTTP --- */
@@ -311,7 +311,7 @@ static void *transport_call(void *transport, const struct api_call *call)
 	req->query.labels = str_dup(arena, call->labels);
 	req->query.fields = str_dup(arena, call->fields);
 	req->query.validation = VALIDATE_IGNORE;
-	loop_soon(run_call, req); /* done never comes from inside call() */
+	loop_call_behind(&req->run, run_call, req); /* done never comes from inside call() */
 	return req;
 }
 

@@ -151,6 +151,31 @@ void loop_job_cancel(struct loop_job *job)
 		loop_call_soon(&job->call, finish, job);
 }
 
+/* --- memory --- */
+
+#define MUCH (1024 * 1024)
+
+static void free_work(void *in)
+{
+	arena_free(in);
+}
+
+static void freed(void *in, bool canceled)
+{
+	if (canceled)
+		arena_free(in);
+}
+
+void loop_arena_free(struct arena *arena)
+{
+	if (arena == NULL || arena_size(arena) < MUCH) {
+		arena_free(arena);
+		return;
+	}
+	arena_end(arena);
+	loop_job_start(free_work, freed, arena);
+}
+
 /* --- lanes --- */
 
 struct laned {

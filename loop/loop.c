@@ -18,7 +18,8 @@ static struct {
 	bool sim;
 	bool stopping;
 	pthread_t thread;
-	struct list calls; /* struct loop_call, in order */
+	struct list calls;  /* struct loop_call, in order */
+	struct list behind; /* those of loop_call_behind() */
 	size_t n_calls;
 	uv_idle_t idle;       /* active while calls wait: the poll must not block */
 	uv_prepare_t prepare; /* before the poll */
@@ -77,32 +78,33 @@ static void call_run(struct loop_call *call)
 }
 
 /* Those that wait, in order, at least so many, until the slice is used up; the others keep their place. */
-static void calls_run(unsigned least)
+static void calls_run(struct list *calls, unsigned least)
 {
 	struct list batch;
 	struct loop_call *call;
 
-	if (list_empty(&loop.calls))
+	turn_slice();
+	if (list_empty(calls))
 		return;
 	/* What is asked for from now on runs in the next round, so that a call that asks for itself starves nobody. */
-	batch = loop.calls;
+	batch = *calls;
 	batch.next->prev = &batch;
 	batch.prev->next = &batch;
-	list_init(&loop.calls);
+	list_init(calls);
 	for (unsigned n = 0; (call = LIST_FIRST(&batch, struct loop_call, link)) != NULL; n++) {
 		if (n >= least && loop_over_budget())
 			break;
 		call_run(call);
 	}
-	list_splice(&loop.calls, &batch);
-	if (list_empty(&loop.calls))
-		uv_idle_stop(&loop.idle);
+	list_splice(calls, &batch);
 }
 
 static void on_idle(uv_idle_t *handle)
 {
-	(void)handle;
-	calls_run(1);
+	calls_run(&loop.calls, 1);
+	calls_run(&loop.behind, 1);
+	if (loop.n_calls == 0)
+		uv_idle_stop(handle);
 }
 
 static void on_prepare(uv_prepare_t *handle)
@@ -114,11 +116,11 @@ static void on_prepare(uv_prepare_t *handle)
 static void on_check(uv_check_t *handle)
 {
 	(void)handle;
-	if (!turn_half_over())
-		calls_run(0);
+	/* What they ask for here has its turn in the next one, where everything else has, too. */
+	calls_run(&loop.calls, 0);
 }
 
-void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg)
+static void enqueue(const char *name, struct list *calls, struct loop_call *call, void (*fn)(void *arg), void *arg)
 {
 	ASSERT_ON_LOOP();
 	call->name = name;
@@ -127,10 +129,20 @@ void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void
 	if (call->queued)
 		return;
 	call->queued = true;
-	list_push(&loop.calls, &call->link);
+	list_push(calls, &call->link);
 	loop.n_calls++;
 	if (!loop.sim)
 		uv_idle_start(&loop.idle, on_idle);
+}
+
+void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg)
+{
+	enqueue(name, &loop.calls, call, fn, arg);
+}
+
+void loop_call_behind_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg)
+{
+	enqueue(name, &loop.behind, call, fn, arg);
 }
 
 void loop_call_cancel(struct loop_call *call)
@@ -148,7 +160,7 @@ void loop_soon_as(const char *name, void (*fn)(void *arg), void *arg)
 	struct loop_call *call = xcalloc(1, sizeof(*call));
 
 	call->heap = true;
-	loop_call_soon_as(name, call, fn, arg);
+	enqueue(name, &loop.calls, call, fn, arg);
 }
 
 size_t calls_waiting(void)
@@ -161,8 +173,13 @@ void calls_run_nth(size_t n)
 	struct list *link = loop.calls.next;
 	struct loop_call *call, now;
 
-	while (n-- > 0)
+	while (link != &loop.calls && n > 0) {
 		link = link->next;
+		n--;
+	}
+	if (link == &loop.calls)
+		for (link = loop.behind.next; n > 0; n--)
+			link = link->next;
 	call = CONTAINER_OF(link, struct loop_call, link);
 	now = *call;
 	loop_call_cancel(call);
@@ -187,6 +204,7 @@ static void take_posts(void)
 static void on_async(uv_async_t *handle)
 {
 	(void)handle;
+	turn_slice();
 	if (loop.n_had == loop.posted.len)
 		take_posts();
 	while (loop.n_had < loop.posted.len && !loop_over_budget()) {
@@ -195,6 +213,7 @@ static void on_async(uv_async_t *handle)
 		turn_piece(post.name);
 		post.fn(post.arg);
 	}
+	turn_slice();
 	if (loop.n_had < loop.posted.len)
 		uv_async_send(&loop.async);
 }
@@ -236,6 +255,7 @@ void loop_init(void)
 	loop.open = true;
 	loop.thread = pthread_self();
 	list_init(&loop.calls);
+	list_init(&loop.behind);
 	uv_idle_init(&loop.uv, &loop.idle);
 	uv_prepare_init(&loop.uv, &loop.prepare);
 	uv_prepare_start(&loop.prepare, on_prepare);
@@ -338,12 +358,13 @@ void loop_fini(void)
 	ASSERT_ON_LOOP();
 	job_teardown();
 	/* Frees of closed streams and posts of threads that have ended still wait as calls. */
-	do {
-		turn_slice();
+	do
 		on_async(&loop.async);
-	} while (loop.n_had < loop.posted.len);
-	for (int i = 0; i < 100 && loop.n_calls > 0; i++)
-		calls_run(UINT_MAX);
+	while (loop.n_had < loop.posted.len);
+	for (int i = 0; i < 100 && loop.n_calls > 0; i++) {
+		calls_run(&loop.calls, UINT_MAX);
+		calls_run(&loop.behind, UINT_MAX);
+	}
 	stream_teardown();
 	timer_teardown();
 	pthread_mutex_lock(&posts_lock);

@@ -87,7 +87,11 @@ struct loop_call {
 
 #define loop_call_soon(call, fn, arg) loop_call_soon_as(LOOP_NAME(fn), (call), (fn), (arg)) /* once, however often asked */
 #define loop_soon(fn, arg)            loop_soon_as(LOOP_NAME(fn), (fn), (arg))              /* cannot be canceled */
+/* The same, behind all others: for what may be long and many, as the components' own work is, so that it does not keep those
+ * waiting who are at a connection's other end. */
+#define loop_call_behind(call, fn, arg) loop_call_behind_as(LOOP_NAME(fn), (call), (fn), (arg))
 void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg);
+void loop_call_behind_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg);
 void loop_call_cancel(struct loop_call *call);
 void loop_soon_as(const char *name, void (*fn)(void *arg), void *arg);
 
@@ -145,6 +149,9 @@ struct loop_job;
 struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, bool canceled), void *in);
 /* A job that has not begun never will; done still comes, later, with canceled set. One that runs goes on to its end. */
 void loop_job_cancel(struct loop_job *job);
+
+/* As arena_free(), and soon: giving much memory back takes longer than a turn may, so a thread does it. */
+void loop_arena_free(struct arena *arena);
 
 /* Jobs that must not run at the same time, because they use the same thing: each begins when the one before it has ended. All
  * zero at first; its owner keeps it until the last one is done. */

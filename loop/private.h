@@ -13,7 +13,6 @@ void turn_setup(void);
 void turn_piece(const char *name);
 void turn_slice(void); /* a new slice of the turn begins with the next piece */
 void turn_end(void);
-bool turn_half_over(void); /* it has used a slice */
 uint64_t turn_number(void);
 
 /* A libuv status as an error: "<what>: <reason>". */

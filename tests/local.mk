@@ -29,6 +29,11 @@ noinst_PROGRAMS += tests/crash/monokube
 tests_crash_monokube_SOURCES = $(monokube_SOURCES) tests/crash/die.c
 tests_crash_monokube_LDADD = $(monokube_LDADD)
 
+# Clients for tests/bench.
+noinst_PROGRAMS += tests/bench/load
+tests_bench_load_SOURCES = tests/bench/load.c $(STATIC_NSS)
+tests_bench_load_LDADD = $(client_LIBS)
+
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
 # tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
 FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket client dns archive planted

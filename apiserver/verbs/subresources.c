@@ -7,11 +7,10 @@
 static task_fn step_dispatch, step_evict, step_finish;
 
 const struct task_step subresource_steps[] = {
-	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL },
-	{ "make", step_dispatch, NULL },       { "mutate", step_mutate, NULL },
-	{ "prepare", step_prepare, NULL },     { "judge", step_judge, NULL },
-	{ "commit", step_commit, NULL },       { "evict", step_evict, NULL },
-	{ "answer", step_finish, NULL },       { NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL }, { "make", step_dispatch, NULL },
+	{ "mutate", step_mutate, NULL },       { "default", step_default, NULL },   { "prepare", step_prepare, NULL },
+	{ "judge", step_judge, NULL },         { "encode", step_encode, NULL },     { "commit", step_commit, NULL },
+	{ "evict", step_evict, NULL },         { "answer", step_finish, NULL },     { NULL, NULL, NULL },
 };
 
 /* The body as that type, in normal form. */
