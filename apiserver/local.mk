@@ -15,6 +15,8 @@ libapiserver_a_SOURCES = \
 	apiserver/route.c apiserver/route.h \
 	apiserver/server.c apiserver/server.h \
 	apiserver/streams/log.c apiserver/streams/streams.h \
+	apiserver/streams/relay.c \
+	apiserver/streams/rewrite.c apiserver/streams/rewrite.h \
 	apiserver/streams/upgrade.c \
 	apiserver/verbs/allocate.c \
 	apiserver/verbs/commit.c \

@@ -1,8 +1,6 @@
 /* Answers: objects, lists, Tables, metadata only, Status; as JSON, YAML or protobuf. */
 #include "apiserver/server.h"
 
-#define SMALL_LIST (64 * 1024)
-
 static const struct type *meta_type(const char *name)
 {
 	return type_find_named(STR("meta.k8s.io"), STR("v1"), str_from(name)) != NULL
@@ -125,6 +123,7 @@ static void count_answer(struct request *req, int status)
 static void reply_buf(struct request *req, int status, struct str media, struct buf *body)
 {
 	count_answer(req, status);
+	http_reply_compress(req->http);
 	http_reply(req->http, status, answer_headers(req, media), buf_str(body));
 	req->http = NULL;
 }
@@ -146,6 +145,7 @@ static void reply_object(struct request *req)
 		proto = object_proto(req->object);
 		if (proto != NULL) {
 			count_answer(req, req->status);
+			http_reply_compress(req->http);
 			http_reply_bytes(req->http, req->status, answer_headers(req, str_from(media_name(API_PROTOBUF))), proto);
 			req->http = NULL;
 			return;
@@ -273,6 +273,8 @@ static void reply_built_list(struct request *req)
 				  { "metadata", list_meta(req) }, { "items", json_builder_array(&items) }));
 }
 
+#define LIST_PIECE (32 * 1024)
+
 /* A JSON list flows: the objects' own bytes, as fast as the client takes them. */
 struct list_stream {
 	struct request *req;
@@ -324,7 +326,7 @@ static void stream_items(void *arg)
 
 	while (!stream->closed && stream->next < req->n_items && !http_reply_full(req->http)) {
 		buf_clear(&out);
-		while (stream->next < req->n_items && out.len < SMALL_LIST / 2) {
+		while (stream->next < req->n_items && out.len < LIST_PIECE) {
 			if (stream->next != 0)
 				buf_putc(&out, ',');
 			write_item(&out, req, req->items[stream->next++]);
@@ -361,31 +363,29 @@ static void reply_json_list(struct request *req)
 {
 	AUTO_BUF struct buf out = { 0 };
 	struct list_stream *stream;
+	size_t n = 0;
 
 	write_list_head(&out, req);
-	for (size_t i = 0; i < req->n_items && out.len < SMALL_LIST; i++) {
-		if (i != 0)
+	for (; n < req->n_items && out.len <= LIMIT_PLAIN_REPLY; n++) {
+		if (n != 0)
 			buf_putc(&out, ',');
-		write_item(&out, req, req->items[i]);
-		if (i + 1 == req->n_items)
-			goto small;
+		write_item(&out, req, req->items[n]);
 	}
-	if (req->n_items == 0)
-		goto small;
+	if (n == req->n_items) {
+		buf_add(&out, STR("]}\n"));
+		reply_buf(req, 200, STR("application/json"), &out);
+		request_end(req);
+		return;
+	}
 	stream = ARENA_NEW(req->arena, struct list_stream);
 	stream->req = req;
-	buf_clear(&out);
-	write_list_head(&out, req);
+	stream->next = n;
 	count_answer(req, 200);
 	http_request_listen(req->http, &list_events, stream);
+	http_reply_compress(req->http);
 	http_reply_start(req->http, 200, answer_headers(req, STR("application/json")));
 	http_reply_write(req->http, buf_str(&out));
 	loop_call_behind(&stream->again, stream_items, stream);
-	return;
-small:
-	buf_add(&out, STR("]}\n"));
-	reply_buf(req, 200, STR("application/json"), &out);
-	request_end(req);
 }
 
 /* --- in process --- */

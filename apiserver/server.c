@@ -219,7 +219,8 @@ void apiserver_handle(void *arg, struct http_request *http)
 		err = negotiate(req, table);
 	if (err == NULL)
 		err = options_include(req);
-	if (err == NULL && (route.verb == VERB_GET || route.verb == VERB_LIST || route.verb == VERB_DELETECOLLECTION))
+	if (err == NULL && !streams_wants(req) &&
+	    (route.verb == VERB_GET || route.verb == VERB_LIST || route.verb == VERB_DELETECOLLECTION))
 		err = options_check(req); /* writes read their body first */
 	if (err != NULL) {
 		respond_error(req, err);

@@ -14,7 +14,9 @@ struct user {
 	struct str uid;
 	const struct str *groups;
 	size_t n_groups;
-	bool trusted; /* a component of this program */
+	const struct json *extra; /* of a token, or as impersonated; NULL: nothing */
+	struct str cert;          /* DER, of who came with one; user_extra() names it */
+	bool trusted;             /* a component of this program */
 };
 
 struct apiserver {

@@ -385,6 +385,17 @@ struct http_client *nodes_kubelet(struct nodes *nodes, struct str name)
 	return m != NULL ? m->client : NULL;
 }
 
+bool nodes_dial(struct nodes *nodes, struct ip ip, uint16_t port,
+		void (*connected)(void *to, struct error *err, struct stream *stream), void *to)
+{
+	for (size_t i = 0; i < nodes->n; i++)
+		if (nodes->machines[i].kubelet != NULL && kubelet_ready(nodes->machines[i].kubelet)) {
+			kubelet_dial(nodes->machines[i].kubelet, ip, port, connected, to);
+			return true;
+		}
+	return false;
+}
+
 static bool all_ready(struct nodes *nodes)
 {
 	for (size_t i = 0; i < nodes->n; i++) {

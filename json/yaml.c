@@ -622,7 +622,7 @@ void json_write_yaml(struct buf *out, const struct json *value)
 
 	ASSERT(yaml_emitter_initialize(&w.emitter));
 	yaml_emitter_set_output(&w.emitter, append_to_buf, out);
-	yaml_emitter_set_width(&w.emitter, -1);
+	yaml_emitter_set_width(&w.emitter, 80);
 	yaml_emitter_set_unicode(&w.emitter, 1);
 	ASSERT(yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
 	emit(&w, &event);

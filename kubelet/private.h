@@ -76,6 +76,14 @@ void probes_stop(struct container *container);
 struct action *action_start(struct container *container, const struct json *handler, int64_t timeout,
 			    void (*done)(void *arg, bool ok, const char *text), void *arg);
 void action_cancel(struct action *action); /* NULL is fine */
+
+/* dial.c: connected comes once, later; err reads as Go's: "dial tcp 10.244.0.7:80: connect: connection refused". */
+struct dialing;
+struct dialing *dial_start(struct kubelet *kubelet, struct ip ip, uint16_t port,
+			   void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
+void dial_cancel(struct dialing *dialing); /* connected does not come */
+void dials_stop(struct kubelet *kubelet);  /* connected comes now, with ERR_CANCELED */
+
 void actions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
 
 /* --- pods --- */
@@ -382,9 +390,10 @@ struct kubelet {
 	struct link link;
 	struct node_post post;
 	struct http_server *http;
-	struct list followers;         /* of logs */
-	struct list sessions;          /* exec and attach under way */
-	struct list actions;           /* with an exec under way */
+	struct list followers; /* of logs */
+	struct list sessions;  /* exec and attach under way */
+	struct list actions;   /* with an exec under way */
+	struct list dialings;
 	struct map taken;              /* pod addresses */
 	struct loop_lane network_lane; /* of what uses link.rtnl */
 	struct cidr pod_cidr;

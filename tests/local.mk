@@ -48,7 +48,7 @@ $(FUZZ_ALL): tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $(FUZZ_WITH)
 	$(AM_V_CCLD)$(LINK) $< $(FUZZ_SHARED) $(filter -%,$(FUZZ_DRIVER)) $(FUZZ_WITH) $(LIBS)
 fuzz-programs: $(FUZZ_ALL)
 mostlyclean-local:
-	rm -f tests/fuzz/*.o $(FUZZ_ALL)
+	rm -rf tests/fuzz/*.o $(FUZZ_ALL) tests/attack/weak-http
 
 # make fuzz [SECONDS=600] [TARGET=json]: needs clang; its tree is build/fuzz.
 fuzz:
@@ -69,3 +69,17 @@ endif
 check_PROGRAMS += tests/unit/controllers/test_controllers
 tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(STATIC_NSS)
 tests_unit_controllers_test_controllers_LDADD = libtap.a $(controllers_LIBS)
+
+# http with its limits lifted and its checks left out, under the unit tests of http: those of attacks must be red (tests/attack/weak).
+WEAK = tests/attack/weak-http
+WEAK_OBJECTS = $(patsubst http/%.c,$(WEAK)/%.o,$(filter %.c,$(libhttp_a_SOURCES)))
+$(WEAK)/base/limits.h: base/limits.h tests/attack/weak.sed
+	@$(MKDIR_P) $(WEAK)/base
+	$(AM_V_GEN)sed -E -f $(srcdir)/tests/attack/weak.sed $< >$@
+$(WEAK)/%.o: http/%.c $(WEAK)/base/limits.h $(wildcard $(top_srcdir)/*/*.h)
+	@sed -E -f $(srcdir)/tests/attack/weak.sed $< >$(@:.o=.c)
+	$(AM_V_CC)$(CC) -I$(WEAK) $(DEFS) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -w -c -o $@ $(@:.o=.c)
+$(WEAK)/test_http: $(WEAK_OBJECTS) $(tests_unit_http_test_http_OBJECTS) libtap.a $(loop_LIBS)
+	$(AM_V_CCLD)$(LINK) $^ $(LIBS)
+weak-http: $(WEAK)/test_http
+.PHONY: weak-http

@@ -244,9 +244,14 @@ struct error *make_new(struct request *req)
 	const struct json *tree = req->input;
 	char uid[37], time[TIME_TEXT];
 
-	if (meta_str(tree, "resourceVersion").len != 0 && !req->query.dry_run)
+	uint64_t revision;
+
+	if (!req->query.dry_run && str_to_u64(meta_str(tree, "resourceVersion"), &revision) && revision != 0)
 		return error_new(ERR_PLAIN, "resourceVersion should not be set on objects to be created");
-	tree = with(req, dedup_owners(req, tree), "metadata.resourceVersion", NULL);
+	/* A trial gives it back as it came. */
+	tree = dedup_owners(req, tree);
+	if (!req->query.dry_run)
+		tree = with(req, tree, "metadata.resourceVersion", NULL);
 	if (meta_str(tree, "name").len == 0 && meta_str(tree, "generateName").len != 0)
 		tree = with(req, tree, "metadata.name", generated_name(req, meta_str(tree, "generateName")));
 	rand_uuid(uid);
@@ -267,6 +272,7 @@ static struct error *prepare_new(struct request *req)
 {
 	const struct prepare *prepare = prepare_of(req->route.kind);
 
+	req->tree = api_without_closed(req->arena, kind_type(req->route.kind), req->tree);
 	return prepare->create != NULL ? prepare->create(req) : NULL;
 }
 

@@ -27,6 +27,7 @@ class Step:
         self.method = self.target = None
         self.headers, self.body, self.want = [], [], []
         self.saves, self.events, self.repeat, self.encoded, self.wait = [], None, None, False, 0
+        self.base = None  # the title of an earlier step: the answer is kept as what differs from that one's
 
     def text(self):
         out = ["== " + self.title]
