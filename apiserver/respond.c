@@ -136,9 +136,73 @@ static void reply_tree(struct request *req, int status, const struct type *type,
 	reply_buf(req, status, str_from(media_name(req->accept.media)), &body);
 }
 
+/* --- answers that take longer than a turn of the loop may: a thread makes and writes them --- */
+
+struct late {
+	struct request *req;
+	int status;
+	struct error *err; /* it is that one's Status; else… */
+	const struct type *type;
+	const struct json *(*make)(struct late *late);
+	struct object **objects; /* of a list, with trees that are there */
+	size_t n;                /* of them */
+	const struct json *meta; /* of a list */
+	struct loop_call again;
+	struct buf body;
+};
+
+static struct late *late_new(struct request *req, int status, const struct type *type)
+{
+	struct late *late = ARENA_NEW(req->arena, struct late);
+
+	late->req = req;
+	late->status = status;
+	late->type = type;
+	return late;
+}
+
+static void late_work(void *in)
+{
+	struct late *late = in;
+
+	write_tree(&late->body, &late->req->accept, late->type, late->make(late));
+}
+
+static void late_done(void *in, bool canceled)
+{
+	struct late *late = in;
+	struct request *req = late->req;
+
+	if (canceled)
+		late_work(late);
+	error_free(late->err);
+	reply_buf(req, late->status, str_from(media_name(req->accept.media)), &late->body);
+	buf_fini(&late->body);
+	request_end(req);
+}
+
+static void late_start(struct late *late)
+{
+	loop_job_start(late_work, late_done, late);
+}
+
+static const struct json *late_status(struct late *late)
+{
+	return status_of_error(late->req->arena, late->req, late->err);
+}
+
+static const struct json *late_object(struct late *late)
+{
+	const struct type *type;
+
+	return present(late->req->arena, &late->req->accept, late->req->route.kind, &late->req->object, 1, &type);
+}
+
 static void reply_object(struct request *req)
 {
+	const struct type *type = kind_type(req->route.kind);
 	AUTO_BUF struct buf body = { 0 };
+	const struct json *tree;
 	struct bytes *proto;
 
 	if (req->accept.as == AS_ITSELF && req->accept.media == API_PROTOBUF) {
@@ -157,10 +221,24 @@ static void reply_object(struct request *req)
 		reply_buf(req, req->status, STR("application/json"), &body);
 		return;
 	}
-	const struct type *type = kind_type(req->route.kind);
-	const struct json *tree = present(req->arena, &req->accept, req->route.kind, &req->object, 1, &type);
-
+	tree = present(req->arena, &req->accept, req->route.kind, &req->object, 1, &type);
 	reply_tree(req, req->status, type, tree);
+}
+
+/* Its own bytes are copied, however many they are; every other form is made anew. */
+static bool is_long_work(struct request *req)
+{
+	return (req->accept.as != AS_ITSELF || req->accept.media != API_JSON || req->accept.pretty) &&
+	       object_stored(req->object)->len > LIMIT_AT_ONCE;
+}
+
+static void reply_large_object(struct request *req)
+{
+	struct late *late = late_new(req, req->status, kind_type(req->route.kind));
+
+	late->make = late_object;
+	present(req->arena, &req->accept, req->route.kind, &req->object, 1, &late->type); /* its tree is there then */
+	late_start(late);
 }
 
 /* --- Tables and metadata --- */
@@ -242,35 +320,65 @@ static const struct json *list_meta(struct request *req)
 		{ "remainingItemCount", req->remaining >= 0 ? json_number(arena, req->remaining) : NULL });
 }
 
+static const struct json *late_list(struct late *late)
+{
+	struct request *req = late->req;
+	struct arena *arena = req->arena;
+	struct json_builder items = { .arena = arena };
+	bool partly = req->accept.as == AS_PARTIAL;
+
+	if (req->accept.as == AS_TABLE)
+		return table_of(arena, &req->accept, req->route.kind, late->objects, late->n, late->meta);
+	for (size_t i = 0; i < late->n; i++)
+		json_builder_item(&items, partly ? partial(arena, &req->accept, late->objects[i])
+					  : custom_of(req->route.kind) != NULL
+						  ? object_tree(late->objects[i])
+						  : api_without_kind(arena, object_tree(late->objects[i])));
+	return JSON_OBJECT_OF(arena,
+			      { "kind", partly ? json_text(arena, "PartialObjectMetadataList")
+					       : json_string(arena, type_name(late->type)) },
+			      { "apiVersion", partly ? meta_version(arena, &req->accept)
+						     : json_string(arena, kind_api_version(req->route.kind)) },
+			      { "metadata", late->meta }, { "items", json_builder_array(&items) });
+}
+
+#define FEW 10 /* items that are written at once */
+
+/* Decodes what is not decoded, in slices. */
+static void gather_items(void *arg)
+{
+	struct late *late = arg;
+	struct request *req = late->req;
+
+	while (late->n < req->n_items) {
+		struct object *object = value_served(req->arena, req->route.kind, req->items[late->n]);
+
+		object_tree(object);
+		late->objects[late->n++] = object;
+		if (loop_over_budget() && late->n < req->n_items) {
+			loop_call_behind(&late->again, gather_items, late);
+			return;
+		}
+	}
+	if (late->n > FEW) {
+		late_start(late);
+		return;
+	}
+	late_work(late);
+	late_done(late, false);
+}
+
 /* A list of objects in memory, for the forms that are not sent as they are stored. */
 static void reply_built_list(struct request *req)
 {
-	struct arena *arena = req->arena;
-	struct object **objects = ARENA_ARRAY(arena, struct object *, req->n_items + 1);
-	struct json_builder items = { .arena = arena };
-	const struct type *type = kind_list_type(req->route.kind);
-	const char *kind = NULL;
+	struct late *late = late_new(req, 200, kind_list_type(req->route.kind));
 
-	for (size_t i = 0; i < req->n_items; i++)
-		objects[i] = value_served(arena, req->route.kind, req->items[i]);
-	if (req->accept.as == AS_TABLE) {
-		reply_tree(req, 200, meta_type("Table"),
-			   table_of(arena, &req->accept, req->route.kind, objects, req->n_items, list_meta(req)));
-		return;
-	}
-	for (size_t i = 0; i < req->n_items; i++)
-		json_builder_item(&items, req->accept.as == AS_PARTIAL         ? partial(arena, &req->accept, objects[i])
-					  : custom_of(req->route.kind) != NULL ? object_tree(objects[i])
-									       : api_without_kind(arena, object_tree(objects[i])));
-	if (req->accept.as == AS_PARTIAL) {
-		type = meta_type("PartialObjectMetadataList");
-		kind = "PartialObjectMetadataList";
-	}
-	reply_tree(req, 200, type,
-		   JSON_OBJECT_OF(arena, { "kind", kind != NULL ? json_text(arena, kind) : json_string(arena, type_name(type)) },
-				  { "apiVersion", kind != NULL ? meta_version(arena, &req->accept)
-							       : json_string(arena, kind_api_version(req->route.kind)) },
-				  { "metadata", list_meta(req) }, { "items", json_builder_array(&items) }));
+	if (req->accept.as != AS_ITSELF)
+		late->type = meta_type(req->accept.as == AS_TABLE ? "Table" : "PartialObjectMetadataList");
+	late->objects = ARENA_ARRAY(req->arena, struct object *, req->n_items + 1);
+	late->meta = list_meta(req);
+	late->make = late_list;
+	gather_items(late);
 }
 
 #define LIST_PIECE (32 * 1024)
@@ -427,9 +535,15 @@ void respond(struct request *req)
 		reply_json_list(req);
 		return;
 	}
-	if (req->version != NULL)
+	if (req->version != NULL) {
 		reply_built_list(req);
-	else if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
+		return;
+	}
+	if (req->answer == NULL && is_long_work(req)) {
+		reply_large_object(req);
+		return;
+	}
+	if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
 		reply_tree(req, req->status, meta_type("PartialObjectMetadata"),
 			   JSON_OBJECT_OF(req->arena, { "kind", json_text(req->arena, "PartialObjectMetadata") },
 					  { "apiVersion", meta_version(req->arena, &req->accept) },
@@ -457,6 +571,14 @@ void respond_error(struct request *req, struct error *err)
 	} else {
 		req->accept.as = AS_ITSELF;
 		req->retry_after = err->retry_after;
+		if (strlen(err->text) > LIMIT_AT_ONCE) {
+			struct late *late = late_new(req, error_http_status(err->kind), meta_type("Status"));
+
+			late->err = err;
+			late->make = late_status;
+			late_start(late);
+			return;
+		}
 		reply_tree(req, error_http_status(err->kind), meta_type("Status"), status_of_error(req->arena, req, err));
 	}
 	error_free(err);

@@ -89,11 +89,19 @@ struct error *make_lasting(void *arg)
 {
 	struct request *req = arg;
 
+	struct error *err;
+
 	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	req->made = object_owned(req->arena, lasting_object(req, req->tree));
 	if (req->query.dry_run)
 		return NULL;
-	object_stored(req->made);
+	err = check_size(req, req->made);
+	if (err == NULL || is_apply(req) || json_path(req->tree, "metadata.managedFields") == NULL)
+		return err;
+	/* Who owns what may be as large as the object: k8s.io/apiserver/pkg/endpoints/handlers/create.go. */
+	error_free(err);
+	req->tree = with(req, req->tree, "metadata.managedFields", NULL);
+	req->made = object_owned(req->arena, lasting_object(req, req->tree));
 	return check_size(req, req->made);
 }
 

@@ -33,8 +33,8 @@ enum task_result step_pure(struct task *task, struct request *req, struct error 
 
 /* What carries an object into etcd besides: the comparison of its version, and of an update the read of what was there. Their
  * fields take up so much without the key. etcdserverpb.TxnRequest. */
-#define TXN_BYTES        29
-#define TXN_UPDATE_BYTES 8
+#define TXN_BYTES        25
+#define TXN_UPDATE_BYTES 5
 
 static size_t request_size(const struct request *req, size_t value)
 {
@@ -42,7 +42,7 @@ static size_t request_size(const struct request *req, size_t value)
 	size_t key = strlen(root) + req->route.resource.len + 1 + req->route.ns.len + (req->route.ns.len != 0) +
 		     meta_str(req->tree, "name").len;
 
-	return value + 2 * key + TXN_BYTES + (req->old != NULL ? key + TXN_UPDATE_BYTES : 0);
+	return value + 2 * key + TXN_BYTES + (req->old != NULL || is_apply(req) ? key + TXN_UPDATE_BYTES : 0);
 }
 
 /* Upstream's store takes no more, as protobuf where the kind has that; its words. */
