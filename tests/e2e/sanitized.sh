@@ -24,6 +24,15 @@ for accept in ("application/json", "application/yaml", "application/vnd.kubernet
     assert answer.status == 200 and answer.header("content-encoding") == "gzip", answer.headers
 P
 }
+large_writes() { # at the same time: what is large is worked on by threads
+	local pids=() i
+	for i in 1 2 3 4 5 6; do
+		k patch configmap long1 --type=merge -p "{\"data\":{\"p$i\":\"x\"}}" &
+		pids+=($!)
+	done
+	for i in "${pids[@]}"; do wait "$i" || return 1; done
+	[ "$(k get configmap long1 -o go-template='{{len .data}}')" = 7 ]
+}
 walk() { # BUILD
 	ok "$1: start" monokube start -p $P --nodes 2
 	ok "$1: an image" monokube image load "$work/image/busybox.tar"
@@ -31,6 +40,7 @@ walk() { # BUILD
 	ok "$1: it runs" k rollout status deployment box --timeout=60s
 	ok "$1: its logs" within 10 k logs -l app=box --tail=1
 	ok "$1: long answers" long_list
+	ok "$1: large writes" large_writes
 	ok "$1: stop" monokube stop -p $P
 	ok "$1: start again" monokube start -p $P
 	ok "$1: it runs again" k rollout status deployment box --timeout=60s

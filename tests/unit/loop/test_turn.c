@@ -1,6 +1,7 @@
 /* What turns took, and that the loop divides what is ready among them. */
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -124,7 +125,7 @@ TEST(a_long_turn_tells_the_step)
 
 /* --- others have the CPU --- */
 
-static volatile bool enough;
+static atomic_bool enough;
 
 static void *burn(void *arg)
 {
