@@ -98,7 +98,8 @@ struct request {
 	struct object *object;     /* kept by the arena */
 	const struct json *answer; /* no stored object: Status, Scale, TokenRequest … */
 	const struct type *answer_type;
-	struct store_value **items; /* LIST; kept by version */
+	struct listing *listing;    /* LIST, while it is looked up; see verbs/read.c */
+	struct store_value **items; /* of it; kept by version */
 	size_t n_items;
 	struct store_version *version;
 	struct str continue_token;

@@ -298,6 +298,7 @@ struct making {
 	const char *image_name;
 	const char *image_ref; /* with host and tag: docker.io/library/nginx:1 */
 	const struct image *image;
+	const char *message, *message_dir; /* for its last words */
 	struct node_container_create request;
 	struct task *task; /* while the job runs */
 	struct error *err; /* of the job */
@@ -419,6 +420,27 @@ static enum task_result configure(struct task *task, void *arg)
 	wait_for(c, "CreateContainerConfigError", err->text, clock_now() + 10 * NS_PER_S);
 	pod_event(c->pod, c, "Warning", "Failed", "Error: %s", err->text);
 	return task_fail(task, err);
+}
+
+/* The file for its last words, which is mounted into it. */
+static struct error *make_message(void *in)
+{
+	const struct making *making = in;
+	struct error *err = root_mkdir(making->kubelet, making->message_dir, 0755);
+
+	return err != NULL ? err : root_write(making->kubelet, making->message, STR(""), 0666);
+}
+
+static enum task_result make_files(struct task *task, void *arg)
+{
+	struct making *making = arg;
+	struct container *c = making->container;
+
+	if (json_get_str(container_spec(c), "terminationMessagePath").len == 0)
+		return TASK_NEXT;
+	making->message_dir = arena_printf(making->arena, "%s/containers/%s", pod_dir(making->arena, c->pod), c->name);
+	making->message = termination_path(making->arena, c, making->attempt);
+	return task_job(task, NULL, make_message, making);
 }
 
 static void tell_created(struct making *making)
@@ -569,10 +591,9 @@ static enum task_result run_hook(struct task *task, void *arg)
 }
 
 const struct task_step start_container_steps[] = {
-	{ "find image", find_image, NULL },    { "judge image", judge_image, NULL },
-	{ "configure", configure, NULL },      { "create", create, uncreate },
-	{ "created", note_created, NULL },     { "start", start, NULL },
-	{ "post-start hook", run_hook, NULL }, { NULL, NULL, NULL },
+	{ "find image", find_image, NULL }, { "judge image", judge_image, NULL },  { "configure", configure, NULL },
+	{ "make files", make_files, NULL }, { "create", create, uncreate },        { "created", note_created, NULL },
+	{ "start", start, NULL },           { "post-start hook", run_hook, NULL }, { NULL, NULL, NULL },
 };
 
 /* Nothing runs: as upstream, an end with 128 and the words of the runtime. */

@@ -1,5 +1,5 @@
 /*
- * The thread pool. Threads start when work waits and none is free, and end after some idle seconds, so that a quiet
+ * The thread pool. Threads start when work waits or has just left none free, and end after some idle seconds, so that a quiet
  * process is one thread. Shared state is under one lock; results go back by loop_post().
  */
 #include "loop/private.h"
@@ -63,14 +63,30 @@ static struct loop_job *next_job(void)
 	return job;
 }
 
+/* Under the lock: whether there shall be one more thread, which is counted already. Whoever takes a job sees to it that one is
+ * left that waits, so the loop makes only the first. */
+static bool one_more(void)
+{
+	if (n_queued < n_idle || n_threads >= most_threads)
+		return false;
+	n_threads++;
+	return true;
+}
+
+static void start_thread(void);
+
 static void *thread_main(void *arg)
 {
 	struct loop_job *job;
+	bool more;
 
 	(void)arg;
 	pthread_mutex_lock(&lock);
 	while ((job = next_job()) != NULL) {
+		more = one_more();
 		pthread_mutex_unlock(&lock);
+		if (more)
+			start_thread();
 		job->work(job->in);
 		loop_post(finish, job);
 		pthread_mutex_lock(&lock);
@@ -81,23 +97,29 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/* Making one may have to wait for the others' memory, so it is not done under the lock, and on the loop only for the first. */
 static void start_thread(void)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
 	sigset_t all, old;
+	bool made;
 
 	/* Signals are the loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attr, thread_main, NULL) == 0)
-		n_threads++;
-	else
-		ASSERT(n_threads > 0); /* with one, work is slow; with none it would hang */
+	made = pthread_create(&thread, &attr, thread_main, NULL) == 0;
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (made)
+		return;
+	pthread_mutex_lock(&lock);
+	n_threads--;
+	ASSERT(n_threads > 0); /* with one, work is slow; with none it would hang */
+	pthread_cond_signal(&thread_ended);
+	pthread_mutex_unlock(&lock);
 }
 
 static void run_here(void *arg)
@@ -114,6 +136,7 @@ static void run_here(void *arg)
 struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, bool canceled), void *in)
 {
 	struct loop_job *job = xcalloc(1, sizeof(*job));
+	bool first;
 
 	ASSERT_ON_LOOP();
 	*job = (struct loop_job){ .work = work, .done = done, .in = in, .state = WAITING };
@@ -125,11 +148,12 @@ struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, b
 	}
 	pthread_mutex_lock(&lock);
 	list_push(&queue, &job->link);
-	/* Idle threads that were signaled for an earlier job may not have woken yet. */
-	if (++n_queued > n_idle && n_threads < most_threads)
-		start_thread();
+	n_queued++;
+	first = n_threads == 0 && one_more();
 	pthread_cond_signal(&work_waits);
 	pthread_mutex_unlock(&lock);
+	if (first)
+		start_thread();
 	return job;
 }
 

@@ -15,7 +15,7 @@
 
 #define BUDGET (2 * NS_PER_MS)
 /* Of a turn: for the calls before the poll, and for the poll and what follows it. The last piece of each comes on top. */
-#define SLICE        (300 * INT64_C(1000))
+#define SLICE        (150 * INT64_C(1000))
 #define WORTH_A_NAME (200 * INT64_C(1000)) /* shorter parts are nobody's fault */
 
 static struct {
