@@ -93,6 +93,7 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 	if (!kubelet->matched)
 		sweep(kubelet);
 	kubelet->matched = true;
+	serve_run_ended(kubelet); /* some may have ended meanwhile */
 }
 
 static void relist(void *arg, struct node_reply *reply)
@@ -119,7 +120,8 @@ void kubelet_found(struct kubelet *kubelet, const struct node_list_reply *list)
 void kubelet_lost(struct kubelet *kubelet)
 {
 	kubelet->matched = false;
-	node_post_soon(kubelet);
+	sessions_node_lost(kubelet);
+	actions_node_lost(kubelet);
 	MAP_EACH (&kubelet->by_uid, it)
 		pod_node_lost(it->value);
 }
@@ -321,7 +323,6 @@ static void all_ended(void *arg)
 	MAP_EACH (&kubelet->by_uid, it)
 		pod_free(it->value);
 	map_fini(&kubelet->by_uid);
-	map_fini(&kubelet->taken);
 	image_store_close(kubelet->images);
 	if (kubelet->root >= 0)
 		close(kubelet->root);

@@ -28,12 +28,12 @@ static bool has_ended(const struct stopping *s)
 	return run == NULL || run->exited || strcmp(run->id, s->id) != 0;
 }
 
-static void hook_over(void *arg, bool ok, const char *text)
+static void hook_over(void *arg, enum action_end end, const char *text)
 {
 	struct stopping *s = arg;
 
 	s->action = NULL;
-	if (!ok)
+	if (end == ACTION_FAILED)
 		pod_event(s->container->pod, s->container, "Warning", "FailedPreStopHook", "PreStopHook failed: %s", text);
 	task_wake(s->task, NULL);
 }
@@ -308,6 +308,7 @@ static enum task_result note_stopped(struct task *task, void *arg)
 
 	(void)task;
 	pod->sandbox_ready = false;
+	pod->address = (struct ip){ 0 };
 	for (size_t i = 0; i < pod->containers.len; i++)
 		pod->containers.ptr[i]->ready = pod->containers.ptr[i]->started = false;
 	return stop->remove ? TASK_NEXT : TASK_DONE;
