@@ -286,7 +286,7 @@ struct making {
 	struct task *task; /* while the job runs */
 	struct error *err; /* of the job */
 	struct image_store *store;
-	bool created, started, hook_failed;
+	bool created, ran, started, hook_failed;
 	struct action *hook;
 	void (*done)(void *arg, struct error *err);
 };
@@ -449,7 +449,7 @@ static enum task_result uncreate(struct task *task, void *arg)
 	struct making *making = arg;
 	struct node_client *client = link_client(making->kubelet);
 
-	if (client == NULL)
+	if (client == NULL || making->ran) /* how that ended must not be forgotten, or it would be run again */
 		return TASK_NEXT;
 	task_hold(task);
 	node_container_remove(client, &(struct node_ref){ .id = making->id }, removed, task);
@@ -492,7 +492,7 @@ static void started(void *arg, struct node_reply *reply)
 		/* it may have ended already: its exit event names a container that must be known by then */
 		struct run *run = new_run(making);
 
-		run->running = true;
+		making->ran = run->running = true;
 		run->started_at = body->started_at;
 		run->created_at = body->created_at;
 	}

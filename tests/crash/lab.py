@@ -220,6 +220,18 @@ class Lab:
             os.kill(pid, signal.SIGKILL)
             until("the server is gone", 5, self.dead)
 
+    def kill_hub(self):
+        for pid in [n for n in os.listdir("/proc") if n.isdigit()]:
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    words = f.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if "--hub" in words and self.profile + "/hub.sock" in words:
+                os.kill(int(pid), signal.SIGKILL)
+                return True
+        return False
+
     def connections(self):
         """Descriptors of ours for the server's ends of its connections to node processes and the hub."""
         pid, found = self.server(), []
