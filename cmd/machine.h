@@ -67,6 +67,7 @@ struct error *machine_join_node(struct machine *m) MUST_CHECK;   /* its link int
 struct error *machine_listen(struct machine *m) MUST_CHECK;
 struct error *machine_start_components(struct machine *m) MUST_CHECK; /* kubelet, proxy, DNS; routes to other nodes' pods */
 void machine_stop_components(struct machine *m);                      /* all but the kubelet */
+void nodes_route(struct nodes *nodes);                                /* routes to each other's pods */
 void nodes_let_go(void *nodes);                                       /* one less that their end waits for */
 
 /* rejoin.c */

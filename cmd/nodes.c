@@ -414,7 +414,7 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 	}
 }
 
-static void route_to_all(struct nodes *nodes)
+void nodes_route(struct nodes *nodes)
 {
 	INFORMER_EACH (nodes->informer, node)
 		node_changed(nodes, NULL, node, 0);
@@ -456,7 +456,7 @@ struct error *machine_start_components(struct machine *m)
 	});
 	err = dns_serve(nodes->dns, fd_take(&m->dns_udp), fd_take(&m->dns_tcp), &m->dns_listener);
 	if (err == NULL && nodes->informer != NULL) /* else it tells them when it is there */
-		route_to_all(nodes);
+		nodes_route(nodes);
 	return err != NULL ? error_context(err, "DNS of node %s", m->name) : NULL;
 }
 

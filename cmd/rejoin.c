@@ -1,23 +1,33 @@
 /*
  * A node, or the hub, that the server lost sight of while it ran.
  *
- * A connection that ends says nothing of the process: whoever answers is asked which run of it that is. The same one, joined
- * to the same hub: nothing is lost, and nothing is touched. Another one: everything that held a handle into the old
- * namespaces starts anew with handles into the new ones. Nobody: a node stays away until `node start`, as a machine would;
- * the hub, which nobody sees, is started again, and all nodes are joined to it. Their kubelets say NotReady by themselves.
+ * A connection that ends says nothing of the process: whoever answers is asked which run of it that is.
+ *
+ *	the same one          nothing is lost, and nothing is touched
+ *	another node          what held a handle into the old namespaces starts anew with handles into the new ones
+ *	another hub           all nodes get a new link into it; all else in them goes on
+ *	nobody, for a node    it stays away until `node start`, as a machine would; its kubelet says NotReady
+ *	nobody, for the hub   which nobody sees: it is started again
  */
 #include <string.h>
 
 #include "cmd/machine.h"
 #include "kubelet/kubelet.h"
+#include "proxy/proxy.h"
 
-#define RETRY (200 * NS_PER_MS)
+#define RETRY (20 * NS_PER_MS)
+#define AWAY  (200 * NS_PER_MS) /* between looks for a node that is stopped */
 
-static task_fn recognize, stop_old, take_new, join_node, start_new, take_hub, join_hub, rejoin_all;
+static task_fn recognize, relink, stop_old, take_new, join_node, start_new, take_hub, join_hub, rejoin_all;
 
 static const struct task_step node_steps[] = {
-	{ "recognize", recognize, NULL },    { "stop what held the old node", stop_old, NULL }, { "take handles", take_new, NULL },
-	{ "join network", join_node, NULL }, { "kubelet, proxy, dns", start_new, NULL },        { NULL, NULL, NULL },
+	{ "recognize", recognize, NULL },
+	{ "link to the hub", relink, NULL },
+	{ "stop what held the old node", stop_old, NULL },
+	{ "take handles", take_new, NULL },
+	{ "join network", join_node, NULL },
+	{ "kubelet, proxy, dns", start_new, NULL },
+	{ NULL, NULL, NULL },
 };
 
 static const struct task_step hub_steps[] = {
@@ -40,7 +50,33 @@ static enum task_result recognize(struct task *task, void *arg)
 
 static bool is_the_same(const struct machine *m)
 {
-	return strcmp(m->answers, m->instance) == 0 && (m->index == HUB_INDEX || strcmp(m->hub, m->nodes->hub.instance) == 0);
+	return strcmp(m->answers, m->instance) == 0;
+}
+
+static bool has_its_hub(const struct machine *m)
+{
+	return m->index == HUB_INDEX || strcmp(m->hub, m->nodes->hub.instance) == 0;
+}
+
+/* Its end of the old link went, or leads nowhere; with it went addresses and routes. */
+static enum task_result relink(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+	struct error *err;
+
+	if (!is_the_same(m))
+		return TASK_NEXT;
+	if (has_its_hub(m))
+		return TASK_DONE;
+	err = machine_join_node(m);
+	if (err != NULL) {
+		m->hub[0] = '\0';
+		return task_fail(task, err);
+	}
+	nodes_route(m->nodes);
+	kubelet_uplink_anew(m->kubelet);
+	proxy_uplink_anew(m->proxy);
+	return TASK_DONE;
 }
 
 static void kubelet_let_go(void *arg)
@@ -53,8 +89,6 @@ static enum task_result stop_old(struct task *task, void *arg)
 	struct machine *m = arg;
 	struct kubelet *kubelet = m->kubelet;
 
-	if (is_the_same(m))
-		return TASK_DONE;
 	m->instance[0] = '\0'; /* from here on it has to come to its end, whoever answers the next time */
 	machine_stop_components(m);
 	m->kubelet = NULL;
@@ -143,7 +177,7 @@ static void look_for_process(void *arg)
 		machine_drop_handles(m); /* they would keep its namespace, and nodes would join that */
 		log_consume(LOG_ERROR, machine_start_process(m, NULL), "start the hub again");
 	}
-	loop_timer_start(&m->retry, m->index == HUB_INDEX ? RETRY / 10 : RETRY, look_for_process, m);
+	loop_timer_start(&m->retry, m->index == HUB_INDEX ? RETRY : AWAY, look_for_process, m);
 }
 
 static void rejoined(void *arg, struct error *err)
@@ -157,15 +191,15 @@ static void rejoined(void *arg, struct error *err)
 		return;
 	}
 	if (err == NULL && m->conn != NULL) {
-		if (is_the_same(m))
+		if (is_the_same(m) && has_its_hub(m))
 			log_info("node is back", "node=%s", m->name);
 		else
-			rejoin(m); /* the hub went meanwhile */
+			rejoin(m); /* it, or the hub, went meanwhile */
 		return;
 	}
 	log_consume(LOG_WARN, err, "a node was not joined");
 	let_go(m);
-	machine_await(m);
+	loop_timer_start(&m->retry, RETRY, look_for_process, m);
 }
 
 static void rejoin(struct machine *m)
@@ -179,10 +213,10 @@ static void rejoin(struct machine *m)
 							  .done = rejoined });
 }
 
-/* Asked at once: it may live. One that does not answer in order is left alone for a moment. */
+/* Asked at once: it may live. */
 void machine_await(struct machine *m)
 {
-	loop_timer_start(&m->retry, m->instance[0] != '\0' ? 0 : RETRY, look_for_process, m);
+	loop_timer_start(&m->retry, 0, look_for_process, m);
 }
 
 void machine_gone(void *arg)

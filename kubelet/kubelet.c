@@ -365,6 +365,12 @@ void kubelet_stop(struct kubelet *kubelet, void (*stopped)(void *arg), void *arg
 	closegroup_wait(&kubelet->tasks, all_ended, kubelet);
 }
 
+void kubelet_uplink_anew(struct kubelet *kubelet)
+{
+	if (kubelet_may_work(kubelet)) /* else it comes with the first look at the node */
+		network_sweep(kubelet);
+}
+
 void kubelet_accept(struct kubelet *kubelet, struct stream *stream)
 {
 	http_server_accept(kubelet->http, stream);

@@ -202,6 +202,7 @@ static void close_listener(struct node *node)
 	int fd = node->listener.fd;
 
 	poll_watch_stop(node, &node->listener);
+	shutdown(fd, SHUT_RDWR); /* containers that are just made have copies */
 	auto_close(&fd);
 }
 
