@@ -12,7 +12,7 @@
 #include "kubelet/private.h"
 
 #define RETRY_FIRST (200 * NS_PER_MS)
-#define PATIENCE    NS_PER_S /* for its first answers */
+#define PATIENCE    (4 * NS_PER_S) /* for its first answers */
 
 static void try_connect(void *arg);
 
