@@ -552,6 +552,7 @@ static void node_fini(struct node *node)
 	MAP_EACH (&node->image_mounts, it)
 		image_mount_free(node, map_take(&node->image_mounts, it->key));
 	map_fini(&node->image_mounts);
+	map_fini(&node->skeletons);
 	map_fini(&node->layers);
 	map_fini(&node->containers);
 	map_fini(&node->sandboxes);

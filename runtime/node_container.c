@@ -243,7 +243,7 @@ static struct error *check(struct node *node, const struct node_container_create
 
 static struct error *make_directory(struct container *c)
 {
-	static const char *const names[] = { "upper", "work", "rootfs" };
+	static const char *const names[] = { "upper", "work" };
 	char path[PATH_MAX];
 	struct error *err;
 
@@ -259,7 +259,7 @@ static struct error *make_directory(struct container *c)
 		snprintf(path, sizeof(path), "/run/monokube/upper/%s", id_of(c));
 		err = dir_make(AT_FDCWD, path, 0700);
 	}
-	for (size_t i = 0; i < 3 && err == NULL && c->request.spec.n_layers != 0; i++) {
+	for (size_t i = 0; i < 2 && err == NULL && c->request.spec.n_layers != 0; i++) {
 		upper_path(path, c, names[i]);
 		err = dir_make(AT_FDCWD, path, 0755);
 	}
@@ -302,8 +302,7 @@ static struct error *complete_spec(struct container *c, int *pid_ns)
 	*spec = c->request.spec;
 	add_path(c->arena, spec);
 	if (spec->n_layers != 0) {
-		upper_path(path, c, "rootfs");
-		spec->rootfs = arena_strdup(c->arena, path);
+		spec->rootfs = NODE_ROOTFS;
 		upper_path(path, c, "upper");
 		spec->upper = arena_strdup(c->arena, path);
 		upper_path(path, c, "work");
@@ -326,6 +325,7 @@ static struct error *complete_spec(struct container *c, int *pid_ns)
 						     .source = arena_strdup(c->arena, path),
 						     .flags = MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC };
 	}
+	skeleton_add(c->node, c->arena, spec);
 	if (c->request.pid_of != NULL)
 		return join_pid_of(c, pid_ns);
 	if (s->reaper_fd >= 0)
