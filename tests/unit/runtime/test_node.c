@@ -454,7 +454,9 @@ TEST(node_counts)
 	spec = fixture_spec(&f, "busy", "head -c 20000000 /dev/zero | wc -c; exec sleep 100");
 	CHECK_OK(fixture_create(&f, "pod", &spec, NULL));
 	CHECK_OK(fixture_begin(&f, "busy", NULL));
-	usleep(300000);
+	for (int i = 0; i < 500 && !str_contains(fixture_log(&f, "busy"), STR("20000000\n")); i++)
+		usleep(10000);
+	usleep(20000); /* the shell is about to become sleep */
 	node_stats(f.client, &(struct node_ref){ 0 }, keep_stats, &stats);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(stats.cpu_ns > 1000000);
