@@ -128,6 +128,10 @@ void finding_too_long(struct api_findings *f, const char *field, int64_t max);
 void finding_too_many(struct api_findings *f, const char *field, size_t is, size_t max);
 /* … of a pod that is being made: what only later requests may set. Part of api_validate(). */
 void api_find_invalid_pod_create(struct api_findings *f, const struct json *tree);
+/* Without what stands behind a feature gate that is closed. */
+const struct json *api_without_closed(struct arena *arena, const struct type *type, const struct json *tree);
+/* Of a Service: addresses and families fit each other. What allocation looks at before everything else. */
+struct error *api_validate_addresses(struct arena *arena, const struct kind *kind, const struct json *tree) MUST_CHECK;
 /* The same findings without the error around them, for callers that add their own. */
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree);
 void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
@@ -176,5 +180,8 @@ void api_write_openapi_v2(struct buf *out);                                     
 void api_write_openapi_v2_proto(struct buf *out); /* com.github.proto-openapi.spec.v2.v1.0+protobuf */
 void api_write_openapi_v3_index(struct buf *out);
 bool api_write_openapi_v3(struct buf *out, struct str group, struct str version);
+/* Changes whenever that document does; the index names it (in 16 hexadecimal digits). Of compiled kinds it only tells one
+ * build's documents from another's. */
+uint64_t api_openapi_v3_hash(struct str group, struct str version);
 
 #endif

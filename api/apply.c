@@ -132,6 +132,9 @@ static struct fieldset *stripped(struct arena *arena, const struct api_manager *
 	else if ((me->subresource.len == 0 || str_is(me->subresource, "finalize")) && me->type == NULL &&
 		 kind_subresource(me->kind, STR("status")) != NULL)
 		set = fieldset_without_path(arena, set, "status");
+	/* Whose spec nobody may change. */
+	if (me->type == NULL && str_is(kind_name(me->kind), "CertificateSigningRequest"))
+		set = fieldset_without_path(arena, set, "spec");
 	return fieldset_without(arena, set, NULL); /* drops what has become empty */
 }
 

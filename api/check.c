@@ -36,6 +36,16 @@ void check_one_of(struct api_findings *f, const char *path, struct str value, bo
 	finding_unsupported(f, path, value, list, n);
 }
 
+void check_if_one_of(struct api_findings *f, const char *path, const struct json *value, const char *const *list, size_t n)
+{
+	if (value == NULL)
+		return;
+	if (json_str(value).len == 0)
+		finding_unsupported(f, path, STR(""), list, n);
+	else
+		check_one_of(f, path, json_str(value), false, list, n);
+}
+
 void check_labels(struct api_findings *f, const char *path, const struct json *labels)
 {
 	JSON_EACH (labels, it) {

@@ -16,6 +16,8 @@ void check_number(struct api_findings *f, const char *path, const struct json *v
 void check_not_negative(struct api_findings *f, const char *path, const struct json *value);
 /* Text of a list, in its order. When absent: Required if required, else fine. */
 void check_one_of(struct api_findings *f, const char *path, struct str value, bool required, const char *const *list, size_t n);
+/* A text that is there, empty or not, is one of them. */
+void check_if_one_of(struct api_findings *f, const char *path, const struct json *value, const char *const *list, size_t n);
 void check_labels(struct api_findings *f, const char *path, const struct json *labels);
 void check_annotations(struct api_findings *f, const char *path, const struct json *annotations);
 void check_label_selector(struct api_findings *f, const char *path, const struct json *selector);
@@ -54,12 +56,16 @@ struct pod_rules {
 	const struct json *meta; /* of a pod, else NULL */
 };
 void check_pod_spec(struct api_findings *f, const char *path, const struct json *spec, const struct pod_rules *rules);
+/* "example.com/path" */
+void check_domain_path(struct api_findings *f, const char *path, struct str value);
+void check_csi_driver_name(struct api_findings *f, const char *path, struct str name);
 void check_pod_template(struct api_findings *f, const char *path, const struct json *template);
 
 /* What an update may change, per kind; run before the object is looked at by itself. */
 void update_pod(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_ephemeral(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_resources(struct api_findings *f, const struct json *tree, const struct json *old);
+void check_cluster_ips(struct api_findings *f, const struct json *spec);
 void update_service(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_config_map(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_secret(struct api_findings *f, const struct json *tree, const struct json *old);

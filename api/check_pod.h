@@ -7,9 +7,15 @@
 /* The volumes without a fault, by name: what mounts may refer to. */
 const struct json *check_volumes(struct api_findings *f, const char *path, const struct json *volumes);
 void check_mounts(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes);
+void check_devices(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes);
+void check_no_backsteps(struct api_findings *f, const char *path, struct str value);
 void check_descending_path(struct api_findings *f, const char *path, struct str value);
 void check_field_ref(struct api_findings *f, const char *path, const struct json *ref, bool volume);
 void check_seccomp(struct api_findings *f, const char *path, const struct json *profile);
+/* Of a pod (container false) or a container. Private fields are judged elsewhere. */
+void check_security_rules(struct api_findings *f, const char *path, const struct json *context, bool container);
+/* An item of imagePullSecrets or the like needs no name; a claim's spec is a template's too. */
+void check_claim_spec(struct api_findings *f, const char *path, const struct json *spec);
 void check_id(struct api_findings *f, const char *path, const struct json *id);
 
 /* All of the spec's containers, of the three lists. */

@@ -106,7 +106,8 @@ static size_t import_type(struct builder *b, const struct type *type)
 				      .form = type->form,
 				      .flags = type->flags,
 				      .defaults = type->defaults,
-				      .validate = type->validate };
+				      .validate = type->validate,
+				      .rules = type->rules };
 	index = b->layout.types.len;
 	map_set(&b->imported, name, (void *)(uintptr_t)index);
 	for (size_t i = 0; i < type_len(type); i++)

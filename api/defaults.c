@@ -138,6 +138,39 @@ const struct json *api_default(struct arena *arena, const struct kind *kind, con
 	return api_default_type(arena, kind_type(kind), tree);
 }
 
+/* ---- fields behind closed gates ---- */
+
+static const struct json *open_elements(struct arena *arena, const struct field *field, const struct json *value)
+{
+	struct json_builder b = { .arena = arena };
+
+	if (field->shape == SHAPE_ONE) {
+		const struct json *rest = api_without_closed(arena, field_type(field), value);
+		/* What had nothing else is not there. */
+		return rest != value && (field->flags & FIELD_POINTER) != 0 && json_len(rest) == 0 ? NULL : rest;
+	}
+	JSON_EACH (value, it)
+		json_builder_put(&b, &it, api_without_closed(arena, field_type(field), it.value));
+	return json_builder_like(&b, value);
+}
+
+const struct json *api_without_closed(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	const struct json *result = tree;
+
+	if ((type->flags & TYPE_HAS_CLOSED) == 0 || !json_is(tree, JSON_OBJECT))
+		return tree;
+	for (size_t i = 0; i < type_len(type); i++) {
+		const struct field *field = type_at(type, i);
+		const struct json *value = json_find(tree, field_name(field));
+		bool closed = (field->flags & FIELD_CLOSED) != 0;
+		const struct json *new = value == NULL || closed ? NULL : open_elements(arena, field, value);
+		if (new != value)
+			result = json_with_key(arena, result, field_name(field), new);
+	}
+	return result;
+}
+
 /* ---- small helpers for the hooks ---- */
 
 static const struct json *with(struct arena *arena, const struct type *type, const struct json *tree, const char *path,
@@ -497,6 +530,21 @@ const struct json *stateful_set_spec_defaults(struct arena *arena, const struct 
 		json_builder_put(&b, &it, api_with_type(arena, it.value, STR("v1"), STR("PersistentVolumeClaim")));
 	named = json_builder_like(&b, claims);
 	return named == claims ? tree : with(arena, type, tree, "volumeClaimTemplates", named);
+}
+
+/* The generation of the template has its place there. */
+const struct json *daemon_set_defaults(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	static const char name[] = "deprecated.daemonset.template.generation";
+	const struct json *annotations = json_path(tree, "metadata.annotations");
+	struct json_builder b = { .arena = arena };
+
+	if (json_get(annotations, name) != NULL)
+		return tree;
+	JSON_EACH (json_with(arena, annotations, name, json_text(arena, "0")), it)
+		json_builder_member(&b, it.key, it.value);
+	json_builder_sort(&b);
+	return with(arena, type, tree, "metadata.annotations", json_builder_object(&b));
 }
 
 /* Of a Job only: a CronJob's template keeps what it says. */

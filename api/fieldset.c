@@ -281,7 +281,7 @@ static enum node node_of(struct place place, const struct json *value)
 		return NODE_LEAF;
 	if (field != NULL && field->shape != SHAPE_ONE)
 		return NODE_MAP;
-	if (place.type == NULL || place.type->form == FORM_RAW || place.type->form == FORM_JSON)
+	if (place.type == NULL || place.type->form == FORM_JSON)
 		return json_is(value, JSON_OBJECT) ? NODE_MAP : NODE_LEAF;
 	if (place.type->form != FORM_STRUCT || (place.type->flags & TYPE_ATOMIC) != 0)
 		return NODE_LEAF;

@@ -35,8 +35,8 @@ const char *api_quoted(struct arena *arena, struct str text)
 		unsigned char c = (unsigned char)text.ptr[i];
 		if (c == '"' || c == '\\')
 			buf_printf(&out, "\\%c", c);
-		else if (c == '\n' || c == '\t' || c == '\r')
-			buf_printf(&out, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
+		else if (c >= '\a' && c <= '\r')
+			buf_printf(&out, "\\%c", "abtnvfr"[c - '\a']);
 		else if (c < 0x20 || c == 0x7f)
 			buf_printf(&out, "\\x%02x", c);
 		else

@@ -1,5 +1,5 @@
 /*
- * Behaviour that the catalogue attaches by name: defaults=, validate=, cells=. Private to api.
+ * Behaviour that the catalogue attaches by name: defaults=, validate=, rules=, cells=. Private to api.
  *
  * The names come from the catalogue's compiler, so a name without a function does not link.
  */
@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "api/catalog_hooks.h"
+#include "api/rules.h"
 #include "api/schema.h"
 
 /* Fills in what depends on other fields of the same struct; everything below and the constant defaults are done before. */
@@ -22,6 +23,9 @@ CATALOG_DEFAULTS(X)
 #undef X
 #define X(name) validate_hook name;
 CATALOG_VALIDATE(X)
+#undef X
+#define X(name) extern const struct rule name[];
+CATALOG_RULES(X)
 #undef X
 #define X(name) cells_hook name;
 CATALOG_CELLS(X)

@@ -42,8 +42,8 @@ struct group {
 	struct strings versions;
 };
 
-enum hook { HOOK_DEFAULTS, HOOK_VALIDATE, HOOK_CELLS, HOOKS };
-static const char *const hook_names[] = { "DEFAULTS", "VALIDATE", "CELLS" };
+enum hook { HOOK_DEFAULTS, HOOK_VALIDATE, HOOK_RULES, HOOK_CELLS, HOOKS };
+static const char *const hook_names[] = { "DEFAULTS", "VALIDATE", "RULES", "CELLS" };
 
 static struct arena *arena;
 static struct layout layout;
@@ -203,6 +203,8 @@ static void read_type(struct line *line)
 			type->defaults = hook(HOOK_DEFAULTS, value);
 		else if (option(word, "validate", &value))
 			type->validate = hook(HOOK_VALIDATE, value);
+		else if (option(word, "rules", &value))
+			type->rules = hook(HOOK_RULES, value);
 		else
 			fail("unknown word", word);
 	}
@@ -258,6 +260,8 @@ static void read_rules(struct source_field *field, struct line *line)
 	while ((word = next_word(line)).len != 0) {
 		if (str_is(word, "required"))
 			field->flags |= FIELD_REQUIRED;
+		else if (str_is(word, "closed"))
+			field->flags |= FIELD_CLOSED;
 		else if (str_is(word, "wrapped"))
 			field->flags |= FIELD_WRAPPED;
 		else if (option(word, "list", &value))

@@ -11,7 +11,7 @@ static bool mark_owner(struct layout *l, struct source_type *type)
 
 	if (type->defaults != 0)
 		type->flags |= TYPE_HAS_DEFAULTS;
-	if (type->validate != 0)
+	if (type->validate != 0 || type->rules != 0)
 		type->flags |= TYPE_HAS_RULES;
 	for (size_t i = 0; i < type->fields.len; i++) {
 		const struct source_field *field = &type->fields.ptr[i];
@@ -20,9 +20,11 @@ static bool mark_owner(struct layout *l, struct source_type *type)
 			type->flags |= TYPE_HAS_DEFAULTS;
 		if (field->one_of.len != 0 || (field->flags & FIELD_REQUIRED) != 0)
 			type->flags |= TYPE_HAS_RULES;
+		if ((field->flags & FIELD_CLOSED) != 0)
+			type->flags |= TYPE_HAS_CLOSED;
 		if (field->shape == SHAPE_LIST && (field->flags & FIELD_OMIT_EMPTY) == 0)
 			type->flags |= TYPE_HAS_LISTS;
-		type->flags |= below->flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES | TYPE_HAS_LISTS);
+		type->flags |= below->flags & (TYPE_HAS_DEFAULTS | TYPE_HAS_RULES | TYPE_HAS_LISTS | TYPE_HAS_CLOSED);
 	}
 	return type->flags != before;
 }
@@ -106,6 +108,7 @@ static void put_type(struct layout *l, struct type *to, const struct source_type
 	to->flags = from->flags;
 	to->defaults = from->defaults;
 	to->validate = from->validate;
+	to->rules = from->rules;
 	to->id = (uint32_t)id;
 	for (size_t i = 0; i < from->fields.len; i++)
 		put_field(l, (struct field *)(void *)(l->block + l->at_fields) + l->n_fields++, &from->fields.ptr[i]);

@@ -35,7 +35,7 @@ struct source_field {
 
 struct source_type {
 	struct str name, package, group, version, doc, unions;
-	uint32_t form, flags, defaults, validate;
+	uint32_t form, flags, defaults, validate, rules;
 	VEC(struct source_field) fields;
 };
 

@@ -42,7 +42,7 @@ CLEANFILES += api/catalog.c api/catalog_hooks.h
 noinst_LIBRARIES += libapi.a
 nodist_libapi_a_SOURCES = api/catalog.c
 libapi_a_SOURCES = \
-	api/api.h api/check.h api/check_pod.h api/hooks.h api/private.h api/walk.h \
+	api/api.h api/check.h api/rules.h api/check_pod.h api/hooks.h api/private.h api/walk.h \
 	api/apply.c api/apply.h \
 	api/check.c \
 	api/convert.c api/convert.h \
@@ -68,6 +68,7 @@ libapi_a_SOURCES = \
 	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
+	api/rules.c api/rules_batch.c api/rules_control.c api/rules_rest.c api/rules_work.c \
 	api/schema.c api/schema.h \
 	api/selector.c api/selector.h \
 	api/strategic.c \
@@ -81,7 +82,8 @@ libapi_a_SOURCES = \
 	api/validate_volume.c \
 	api/warnings.c
 api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
-	api/validate_event.$(OBJEXT) api/validate_pod.$(OBJEXT): \
+	api/validate_event.$(OBJEXT) api/validate_pod.$(OBJEXT) api/rules_batch.$(OBJEXT) api/rules_control.$(OBJEXT) \
+	api/rules_rest.$(OBJEXT) api/rules_work.$(OBJEXT): \
 	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 

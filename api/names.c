@@ -24,6 +24,10 @@ static const char not_label[] =
 static const char not_subdomain[] =
 	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
 	"with an alphanumeric character (e.g. 'example.com', regex used for validation is '" SUBDOMAIN "')";
+static const char not_search_domain[] =
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and "
+	"end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+	"'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')";
 static const char prefix_not_subdomain[] =
 	"prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
 	"start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '" SUBDOMAIN "')";
@@ -83,6 +87,24 @@ struct complaints name_dns_subdomain(struct str s)
 		complain(&c, "must be no more than 253 characters");
 	if (!is_subdomain(s, lower_or_digit))
 		complain(&c, not_subdomain);
+	return c;
+}
+
+struct complaints name_search_domain(struct str s)
+{
+	struct str piece, rest = s;
+	struct complaints c = { 0 };
+	bool good = s.len != 0 && s.ptr[s.len - 1] != '.';
+
+	while (good && str_cut(&rest, '.', &piece)) {
+		if (piece.len != 0 && piece.ptr[0] == '_')
+			piece = str_skip(piece, 1);
+		good = shaped(piece, lower_or_digit, "-_");
+	}
+	if (s.len > 253)
+		complain(&c, "must be no more than 253 characters");
+	if (!good)
+		complain(&c, not_search_domain);
 	return c;
 }
 

@@ -18,6 +18,7 @@ struct complaints {
 
 struct complaints name_dns_label(struct str s);     /* RFC 1123: "my-name" */
 struct complaints name_dns_subdomain(struct str s); /* RFC 1123: "my.name" */
+struct complaints name_search_domain(struct str s); /* a subdomain with underscores */
 struct complaints name_dns1035_label(struct str s);
 struct complaints name_wildcard_subdomain(struct str s); /* "*.example.com" */
 struct complaints name_label_key(struct str s);          /* a qualified name: "example.com/My_Name" */

@@ -65,6 +65,7 @@ enum {
 	TYPE_HAS_LISTS = 32,   /* the same for lists that are written when empty */
 	TYPE_CUSTOM = 64,      /* described at run time: pruned, never converted; validated by its schema */
 	TYPE_PRESERVES = 128,  /* … unknown fields are kept */
+	TYPE_HAS_CLOSED = 256, /* it, or something below it */
 };
 
 struct type {
@@ -79,6 +80,7 @@ struct type {
 	uint32_t flags;
 	uint32_t defaults; /* row of the hook tables, 0: none; see api/hooks.h */
 	uint32_t validate;
+	uint32_t rules;
 	uint32_t id; /* dense within its catalogue */
 };
 
@@ -101,6 +103,7 @@ enum {
 	FIELD_TYPE_META = 1024,  /* kind and apiVersion */
 	FIELD_WRAPPED = 2048,    /* on the wire the list is a message of its own */
 	FIELD_NULLABLE = 4096,   /* custom: null is a value */
+	FIELD_CLOSED = 8192,     /* behind a gate that is closed: read, owned, and forgotten before it is judged */
 };
 
 #define FIELD_INLINE 2

@@ -2,13 +2,14 @@
  * Validation: the walker, and which rules an update has beside them.
  *
  * A type with a hook is judged by it, with all that is below; the others by what the catalogue says of their fields: a
- * required text must not be empty, a value must be one of its list.
+ * required text must not be empty, a value must be one of its list; and by their rows of rules.
  */
 #include <string.h>
 
 #include "api/check.h"
 #include "api/custom.h"
 #include "api/hooks.h"
+#include "api/private.h"
 
 static validate_hook *const hooks[] = { NULL,
 #define X(name) name,
@@ -16,10 +17,17 @@ static validate_hook *const hooks[] = { NULL,
 #undef X
 };
 
+static const struct rule *const rules[] = { NULL,
+#define X(name) name,
+					    CATALOG_RULES(X)
+#undef X
+};
+
 /* The path of what is looked at grows and shrinks with the walk, so that depth costs nothing; findings copy it. */
 struct walk {
 	struct api_findings *f;
 	struct buf path;
+	const struct rule *rows; /* of the struct that is looked at; may be NULL */
 };
 
 static void walk_type(struct walk *w, const struct type *type, const struct json *tree);
@@ -27,21 +35,26 @@ static void walk_type(struct walk *w, const struct type *type, const struct json
 static void check_listed(struct walk *w, const struct field *field, struct str value)
 {
 	const char **list = ARENA_ARRAY(w->f->arena, const char *, field->one_of.n);
+	bool empty_is_one = false;
 	size_t n = 0;
 
 	for (size_t i = 0; i < field->one_of.n; i++) {
 		struct str one = catalog_text_at(&field->one_of, i);
+		empty_is_one = empty_is_one || one.len == 0;
 		if (one.len != 0)
 			list[n++] = one.ptr;
 	}
-	check_one_of(w->f, buf_cstr(&w->path), value, false, list, n);
+	if ((field->flags & FIELD_POINTER) != 0 && !empty_is_one && value.len == 0)
+		finding_unsupported(w->f, buf_cstr(&w->path), value, list, n);
+	else
+		check_one_of(w->f, buf_cstr(&w->path), value, false, list, n);
 }
 
-static void walk_value(struct walk *w, const struct field *field, const struct json *value)
+static void walk_value(struct walk *w, const struct field *field, const struct json *value, bool own)
 {
 	const struct type *type = field_type(field);
 
-	if (field->one_of.n != 0 && type->form == FORM_STRING)
+	if (!own && field->one_of.n != 0 && type->form == FORM_STRING)
 		check_listed(w, field, json_str(value));
 	if (type->form == FORM_STRUCT && (type->flags & TYPE_HAS_RULES) != 0)
 		walk_type(w, type, value);
@@ -49,7 +62,8 @@ static void walk_value(struct walk *w, const struct field *field, const struct j
 
 static void walk_field(struct walk *w, const struct field *field, const struct json *value)
 {
-	bool required = (field->flags & FIELD_REQUIRED) != 0 && (field->flags & FIELD_POINTER) == 0;
+	bool own = rules_name(w->rows, field_name(field));
+	bool required = !own && (field->flags & FIELD_REQUIRED) != 0 && (field->flags & FIELD_POINTER) == 0;
 	size_t here = w->path.len;
 
 	if (required && field->shape == SHAPE_ONE && field_type(field)->form == FORM_STRING && json_str(value).len == 0)
@@ -57,25 +71,28 @@ static void walk_field(struct walk *w, const struct field *field, const struct j
 	if (json_absent(value))
 		return;
 	if (field->shape == SHAPE_ONE)
-		walk_value(w, field, value);
+		walk_value(w, field, value, own);
 	JSON_EACH (field->shape == SHAPE_LIST || field->shape == SHAPE_MAP ? value : NULL, it) {
 		if (it.key.ptr != NULL)
 			buf_printf(&w->path, "[%.*s]", STR_ARG(it.key));
 		else
 			buf_printf(&w->path, "[%zu]", it.index);
-		walk_value(w, field, it.value);
+		walk_value(w, field, it.value, own);
 		w->path.len = here;
 	}
 }
 
 static void walk_type(struct walk *w, const struct type *type, const struct json *tree)
 {
+	const struct rule *outer = w->rows;
 	size_t here = w->path.len;
 
 	if (type->validate != 0) {
 		hooks[type->validate](w->f, type, tree, buf_cstr(&w->path));
 		return;
 	}
+	if (type->rules != 0)
+		rules_find(w->f, rules[type->rules], tree, buf_cstr(&w->path));
 	for (size_t i = 0; i < type_len(type); i++) {
 		const struct field *field = type_at(type, i);
 		/* The status of an object is judged when it comes through /status. */
@@ -84,9 +101,11 @@ static void walk_type(struct walk *w, const struct type *type, const struct json
 		if ((field->flags & FIELD_TYPE_META) != 0 || str_is(type_name(field_type(field)), "ObjectMeta"))
 			continue;
 		buf_printf(&w->path, "%s%.*s", here == 0 ? "" : ".", STR_ARG(field_name(field)));
+		w->rows = rules[type->rules];
 		walk_field(w, field, json_find(tree, field_name(field)));
 		w->path.len = here;
 	}
+	w->rows = outer;
 }
 
 static void walk(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
@@ -98,13 +117,25 @@ static void walk(struct api_findings *f, const struct type *type, const struct j
 	buf_fini(&w.path);
 }
 
+/* What is stored in another version is judged there. Events are not: they have two sets of rules. */
+static void walk_stored(struct api_findings *f, const struct kind *kind, const struct json *tree)
+{
+	const struct kind *stored = kind_stored_as(kind);
+
+	if (str_is(kind_group(kind), "autoscaling") && stored != kind)
+		tree = convert_autoscaler(f->arena, tree, true);
+	else
+		stored = kind;
+	walk(f, kind_type(stored), tree, "");
+}
+
 void api_find_invalid(struct api_findings *f, const struct kind *kind, const struct json *tree)
 {
 	check_metadata(f, kind, json_get(tree, "metadata"));
 	if ((kind->flags & KIND_CUSTOM) != 0)
 		api_check_schema(f, custom_schema(kind), tree, NULL);
 	else
-		walk(f, kind_type(kind), tree, "");
+		walk_stored(f, kind, tree);
 }
 
 static const struct {
@@ -169,7 +200,7 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 			updates[i].check(f, tree, old);
 	if (again)
 		check_metadata(f, kind, json_get(tree, "metadata"));
-	walk(f, kind_type(kind), tree, "");
+	walk_stored(f, kind, tree);
 }
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
@@ -195,6 +226,14 @@ struct error *api_validate(struct arena *arena, const struct kind *kind, const s
 		api_find_invalid_pod_create(&f, tree);
 	if (str_is(kind_name(kind), "Event"))
 		create_event(&f, tree);
+	return verdict(arena, &f, kind, tree);
+}
+
+struct error *api_validate_addresses(struct arena *arena, const struct kind *kind, const struct json *tree)
+{
+	struct api_findings f = { .arena = arena };
+
+	check_cluster_ips(&f, json_get(tree, "spec"));
 	return verdict(arena, &f, kind, tree);
 }
 

@@ -3,6 +3,7 @@
 
 #include "api/check_pod.h"
 #include "api/quantity.h"
+#include "api/rules.h"
 
 struct container {
 	struct api_findings *f;
@@ -121,12 +122,23 @@ static void check_key_ref(struct api_findings *f, const char *path, const struct
 {
 	struct str key = json_get_str(ref, "key");
 
-	if (json_get_str(ref, "name").len == 0)
-		finding_required(f, AT(f, "%s.name", path), "");
+	check_complaints(f, AT(f, "%s.name", path), json_get_str(ref, "name"), name_dns_subdomain(json_get_str(ref, "name")));
 	if (key.len == 0)
 		finding_required(f, AT(f, "%s.key", path), "");
 	else
 		check_complaints(f, AT(f, "%s.key", path), key, name_config_key(key));
+}
+
+static void check_file_ref(struct api_findings *f, const char *path, const struct json *ref)
+{
+	static const struct rule rows[] = {
+		NEEDED("key", ""),        NAME("key", name_env_var),
+		NEEDED("volumeName", ""), NAME("volumeName", name_dns_label),
+		NEEDED("path", ""),       RULES_END,
+	};
+
+	rules_find(f, rows, ref, path);
+	check_no_backsteps(f, AT(f, "%s.path", path), json_get_str(ref, "path"));
 }
 
 static void check_value_from(struct api_findings *f, const char *path, const struct json *variable)
@@ -143,6 +155,8 @@ static void check_value_from(struct api_findings *f, const char *path, const str
 		check_key_ref(f, AT(f, "%s.configMapKeyRef", path), json_get(from, "configMapKeyRef"));
 	if (json_get(from, "secretKeyRef") != NULL)
 		check_key_ref(f, AT(f, "%s.secretKeyRef", path), json_get(from, "secretKeyRef"));
+	if (json_get(from, "fileKeyRef") != NULL)
+		check_file_ref(f, AT(f, "%s.fileKeyRef", path), json_get(from, "fileKeyRef"));
 	if (json_len(from) == 0)
 		finding_invalid_text(f, path, STR(""),
 				     "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, "
@@ -152,6 +166,8 @@ static void check_value_from(struct api_findings *f, const char *path, const str
 	else if (json_len(from) > 1)
 		finding_invalid_text(f, path, STR(""), "may not have more than one field specified at a time");
 }
+
+static const struct rule object_name[] = { NEEDED("name", ""), NAME("name", name_dns_subdomain), RULES_END };
 
 static void check_env(const struct container *c)
 {
@@ -172,10 +188,10 @@ static void check_env(const struct container *c)
 		struct str prefix = json_get_str(it.value, "prefix");
 		if (prefix.len != 0)
 			check_complaints(f, AT(f, "%s[%zu].prefix", path, it.index), prefix, name_env_var(prefix));
-		if (map != NULL && json_get_str(map, "name").len == 0)
-			finding_required(f, AT(f, "%s[%zu].configMapRef.name", path, it.index), "");
-		if (secret != NULL && json_get_str(secret, "name").len == 0)
-			finding_required(f, AT(f, "%s[%zu].secretRef.name", path, it.index), "");
+		if (map != NULL)
+			rules_find(f, object_name, map, AT(f, "%s[%zu].configMapRef", path, it.index));
+		if (secret != NULL)
+			rules_find(f, object_name, secret, AT(f, "%s[%zu].secretRef", path, it.index));
 		if (map == NULL && secret == NULL)
 			finding_invalid_text(f, path, STR(""), "must specify one of: `configMapRef` or `secretRef`");
 		else if (map != NULL && secret != NULL)
@@ -418,11 +434,11 @@ static void check_security(const struct container *c)
 		return;
 	check_id(c->f, AT(c->f, "%s.runAsUser", path), json_get(sc, "runAsUser"));
 	check_id(c->f, AT(c->f, "%s.runAsGroup", path), json_get(sc, "runAsGroup"));
-	check_one_of(c->f, AT(c->f, "%s.procMount", path), json_get_str(sc, "procMount"), false, mounts, N_OF(mounts));
+	check_if_one_of(c->f, AT(c->f, "%s.procMount", path), json_get(sc, "procMount"), mounts, N_OF(mounts));
 	if (str_is(json_get_str(sc, "procMount"), "Unmasked") && !own_users)
 		finding_invalid(c->f, AT(c->f, "%s.procMount", path), json_get(sc, "procMount"),
 				"`hostUsers` must be false to use `Unmasked`");
-	check_seccomp(c->f, AT(c->f, "%s.seccompProfile", path), json_get(sc, "seccompProfile"));
+	check_security_rules(c->f, path, sc, true);
 	if (escalation == NULL || json_bool(escalation))
 		return;
 	if (json_bool(json_get(sc, "privileged")))
@@ -434,6 +450,67 @@ static void check_security(const struct container *c)
 }
 
 /* ---- containers ---- */
+
+static void check_resize(const struct container *c)
+{
+	static const char *const resources[] = { "cpu", "memory" };
+	static const char *const policies[] = { "NotRequired", "RestartContainer" };
+	const char *path = AT(c->f, "%s.resizePolicy", c->path);
+	struct places seen = { .arena = c->f->arena };
+
+	JSON_EACH (json_get(c->it, "resizePolicy"), it) {
+		const struct json *policy = json_get(it.value, "restartPolicy");
+		struct str name = json_get_str(it.value, "resourceName");
+		if (places_add(&seen, name, it.index) != it.index)
+			finding_duplicate(c->f, AT(c->f, "%s[%zu]", path, it.index), json_string(c->f->arena, name));
+		check_one_of(c->f, path, name, true, resources, N_OF(resources));
+		check_one_of(c->f, path, json_str(policy), true, policies, N_OF(policies));
+		if (str_is(json_get_str(c->spec, "restartPolicy"), "Never") && !str_is(json_str(policy), "NotRequired"))
+			finding_invalid(c->f, path, policy, "must be 'NotRequired' when pod `restartPolicy` is 'Never'");
+	}
+}
+
+static void check_restart_rule(struct api_findings *f, const char *path, const struct json *rule)
+{
+	static const char *const actions[] = { "Restart" };
+	static const char *const operators[] = { "In", "NotIn" };
+	const struct json *codes = json_get(rule, "exitCodes");
+
+	if (!str_is(json_get_str(rule, "action"), "Restart"))
+		finding_unsupported(f, AT(f, "%s.action", path), json_get_str(rule, "action"), actions, 1);
+	if (codes == NULL) {
+		finding_required(f, AT(f, "%s.exitCodes", path), "must be specified");
+		return;
+	}
+	if (!str_is(json_get_str(codes, "operator"), "In") && !str_is(json_get_str(codes, "operator"), "NotIn"))
+		finding_unsupported(f, AT(f, "%s.exitCodes.operator", path), json_get_str(codes, "operator"), operators, 2);
+	if (json_len(json_get(codes, "values")) > 255)
+		finding_too_many(f, AT(f, "%s.exitCodes.values", path), json_len(json_get(codes, "values")), 255);
+}
+
+/* rules: also of an init container that restarts always? Upstream lets it have none. */
+static void check_restarts(const struct container *c, bool init)
+{
+	static const char *const policies[] = { "Always", "Never", "OnFailure" };
+	const struct json *policy = json_get(c->it, "restartPolicy"), *rules = json_get(c->it, "restartPolicyRules");
+
+	if (init && str_is(json_str(policy), "Always")) {
+		if (json_len(rules) != 0)
+			finding_forbidden(c->f, AT(c->f, "%s.restartPolicyRules", c->path),
+					  "restartPolicyRules are not allowed for init containers with restart policy Always");
+		return;
+	}
+	if (policy == NULL && json_len(rules) != 0)
+		finding_required(c->f, AT(c->f, "%s.restartPolicy", c->path),
+				 "must specify restartPolicy when restart rules are used");
+	if (policy == NULL && (init || json_len(rules) == 0))
+		return;
+	check_if_one_of(c->f, AT(c->f, "%s.restartPolicy", c->path), policy, policies, N_OF(policies));
+	if (json_len(rules) > 20)
+		finding_too_many(c->f, AT(c->f, "%s.restartPolicyRules", c->path), json_len(rules), 20);
+	JSON_EACH (rules, it)
+		check_restart_rule(c->f, AT(c->f, "%s.restartPolicyRules[%zu]", c->path, it.index), it.value);
+}
 
 static void check_common(const struct container *c, bool template)
 {
@@ -456,7 +533,9 @@ static void check_common(const struct container *c, bool template)
 	check_mounts(c->f, AT(c->f, "%s.volumeMounts", c->path), c->it, c->volumes);
 	check_one_of(c->f, AT(c->f, "%s.imagePullPolicy", c->path), json_get_str(c->it, "imagePullPolicy"), true, pulls,
 		     N_OF(pulls));
+	check_devices(c->f, AT(c->f, "%s.volumeDevices", c->path), c->it, c->volumes);
 	check_resources(c);
+	check_resize(c);
 	check_security(c);
 }
 
@@ -464,6 +543,7 @@ static void check_init(const struct container *c)
 {
 	static const char *const never[] = { "lifecycle", "livenessProbe", "readinessProbe", "startupProbe" };
 
+	check_restarts(c, true);
 	if (str_is(json_get_str(c->it, "restartPolicy"), "Always")) {
 		check_probes_and_hooks(c);
 		return;
@@ -493,6 +573,8 @@ static void check_ephemeral(const struct container *c)
 					       "stdinOnce",
 					       "tty",
 					       "targetContainerName" };
+	static const char *const paths[] = { "subPath", "subPathExpr" };
+	static const char never[] = "cannot be set for an Ephemeral Container";
 	const struct json *target = json_get(c->it, "targetContainerName");
 
 	if (target != NULL && places_find(&c->index->names, json_str(target)) >= c->index->n_all)
@@ -502,9 +584,12 @@ static void check_ephemeral(const struct container *c)
 		for (size_t i = 0; i < N_OF(allowed); i++)
 			fine = fine || str_is(it.key, allowed[i]);
 		if (!fine)
-			finding_forbidden(c->f, AT(c->f, "%s.%.*s", c->path, STR_ARG(it.key)),
-					  "cannot be set for an Ephemeral Container");
+			finding_forbidden(c->f, AT(c->f, "%s.%.*s", c->path, STR_ARG(it.key)), never);
 	}
+	JSON_EACH (json_get(c->it, "volumeMounts"), it)
+		for (int i = 0; i < 2; i++)
+			if (json_get_str(it.value, paths[i]).len != 0)
+				finding_forbidden(c->f, AT(c->f, "%s.volumeMounts[%zu].%s", c->path, it.index, paths[i]), never);
 }
 
 static void check_list(struct api_findings *f, const char *path, const struct json *spec, const char *list,
@@ -521,12 +606,14 @@ static void check_list(struct api_findings *f, const char *path, const struct js
 		check_common(&c, template);
 		if (places_find(&index->names, name) < first + it.index)
 			finding_duplicate(f, AT(f, "%s.name", c.path), json_string(f->arena, name));
-		if (main)
+		if (main) {
 			check_probes_and_hooks(&c);
-		else if (init)
+			check_restarts(&c, false);
+		} else if (init) {
 			check_init(&c);
-		else
+		} else {
 			check_ephemeral(&c);
+		}
 		if (init)
 			check_host_ports(f, path, containers, it.index, 1);
 	}

@@ -3,6 +3,7 @@
 
 #include "api/check.h"
 #include "api/hooks.h"
+#include "api/rules.h"
 #include "api/selector.h"
 #include "base/auto.h"
 #include "base/codec.h"
@@ -11,6 +12,7 @@
 #define MAX_DATA (1024 * 1024) /* of a Secret or ConfigMap */
 
 static const char *const protocols[] = { "SCTP", "TCP", "UDP" };
+static const char *const service_types[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort" };
 
 static const char *join(struct api_findings *f, const char *path, const char *name)
 {
@@ -250,13 +252,52 @@ static void check_service_affinity(struct api_findings *f, const struct json *sp
 		finding_forbidden(f, "spec.sessionAffinityConfig", "must not be set when session affinity is None");
 }
 
-static void check_cluster_ips(struct api_findings *f, const struct json *spec)
+/* True when one of them is no address: nothing more can be said of them. */
+static bool check_each_ip(struct api_findings *f, const struct json *ips)
+{
+	size_t before = f->found;
+
+	JSON_EACH (ips, it) {
+		if (it.index != 0 || !str_is(json_str(it.value), "None"))
+			check_ip(f, AT(f, "spec.clusterIPs[%zu]", it.index), json_str(it.value));
+		else if (json_len(ips) > 1)
+			finding_invalid(f, "spec.clusterIPs", ips, "'None' must be the first and only value");
+	}
+	return f->found != before;
+}
+
+static int address_family(const struct json *text)
+{
+	struct ip ip;
+
+	return ip_parse(json_str(text), &ip) ? ip.family : 0;
+}
+
+static void check_families(struct api_findings *f, const struct json *ips, const struct json *said)
+{
+	if (json_len(ips) > 1 && (json_len(ips) > 2 || address_family(json_at(ips, 0)) == address_family(json_at(ips, 1))))
+		finding_invalid(f, "spec.clusterIPs", ips, "may specify no more than one IP for each IP family");
+	JSON_EACH (ips, it) {
+		struct str family = json_str(json_at(said, it.index));
+		int other = str_is(family, "IPv4") ? 6 : str_is(family, "IPv6") ? 4 : 0;
+
+		if (other != 0 && address_family(it.value) == other)
+			finding_invalid(f, AT(f, "spec.clusterIPs[%zu]", it.index), it.value,
+					AT(f, "expected an %.*s value as indicated by `ipFamilies[%zu]`", STR_ARG(family),
+					   it.index));
+	}
+}
+
+void check_cluster_ips(struct api_findings *f, const struct json *spec)
 {
 	static const char *const families[] = { "IPv4", "IPv6" };
 	static const char *const policies[] = { "PreferDualStack", "RequireDualStack", "SingleStack" };
 	const struct json *ips = json_get(spec, "clusterIPs"), *said = json_get(spec, "ipFamilies");
+	struct places seen = { .arena = f->arena };
 	struct str first = json_get_str(spec, "clusterIP");
 
+	if (str_is(json_get_str(spec, "type"), "ExternalName"))
+		return;
 	if (first.len != 0 && json_len(ips) == 0)
 		finding_required(f, "spec.clusterIPs", "");
 	else if (first.len != 0 && !str_eq(json_str(json_at(ips, 0)), first))
@@ -265,29 +306,24 @@ static void check_cluster_ips(struct api_findings *f, const struct json *spec)
 		finding_invalid(f, "spec.clusterIPs", ips, "must be empty when `clusterIP` is not specified");
 	JSON_EACH (said, it) {
 		const char *path = AT(f, "spec.ipFamilies[%zu]", it.index);
-		check_one_of(f, path, json_str(it.value), true, families, 2);
-		if (it.index == 1 && json_equal(json_at(said, 0), it.value))
+		check_if_one_of(f, path, it.value, families, 2);
+		if (places_add(&seen, json_str(it.value), it.index) != it.index)
 			finding_duplicate(f, path, it.value);
 	}
-	check_one_of(f, "spec.ipFamilyPolicy", json_get_str(spec, "ipFamilyPolicy"), false, policies, 3);
-	JSON_EACH (ips, it) {
-		struct ip ip;
-		struct str family = json_str(json_at(said, it.index));
-		const char *path = AT(f, "spec.clusterIPs[%zu]", it.index);
-		if (it.index == 0 && str_is(json_str(it.value), "None"))
-			continue;
-		check_ip(f, path, json_str(it.value));
-		if (!ip_parse(json_str(it.value), &ip))
-			continue;
-		if (str_is(family, "IPv4") && ip.family == 6)
-			finding_invalid(f, path, it.value,
-					AT(f, "expected an IPv4 value as indicated by `ipFamilies[%zu]`", it.index));
-		if (str_is(family, "IPv6") && ip.family == 4)
-			finding_invalid(f, path, it.value,
-					AT(f, "expected an IPv6 value as indicated by `ipFamilies[%zu]`", it.index));
-	}
+	check_if_one_of(f, "spec.ipFamilyPolicy", json_get(spec, "ipFamilyPolicy"), policies, 3);
+	bool wrong = check_each_ip(f, ips);
 	if (json_len(ips) > 2)
 		finding_invalid(f, "spec.clusterIPs", ips, "may only hold up to 2 values");
+	if (!wrong && !headless(spec))
+		check_families(f, ips, said);
+}
+
+static bool known_type(struct str kind)
+{
+	for (size_t i = 0; i < N_OF(service_types); i++)
+		if (str_is(kind, service_types[i]))
+			return true;
+	return false;
 }
 
 static void check_traffic(struct api_findings *f, const struct json *spec)
@@ -303,14 +339,17 @@ static void check_traffic(struct api_findings *f, const struct json *spec)
 	else if (outside.len != 0)
 		finding_invalid_text(f, "spec.externalTrafficPolicy", outside,
 				     "may only be set for externally-accessible services");
+	if (str_is(kind, "LoadBalancer") && json_get(spec, "allocateLoadBalancerNodePorts") == NULL)
+		finding_required(f, "allocateLoadBalancerNodePorts", "");
 	if (!checked && health != NULL)
 		finding_invalid(f, "spec.healthCheckNodePort", health,
 				"may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'");
 	else if (health != NULL)
 		check_number(f, "spec.healthCheckNodePort", health, name_port_number(json_int(health, 0)));
-	check_one_of(f, "spec.internalTrafficPolicy", json_get_str(spec, "internalTrafficPolicy"),
-		     str_is(kind, "ClusterIP") || str_is(kind, "NodePort") || str_is(kind, "LoadBalancer"), policies, 2);
-	check_one_of(f, "spec.trafficDistribution", json_get_str(spec, "trafficDistribution"), false, distributions, 3);
+	if (json_get(spec, "internalTrafficPolicy") == NULL && !str_is(kind, "ExternalName") && known_type(kind))
+		finding_required(f, "spec.internalTrafficPolicy", "");
+	check_if_one_of(f, "spec.internalTrafficPolicy", json_get(spec, "internalTrafficPolicy"), policies, 2);
+	check_if_one_of(f, "spec.trafficDistribution", json_get(spec, "trafficDistribution"), distributions, 3);
 }
 
 static void check_balancer(struct api_findings *f, const struct json *spec)
@@ -333,7 +372,7 @@ static void check_balancer(struct api_findings *f, const struct json *spec)
 
 static void check_external_name(struct api_findings *f, const struct json *spec)
 {
-	static const char never[] = "may not be set when `type` is 'ExternalName'";
+	static const char never[] = "may not be set for ExternalName services";
 	static const char *const fields[] = { "clusterIPs", "ipFamilies", "ipFamilyPolicy" };
 	struct str name = json_get_str(spec, "externalName");
 
@@ -350,21 +389,19 @@ static void check_external_name(struct api_findings *f, const struct json *spec)
 
 void validate_service(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
-	static const char *const kinds[] = { "ClusterIP", "ExternalName", "LoadBalancer", "NodePort" };
 	const struct json *spec = json_get(tree, "spec");
 	struct str kind = json_get_str(spec, "type");
 
 	(void)type;
 	(void)path;
 	check_service_ports(f, spec);
-	check_one_of(f, "spec.type", kind, true, kinds, N_OF(kinds));
+	check_one_of(f, "spec.type", kind, true, service_types, N_OF(service_types));
 	if ((str_is(kind, "NodePort") || str_is(kind, "LoadBalancer")) && headless(spec))
 		finding_invalid_text(f, "spec.clusterIPs[0]", STR("None"),
 				     AT(f, "may not be set to 'None' for %.*s services", STR_ARG(kind)));
 	if (str_is(kind, "ExternalName"))
 		check_external_name(f, spec);
-	else
-		check_cluster_ips(f, spec);
+	check_cluster_ips(f, spec);
 	check_labels(f, "spec.selector", json_get(spec, "selector"));
 	check_service_affinity(f, spec);
 	JSON_EACH (json_get(spec, "externalIPs"), it) {
@@ -394,6 +431,9 @@ void update_service(struct api_findings *f, const struct json *tree, const struc
 
 /* ---- Endpoints, EndpointSlice ---- */
 
+static const struct rule node_name[] = { NAME_IF("nodeName", name_dns_subdomain), RULES_END };
+static const struct rule app_protocol[] = { NAME_IF("appProtocol", name_label_key), RULES_END };
+
 static void check_endpoint_address(struct api_findings *f, const char *path, const struct json *address)
 {
 	struct str ip = json_get_str(address, "ip"), name = json_get_str(address, "hostname");
@@ -402,6 +442,7 @@ static void check_endpoint_address(struct api_findings *f, const char *path, con
 	check_ip(f, AT(f, "%s.ip", path), ip);
 	if (name.len != 0)
 		check_complaints(f, AT(f, "%s.hostname", path), name, name_dns_label(name));
+	rules_find(f, node_name, address, path);
 	if (!ip_parse(ip, &parsed))
 		finding_invalid_text(f, AT(f, "%s.ip", path), ip, "must be a valid IP address");
 	check_reachable_ip(f, AT(f, "%s.ip", path), ip);
@@ -417,6 +458,7 @@ static void check_endpoint_port(struct api_findings *f, const char *path, const 
 		finding_required(f, AT(f, "%s.name", path), "");
 	check_number(f, AT(f, "%s.port", path), json_get(port, "port"), name_port_number(json_int(json_get(port, "port"), 0)));
 	check_one_of(f, AT(f, "%s.protocol", path), json_get_str(port, "protocol"), true, protocols, N_OF(protocols));
+	rules_find(f, app_protocol, port, path);
 }
 
 void validate_endpoints(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
@@ -475,7 +517,13 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
 		if (places_add(&names, name, it.index) != it.index)
 			finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
-		check_one_of(f, AT(f, "%s.protocol", at), json_get_str(it.value, "protocol"), true, protocols, N_OF(protocols));
+		if (json_get(it.value, "protocol") == NULL)
+			finding_required(f, AT(f, "%s.protocol", at), "");
+		check_if_one_of(f, AT(f, "%s.protocol", at), json_get(it.value, "protocol"), protocols, N_OF(protocols));
+		if (json_get(it.value, "port") != NULL)
+			check_number(f, AT(f, "%s.port", at), json_get(it.value, "port"),
+				     name_port_number(json_int(json_get(it.value, "port"), 0)));
+		rules_find(f, app_protocol, it.value, at);
 	}
 	if (json_len(endpoints) > 1000)
 		finding_too_many(f, "endpoints", json_len(endpoints), 1000);
@@ -488,6 +536,7 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 			finding_too_many(f, at, json_len(addresses), 100);
 		JSON_EACH (addresses, a)
 			check_slice_address(f, at, a.index, a.value, kind);
+		rules_find(f, node_name, it.value, AT(f, "endpoints[%zu]", it.index));
 		if (name != NULL)
 			check_complaints(f, AT(f, "endpoints[%zu].hostname", it.index), json_str(name),
 					 name_dns_label(json_str(name)));

@@ -92,16 +92,16 @@ static void check_map_keys(struct api_findings *f, const char *path, const struc
 static void check_list_and_map_types(struct api_findings *f, const char *path, const struct json *schema)
 {
 	static const char *const lists[] = { "atomic", "set", "map" }, *const maps[] = { "atomic", "granular" };
-	struct str list = json_get_str(schema, "x-kubernetes-list-type"), map = json_get_str(schema, "x-kubernetes-map-type");
-	struct str type = json_get_str(schema, "type");
+	struct str list = json_get_str(schema, "x-kubernetes-list-type"), type = json_get_str(schema, "type");
 	bool has_keys = json_len(json_get(schema, "x-kubernetes-list-map-keys")) != 0;
 
-	if (list.len != 0 && !str_is(type, "array"))
+	if (json_get(schema, "x-kubernetes-list-type") != NULL && !str_is(type, "array"))
 		finding_invalid_text(f, AT(f, "%s.type", path), type, "must be array if x-kubernetes-list-type is specified");
-	check_one_of(f, AT(f, "%s.x-kubernetes-list-type", path), list, false, lists, N_OF(lists));
-	if (map.len != 0 && !str_is(type, "object"))
+	check_if_one_of(f, AT(f, "%s.x-kubernetes-list-type", path), json_get(schema, "x-kubernetes-list-type"), lists,
+			N_OF(lists));
+	if (json_get(schema, "x-kubernetes-map-type") != NULL && !str_is(type, "object"))
 		finding_invalid_text(f, AT(f, "%s.type", path), type, "must be object if x-kubernetes-map-type is specified");
-	check_one_of(f, AT(f, "%s.x-kubernetes-map-type", path), map, false, maps, N_OF(maps));
+	check_if_one_of(f, AT(f, "%s.x-kubernetes-map-type", path), json_get(schema, "x-kubernetes-map-type"), maps, N_OF(maps));
 	if (str_is(list, "map"))
 		check_map_keys(f, path, schema);
 	else if (has_keys && list.len == 0)
@@ -321,6 +321,9 @@ static void check_version(struct api_findings *f, const struct json *version, si
 	struct str name = json_get_str(version, "name");
 
 	check_complaints(f, AT(f, "%s.name", path), name, name_dns1035_label(name));
+	if (json_get(version, "deprecationWarning") != NULL && !json_bool(json_get(version, "deprecated")))
+		finding_invalid(f, AT(f, "%s.deprecationWarning", path), json_get(version, "deprecationWarning"),
+				"can only be set for deprecated versions");
 	if (i == 0)
 		check_complaints(f, SPEC ".version", name, name_dns1035_label(name));
 	if (common->schema)

@@ -3,6 +3,7 @@
 
 #include "api/check_pod.h"
 #include "api/hooks.h"
+#include "api/rules.h"
 
 void check_id(struct api_findings *f, const char *path, const struct json *id)
 {
@@ -23,9 +24,63 @@ void check_seccomp(struct api_findings *f, const char *path, const struct json *
 		finding_required(f, AT(f, "%s.localhostProfile", path), "must be set when seccomp type is Localhost");
 	else if (str_is(type, "Localhost"))
 		check_descending_path(f, AT(f, "%s.localhostProfile", path), json_str(local));
+	else if (local != NULL)
+		finding_invalid(f, AT(f, "%s.localhostProfile", path),
+				JSON_OBJECT_OF(f->arena, { "Type", json_string(f->arena, type) }, { "LocalhostProfile", local }),
+				"can only be set when seccomp type is Localhost");
 }
 
 /* ---- security ---- */
+
+static void check_app_armor(struct api_findings *f, const char *path, const struct json *profile)
+{
+	static const char *const types[] = { "Localhost", "RuntimeDefault", "Unconfined" };
+	static const char must[] = "must be set when AppArmor type is Localhost";
+	struct str type = json_get_str(profile, "type");
+	const struct json *local = json_get(profile, "localhostProfile");
+	const char *at = AT(f, "%s.localhostProfile", path);
+
+	if (profile == NULL)
+		return;
+	if (type.len == 0)
+		finding_required(f, AT(f, "%s.type", path), "type is required when appArmorProfile is set");
+	check_one_of(f, AT(f, "%s.type", path), type, false, types, N_OF(types));
+	if (str_is(type, "Localhost")) {
+		if (str_trim(json_str(local)).len != json_str(local).len)
+			finding_invalid(f, at, local, "must not be padded with whitespace");
+		else if (json_str(local).len == 0)
+			finding_required(f, at, must);
+		if (json_str(local).len > 4095)
+			finding_too_long(f, at, 4095);
+	} else if (local != NULL && (str_is(type, types[1]) || str_is(type, types[2]))) {
+		finding_invalid(f, at, local, "can only be set when AppArmor type is Localhost");
+	}
+}
+
+static const struct rule windows_rules[] = {
+	NAME_IF("gmsaCredentialSpecName", name_dns_subdomain),
+	FILLED("gmsaCredentialSpec", "gmsaCredentialSpec cannot be an empty string"),
+	FILLED("runAsUserName", "runAsUserName cannot be an empty string"),
+	RULES_END,
+};
+static const struct rule pod_security_rules[] = {
+	ONE_OF("fsGroupChangePolicy", "Always", "OnRootMismatch"),
+	ONE_OF("supplementalGroupsPolicy", "Merge", "Strict"),
+	ONE_OF("seLinuxChangePolicy", "Recursive"),
+	RULES_END,
+};
+
+void check_security_rules(struct api_findings *f, const char *path, const struct json *context, bool container)
+{
+	const struct json *windows = json_get(context, "windowsOptions");
+
+	check_seccomp(f, AT(f, "%s.seccompProfile", path), json_get(context, "seccompProfile"));
+	check_app_armor(f, AT(f, "%s.appArmorProfile", path), json_get(context, "appArmorProfile"));
+	if (windows != NULL)
+		rules_find(f, windows_rules, windows, AT(f, "%s.windowsOptions", path));
+	if (!container)
+		rules_find(f, pod_security_rules, context, path);
+}
 
 /* ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$ */
 static bool is_sysctl(struct str name)
@@ -66,7 +121,7 @@ static void check_pod_security(struct api_findings *f, const char *path, const s
 					     "must have at most 253 characters and match regex "
 					     "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
 	}
-	check_seccomp(f, AT(f, "%s.seccompProfile", path), json_get(sc, "seccompProfile"));
+	check_security_rules(f, path, sc, false);
 }
 
 static void check_host_users(struct api_findings *f, const char *path, const struct json *spec)
@@ -178,6 +233,20 @@ static void check_weight(struct api_findings *f, const char *path, const struct 
 		finding_invalid(f, AT(f, "%s.weight", path), weight, "must be in the range 1-100");
 }
 
+/* Keys whose values the selector takes from the pod: term has a labelSelector beside them. */
+static void check_label_keys(struct api_findings *f, const char *path, const struct json *term, const char *field)
+{
+	const struct json *keys = json_get(term, field);
+
+	path = AT(f, "%s.%s", path, field);
+	if (json_len(keys) != 0 && json_get(term, "labelSelector") == NULL) {
+		finding_forbidden(f, path, "must not be specified when labelSelector is not set");
+		return;
+	}
+	JSON_EACH (keys, it)
+		check_complaints(f, AT(f, "%s[%zu]", path, it.index), json_str(it.value), name_label_key(json_str(it.value)));
+}
+
 static void check_pod_term(struct api_findings *f, const char *path, const struct json *term)
 {
 	struct str key = json_get_str(term, "topologyKey");
@@ -186,6 +255,8 @@ static void check_pod_term(struct api_findings *f, const char *path, const struc
 	check_label_selector(f, AT(f, "%s.namespaceSelector", path), json_get(term, "namespaceSelector"));
 	JSON_EACH (json_get(term, "namespaces"), it)
 		check_complaints(f, AT(f, "%s.namespace", path), json_str(it.value), name_dns_label(json_str(it.value)));
+	check_label_keys(f, path, term, "matchLabelKeys");
+	check_label_keys(f, path, term, "mismatchLabelKeys");
 	if (key.len == 0)
 		finding_required(f, AT(f, "%s.topologyKey", path), "can not be empty");
 	check_complaints(f, AT(f, "%s.topologyKey", path), key, name_label_key(key));
@@ -253,6 +324,13 @@ static struct str spread_key(struct api_findings *f, const struct json *constrai
 			  STR_ARG(json_get_str(constraint, "whenUnsatisfiable")));
 }
 
+static const struct rule spread_rules[] = {
+	BETWEEN("minDomains", 1, INT32_MAX, "must be greater than zero"),
+	ONE_OF("nodeAffinityPolicy", "Honor", "Ignore"),
+	ONE_OF("nodeTaintsPolicy", "Honor", "Ignore"),
+	RULES_END,
+};
+
 static void check_spread(struct api_findings *f, const char *path, const struct json *constraints)
 {
 	static const char *const actions[] = { "DoNotSchedule", "ScheduleAnyway" };
@@ -275,6 +353,12 @@ static void check_spread(struct api_findings *f, const char *path, const struct 
 			finding_duplicate(f, AT(f, "%s.{topologyKey, whenUnsatisfiable}", at),
 					  json_string(f->arena, spread_key(f, it.value)));
 		check_label_selector(f, AT(f, "%s.labelSelector", at), json_get(it.value, "labelSelector"));
+		rules_find(f, spread_rules, it.value, at);
+		if (json_get(it.value, "minDomains") != NULL && !str_is(action, "DoNotSchedule"))
+			finding_invalid(f, AT(f, "%s.minDomains", at), json_get(it.value, "minDomains"),
+					AT(f, "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not %.*s",
+					   STR_ARG(action)));
+		check_label_keys(f, at, it.value, "matchLabelKeys");
 	}
 }
 
@@ -297,6 +381,13 @@ static void check_claims(struct api_findings *f, const char *path, const struct 
 						     { "ResourceClaimName", "resourceClaimName", "null" },
 						     { "ResourceClaimTemplateName", "resourceClaimTemplateName", "null" } };
 
+	static const struct rule rows[] = {
+		NAME_IF("resourceClaimName", name_dns_subdomain),
+		NAME_IF("resourceClaimTemplateName", name_dns_subdomain),
+		RULES_END,
+	};
+	struct places names = { .arena = f->arena };
+
 	JSON_EACH (claims, it) {
 		const char *at = AT(f, "%s[%zu]", path, it.index);
 		struct str name = json_get_str(it.value, "name");
@@ -304,8 +395,11 @@ static void check_claims(struct api_findings *f, const char *path, const struct 
 		     made = json_get(it.value, "resourceClaimTemplateName") != NULL;
 		if (name.len == 0)
 			finding_required(f, AT(f, "%s.name", at), "");
+		else if (places_add(&names, name, it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s.name", at), json_string(f->arena, name));
 		else
 			check_complaints(f, AT(f, "%s.name", at), name, name_dns_label(name));
+		rules_find(f, rows, it.value, at);
 		if (named == made)
 			finding_invalid(f, at, shown_struct(f->arena, it.value, fields, N_OF(fields)),
 					named ? "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
@@ -314,6 +408,26 @@ static void check_claims(struct api_findings *f, const char *path, const struct 
 }
 
 /* ---- names and addresses ---- */
+
+static void check_searches(struct api_findings *f, const char *path, const struct json *searches)
+{
+	size_t characters = 0;
+
+	JSON_EACH (searches, it)
+		characters += json_str(it.value).len + (it.index != 0);
+	if (json_len(searches) > 32)
+		finding_invalid(f, path, searches, "must not have more than 32 search paths");
+	if (characters > 2048)
+		finding_invalid(f, path, searches, "must not have more than 2048 characters (including spaces) in the search list");
+	JSON_EACH (searches, it) {
+		struct str domain = json_str(it.value);
+		if (str_is(domain, "."))
+			continue;
+		if (str_has_suffix(domain, STR(".")))
+			domain.len--;
+		check_complaints(f, AT(f, "%s[%zu]", path, it.index), domain, name_search_domain(domain));
+	}
+}
 
 static void check_dns(struct api_findings *f, const char *path, const struct json *spec)
 {
@@ -331,6 +445,7 @@ static void check_dns(struct api_findings *f, const char *path, const struct jso
 		finding_invalid(f, AT(f, "%s.dnsConfig.nameservers", path), servers, "must not have more than 3 nameservers");
 	JSON_EACH (servers, it)
 		check_ip(f, AT(f, "%s.dnsConfig.nameservers[%zu]", path, it.index), json_str(it.value));
+	check_searches(f, AT(f, "%s.dnsConfig.searches", path), json_get(config, "searches"));
 	JSON_EACH (json_get(config, "options"), it)
 		if (json_get_str(it.value, "name").len == 0)
 			finding_required(f, AT(f, "%s.dnsConfig.options[%zu]", path, it.index), "must not be empty");
@@ -345,14 +460,37 @@ static void check_text(struct api_findings *f, const char *path, const struct js
 		check_complaints(f, AT(f, "%s.%s", path, field), value, rule(value));
 }
 
+static void check_host_name(struct api_findings *f, const char *path, const struct json *spec)
+{
+	const struct json *name = json_get(spec, "hostnameOverride");
+	struct str text = json_str(name);
+
+	path = AT(f, "%s.hostnameOverride", path);
+	if (name == NULL)
+		return;
+	if (text.len > 64)
+		finding_too_long(f, path, 64);
+	check_complaints(f, path, text, name_dns_subdomain(text));
+	if (json_bool(json_get(spec, "setHostnameAsFQDN")))
+		finding_forbidden(f, path, "may not be specified when setHostnameAsFQDN is true");
+	if (json_bool(json_get(spec, "hostNetwork")))
+		finding_forbidden(f, path, "may not be specified when hostNetwork is true");
+}
+
 static void check_names(struct api_findings *f, const char *path, const struct json *spec)
 {
+	static const struct rule names[] = {
+		NAME_IF("runtimeClassName", name_dns_subdomain),
+		RULES_END,
+	};
+
+	check_host_name(f, path, spec);
 	check_text(f, path, spec, "serviceAccountName", name_dns_subdomain);
 	check_text(f, path, spec, "nodeName", name_dns_subdomain);
 	check_text(f, path, spec, "hostname", name_dns_label);
 	check_text(f, path, spec, "subdomain", name_dns_label);
 	check_text(f, path, spec, "priorityClassName", name_dns_subdomain);
-	check_text(f, path, spec, "runtimeClassName", name_dns_subdomain);
+	rules_find(f, names, spec, path);
 	JSON_EACH (json_get(spec, "hostAliases"), it) {
 		check_ip(f, AT(f, "%s.hostAliases[%zu].ip", path, it.index), json_get_str(it.value, "ip"));
 		JSON_EACH (json_get(it.value, "hostnames"), h)
@@ -378,6 +516,30 @@ static void check_host_network(struct api_findings *f, const char *path, const s
 						"must match `containerPort` when `hostNetwork` is true");
 		}
 	}
+}
+
+/* Variables from a file: the file lies in an emptyDir. */
+static void check_file_refs(struct api_findings *f, const char *path, const struct json *spec)
+{
+	static const char *const lists[] = { "containers", "initContainers", "ephemeralContainers" };
+
+	for (size_t i = 0; i < N_OF(lists); i++)
+		JSON_EACH (json_get(spec, lists[i]), c)
+			JSON_EACH (json_get(c.value, "env"), it) {
+				const struct json *ref = json_path(it.value, "valueFrom.fileKeyRef"), *found = NULL;
+				const char *at = AT(f, "%s.%s[%zu].env[%zu].valueFrom.fileKeyRef.volumeName", path, lists[i],
+						    c.index, it.index);
+				if (ref == NULL)
+					continue;
+				JSON_EACH (json_get(spec, "volumes"), v)
+					if (json_equal(json_get(v.value, "name"), json_get(ref, "volumeName")))
+						found = v.value;
+				if (found == NULL)
+					finding_not_found(f, at, json_get(ref, "volumeName"));
+				else if (json_get(found, "emptyDir") == NULL)
+					finding_invalid(f, at, json_get(ref, "volumeName"),
+							"referenced volume must be of type emptyDir");
+			}
 }
 
 /* ---- the whole ---- */
@@ -406,9 +568,11 @@ void check_pod_spec(struct api_findings *f, const char *path, const struct json 
 				"must be between 1 and 2147483647, inclusive");
 	JSON_EACH (json_get(spec, "tolerations"), it)
 		check_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
-	check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), false, preemptions,
-		     N_OF(preemptions));
+	if (json_get(spec, "preemptionPolicy") != NULL)
+		check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), true, preemptions,
+			     N_OF(preemptions));
 	check_os(f, path, spec);
+	check_file_refs(f, path, spec);
 }
 
 void check_pod_template(struct api_findings *f, const char *path, const struct json *template)

@@ -7,7 +7,7 @@
 
 /* ---- paths ---- */
 
-static void check_no_backsteps(struct api_findings *f, const char *path, struct str value)
+void check_no_backsteps(struct api_findings *f, const char *path, struct str value)
 {
 	struct str rest = value, piece;
 
@@ -208,42 +208,128 @@ static void check_fc(struct api_findings *f, const char *path, const struct json
 		finding_required(f, AT(f, "%s.lun", path), "lun is required if targetWWNs is specified");
 }
 
+static bool initiator(struct str name)
+{
+	return str_has_prefix(name, STR("iqn")) || str_has_prefix(name, STR("eui")) || str_has_prefix(name, STR("naa"));
+}
+
+static void check_iscsi(struct api_findings *f, const char *path, const struct json *source)
+{
+	struct str iqn = json_get_str(source, "iqn");
+	const struct json *name = json_get(source, "initiatorName"), *lun = json_get(source, "lun");
+	bool secret = json_bool(json_get(source, "chapAuthDiscovery")) || json_bool(json_get(source, "chapAuthSession"));
+
+	require(f, path, source, "targetPortal");
+	require(f, path, source, "iqn");
+	if (iqn.len != 0 && !initiator(iqn))
+		finding_invalid_text(f, AT(f, "%s.iqn", path), iqn, "must be valid format starting with iqn, eui, or naa");
+	if (json_int(lun, 0) < 0 || json_int(lun, 0) > 255)
+		finding_invalid(f, AT(f, "%s.lun", path), lun, "must be between 0 and 255, inclusive");
+	if (secret && json_get(source, "secretRef") == NULL)
+		finding_required(f, AT(f, "%s.secretRef", path), "");
+	if (name != NULL && !initiator(json_str(name)))
+		finding_invalid(f, AT(f, "%s.initiatorname", path), name, "must be valid format starting with iqn, eui, or naa");
+}
+
+static void check_flocker(struct api_findings *f, const char *path, const struct json *source)
+{
+	struct str name = json_get_str(source, "datasetName"), uid = json_get_str(source, "datasetUUID");
+
+	if (name.len == 0 && uid.len == 0)
+		finding_required(f, path, "one of datasetName and datasetUUID is required");
+	if (name.len != 0 && uid.len != 0)
+		finding_invalid_text(f, path, STR("resource"), "datasetName and datasetUUID can not be specified simultaneously");
+	if (str_find(name, '/') >= 0)
+		finding_invalid_text(f, AT(f, "%s.datasetName", path), name, "must not contain '/'");
+}
+
+static void check_flex(struct api_findings *f, const char *path, const struct json *source)
+{
+	JSON_EACH (json_get(source, "options"), it) {
+		struct str rest = it.key, space = it.key;
+		if (str_find(it.key, '/') >= 0)
+			str_cut(&rest, '/', &space);
+		space = str_format(f->arena, ".%.*s", STR_ARG(str_lower(f->arena, space)));
+		if (str_has_suffix(space, STR(".kubernetes.io")) || str_has_suffix(space, STR(".k8s.io")))
+			finding_invalid_text(f, AT(f, "%s.options[%.*s]", path, STR_ARG(it.key)), it.key,
+					     "kubernetes.io and k8s.io namespaces are reserved");
+	}
+}
+
+void check_csi_driver_name(struct api_findings *f, const char *path, struct str name)
+{
+	if (name.len == 0) {
+		finding_required(f, path, "");
+		return;
+	}
+	if (name.len > 63)
+		finding_too_long(f, path, 63);
+	check_complaints(f, path, name, name_dns_subdomain(str_lower(f->arena, name)));
+}
+
+static void check_csi(struct api_findings *f, const char *path, const struct json *source)
+{
+	const struct json *secret = json_get(source, "nodePublishSecretRef");
+	struct str name = json_get_str(secret, "name");
+
+	check_csi_driver_name(f, AT(f, "%s.driver", path), json_get_str(source, "driver"));
+	if (secret != NULL && name.len == 0)
+		finding_required(f, AT(f, "%s.nodePublishSecretRef.name", path), "");
+	else if (secret != NULL)
+		check_complaints(f, AT(f, "%s.name", path), name, name_dns_subdomain(name));
+}
+
+static void check_ephemeral_volume(struct api_findings *f, const char *path, const struct json *source)
+{
+	const struct json *template = json_get(source, "volumeClaimTemplate");
+
+	path = AT(f, "%s.volumeClaimTemplate", path);
+	if (template == NULL) {
+		finding_required(f, path, "");
+		return;
+	}
+	check_annotations(f, AT(f, "%s.metadata.annotations", path), json_path(template, "metadata.annotations"));
+	check_labels(f, AT(f, "%s.metadata.labels", path), json_path(template, "metadata.labels"));
+	check_claim_spec(f, AT(f, "%s.spec", path), json_get(template, "spec"));
+}
+
 /* In upstream's order, which says which of two sources is one too many. */
 static const struct {
 	const char *name;
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
 	const char *required[3]; /* texts that must not be empty */
+	const char *shown[2];    /* when it is the first, when it is one too many */
 } sources[] = {
-	{ "emptyDir", check_empty_dir, { NULL } },
-	{ "hostPath", check_host_path, { NULL } },
-	{ "gitRepo", NULL, { "repository" } },
-	{ "gcePersistentDisk", NULL, { "pdName" } },
-	{ "awsElasticBlockStore", NULL, { "volumeID" } },
-	{ "secret", check_secret, { NULL } },
-	{ "nfs", check_nfs, { NULL } },
-	{ "iscsi", NULL, { NULL } },
-	{ "glusterfs", NULL, { "endpoints", "path" } },
-	{ "flocker", NULL, { NULL } },
-	{ "persistentVolumeClaim", check_claim, { NULL } },
-	{ "rbd", NULL, { "monitors", "image" } },
-	{ "cinder", NULL, { "volumeID" } },
-	{ "cephfs", NULL, { "monitors" } },
-	{ "quobyte", NULL, { NULL } },
-	{ "downwardAPI", check_downward, { NULL } },
-	{ "fc", check_fc, { NULL } },
-	{ "flexVolume", NULL, { "driver" } },
-	{ "configMap", check_config_map, { NULL } },
-	{ "azureFile", NULL, { "secretName", "shareName" } },
-	{ "vsphereVolume", NULL, { "volumePath" } },
-	{ "photonPersistentDisk", NULL, { "pdID" } },
-	{ "portworxVolume", NULL, { "volumeID" } },
-	{ "azureDisk", NULL, { "diskName", "diskURI" } },
-	{ "storageos", NULL, { "volumeName" } },
-	{ "projected", check_projected, { NULL } },
-	{ "scaleIO", NULL, { "gateway", "system", "volumeName" } },
-	{ "csi", NULL, { "driver" } },
-	{ "ephemeral", NULL, { NULL } },
-	{ "image", NULL, { NULL } },
+	{ .name = "emptyDir", .check = check_empty_dir },
+	{ .name = "hostPath", .check = check_host_path },
+	{ .name = "gitRepo", .required = { "repository" } },
+	{ .name = "gcePersistentDisk", .required = { "pdName" }, .shown = { "persistentDisk" } },
+	{ .name = "awsElasticBlockStore", .required = { "volumeID" } },
+	{ .name = "secret", .check = check_secret },
+	{ .name = "nfs", .check = check_nfs },
+	{ .name = "iscsi", .check = check_iscsi },
+	{ .name = "glusterfs", .required = { "endpoints", "path" } },
+	{ .name = "flocker", .check = check_flocker },
+	{ .name = "persistentVolumeClaim", .check = check_claim },
+	{ .name = "rbd", .required = { "monitors", "image" } },
+	{ .name = "cinder", .required = { "volumeID" } },
+	{ .name = "cephfs", .required = { "monitors" }, .shown = { NULL, "cephFS" } },
+	{ .name = "quobyte", .required = { "volume" } },
+	{ .name = "downwardAPI", .check = check_downward, .shown = { NULL, "downwarAPI" } },
+	{ .name = "fc", .check = check_fc },
+	{ .name = "flexVolume", .check = check_flex, .required = { "driver" } },
+	{ .name = "configMap", .check = check_config_map },
+	{ .name = "azureFile", .required = { "secretName", "shareName" } },
+	{ .name = "vsphereVolume", .required = { "volumePath" } },
+	{ .name = "photonPersistentDisk", .required = { "pdID" } },
+	{ .name = "portworxVolume", .required = { "volumeID" } },
+	{ .name = "azureDisk", .required = { "diskName", "diskURI" } },
+	{ .name = "storageos", .required = { "volumeName" } },
+	{ .name = "projected", .check = check_projected },
+	{ .name = "scaleIO", .required = { "gateway", "system", "volumeName" } },
+	{ .name = "csi", .check = check_csi },
+	{ .name = "ephemeral", .check = check_ephemeral_volume },
+	{ .name = "image" },
 };
 
 static void check_one_source(struct api_findings *f, const char *path, size_t which, const struct json *source)
@@ -260,9 +346,11 @@ static void check_source(struct api_findings *f, const char *path, const struct 
 
 	for (size_t i = 0; i < N_OF(sources); i++) {
 		const struct json *source = json_get(volume, sources[i].name);
-		/* Upstream names this one otherwise. */
+		/* Upstream names some otherwise. */
 		const char *at = AT(f, "%s.%s", path,
-				    strcmp(sources[i].name, "gcePersistentDisk") == 0 ? "persistentDisk" : sources[i].name);
+				    sources[i].shown[0] != NULL && n == 0   ? sources[i].shown[0]
+				    : sources[i].shown[1] != NULL && n != 0 ? sources[i].shown[1]
+									    : sources[i].name);
 		if (source == NULL)
 			continue;
 		if (n++ != 0)
@@ -305,9 +393,86 @@ static void check_propagation(struct api_findings *f, const char *path, const st
 	static const char *const modes[] = { "Bidirectional", "HostToContainer", "None" };
 	struct str mode = json_get_str(mount, "mountPropagation");
 
-	check_one_of(f, path, mode, false, modes, N_OF(modes));
+	check_if_one_of(f, path, json_get(mount, "mountPropagation"), modes, N_OF(modes));
 	if (str_is(mode, "Bidirectional") && !json_bool(json_path(container, "securityContext.privileged")))
 		finding_forbidden(f, path, "Bidirectional mount propagation is available only to privileged containers");
+}
+
+static void check_read_only(struct api_findings *f, const char *path, const struct json *mount)
+{
+	static const char *const modes[] = { "Disabled", "Enabled", "IfPossible" };
+	const struct json *mode = json_get(mount, "recursiveReadOnly");
+	struct str propagation = json_get_str(mount, "mountPropagation");
+
+	check_if_one_of(f, path, mode, modes, N_OF(modes));
+	if (!str_is(json_str(mode), modes[1]) && !str_is(json_str(mode), modes[2]))
+		return;
+	if (!json_bool(json_get(mount, "readOnly")))
+		finding_forbidden(f, path, "may only be specified when readOnly is true");
+	if (json_get(mount, "mountPropagation") != NULL && !str_is(propagation, "None"))
+		finding_forbidden(f, path, "may only be specified when mountPropagation is None or not specified");
+}
+
+/* A mount must not be a device too, by name or path; and the other way round. */
+static void check_against(struct api_findings *f, const char *at, const struct json *one, const struct json *others,
+			  const char *own_path, const char *other_path, const char *list)
+{
+	bool name = false, where = false;
+
+	JSON_EACH (others, it) {
+		name = name || str_eq(json_get_str(it.value, "name"), json_get_str(one, "name"));
+		where = where || str_eq(json_get_str(it.value, other_path), json_get_str(one, own_path));
+	}
+	if (name)
+		finding_invalid_text(f, AT(f, "%s.name", at), json_get_str(one, "name"),
+				     AT(f, "must not already exist in %s", list));
+	if (where)
+		finding_invalid_text(f, AT(f, "%s.%s", at, own_path), json_get_str(one, own_path),
+				     AT(f, "must not already exist as a path in %s", list));
+}
+
+static bool backsteps(struct str path)
+{
+	struct str piece;
+
+	while (str_cut(&path, '/', &piece))
+		if (str_is(piece, ".."))
+			return true;
+	return false;
+}
+
+static void check_device(struct api_findings *f, const char *at, const struct json *device, const struct json *volume)
+{
+	struct str where = json_get_str(device, "devicePath");
+
+	if (json_get_str(device, "name").len == 0)
+		finding_required(f, AT(f, "%s.name", at), "");
+	if (volume == NULL)
+		finding_not_found(f, AT(f, "%s.name", at), json_string(f->arena, json_get_str(device, "name")));
+	else if (json_get(volume, "persistentVolumeClaim") == NULL && json_get(volume, "ephemeral") == NULL)
+		finding_invalid(f, AT(f, "%s.name", at), json_get(device, "name"),
+				"can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode");
+	if (where.len == 0)
+		finding_required(f, AT(f, "%s.devicePath", at), "");
+	if (backsteps(where))
+		finding_invalid_text(f, AT(f, "%s.devicePath", at), where, "can not contain backsteps ('..')");
+}
+
+void check_devices(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes)
+{
+	struct places names = { .arena = f->arena }, paths = names;
+
+	JSON_EACH (json_get(container, "volumeDevices"), it) {
+		const char *at = AT(f, "%s[%zu]", path, it.index);
+		struct str name = json_get_str(it.value, "name"), where = json_get_str(it.value, "devicePath");
+
+		check_device(f, at, it.value, json_find(volumes, name));
+		if (name.len != 0 && places_add(&names, name, it.index) != it.index)
+			finding_invalid_text(f, AT(f, "%s.name", at), name, "must be unique");
+		if (!backsteps(where) && places_add(&paths, where, it.index) != it.index)
+			finding_invalid_text(f, AT(f, "%s.devicePath", at), where, "must be unique");
+		check_against(f, at, it.value, json_get(container, "volumeMounts"), "devicePath", "mountPath", "volumeMounts");
+	}
 }
 
 void check_mounts(struct api_findings *f, const char *path, const struct json *container, const struct json *volumes)
@@ -332,6 +497,8 @@ void check_mounts(struct api_findings *f, const char *path, const struct json *c
 			finding_invalid_text(f, AT(f, "%s.subPathExpr", at), expression,
 					     "subPathExpr and subPath are mutually exclusive");
 		check_descending_path(f, AT(f, "%s.subPathExpr", path), expression);
+		check_read_only(f, AT(f, "%s.recursiveReadOnly", path), it.value);
+		check_against(f, at, it.value, json_get(container, "volumeDevices"), "mountPath", "devicePath", "volumeDevices");
 		if (json_get(it.value, "mountPropagation") != NULL)
 			check_propagation(f, AT(f, "%s.mountPropagation", path), it.value, container);
 	}

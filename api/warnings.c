@@ -7,6 +7,8 @@
 #include "base/places.h"
 #include "json/json.h"
 
+#define LIMIT_PORTS_TOLD 256 /* more are not compared */
+
 struct telling {
 	struct arena *arena;
 	void (*tell)(void *arg, struct str text);
@@ -35,6 +37,84 @@ static void of_volumes(struct telling *t, const char *path, const struct json *v
 		for (size_t i = 0; i < sizeof(gone_volumes) / sizeof(gone_volumes[0]); i++)
 			if (json_get(it.value, gone_volumes[i].field) != NULL)
 				TELL(t, "%s.volumes[%zu].%s: %s", path, it.index, gone_volumes[i].shown, gone_volumes[i].text);
+}
+
+static void of_projections(struct telling *t, const struct json *volumes)
+{
+	JSON_EACH (volumes, it)
+		JSON_EACH (json_path(it.value, "projected.sources"), source)
+			if (json_len(source.value) == 0)
+				TELL(t, "volume %s (Projected) has no sources provided",
+				     api_quoted(t->arena, json_get_str(it.value, "name")));
+}
+
+/* Ports of all containers, in the order that they run in. */
+struct ports_told {
+	struct telling *t;
+	struct places names; /* → index of at */
+	const struct json *port[LIMIT_PORTS_TOLD];
+	const char *at[LIMIT_PORTS_TOLD];
+	size_t n;
+};
+
+static void of_same_port(struct ports_told *p, const char *at, const struct json *port, size_t other)
+{
+	struct str ip = json_get_str(port, "hostIP"), other_ip = json_get_str(p->port[other], "hostIP");
+	int64_t host = json_int(json_get(port, "hostPort"), 0), other_host = json_int(json_get(p->port[other], "hostPort"), 0);
+
+	if (str_eq(ip, other_ip) && host == other_host)
+		TELL(p->t, "%s: duplicate port definition with %s", at, p->at[other]);
+	else if (host == 0 || other_host == 0)
+		TELL(p->t, "%s: overlapping port definition with %s", at, p->at[other]);
+	else if (host == other_host && (ip.len == 0) != (other_ip.len == 0))
+		TELL(p->t, "%s: dangerously ambiguous port definition with %s", at, p->at[other]);
+}
+
+static void of_port(struct ports_told *p, const char *at, const struct json *port)
+{
+	struct str ip = json_get_str(port, "hostIP"), protocol = json_get_str(port, "protocol");
+	long long number = (long long)json_int(json_get(port, "containerPort"), 0);
+
+	if (ip.len != 0 && json_int(json_get(port, "hostPort"), 0) == 0)
+		TELL(p->t, "%s: hostIP set without hostPort: {Name:%.*s HostPort:0 ContainerPort:%lld Protocol:%.*s HostIP:%.*s}",
+		     at, STR_ARG(json_get_str(port, "name")), number, STR_ARG(protocol), STR_ARG(ip));
+	for (size_t i = 0; i < p->n; i++)
+		if (json_int(json_get(p->port[i], "containerPort"), 0) == number &&
+		    str_eq(json_get_str(p->port[i], "protocol"), protocol))
+			of_same_port(p, at, port, i);
+	if (p->n == LIMIT_PORTS_TOLD)
+		return;
+	p->port[p->n] = port;
+	p->at[p->n++] = at;
+}
+
+static void of_ports(struct telling *t, const char *path, const struct json *spec)
+{
+	static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
+	struct ports_told p = { .t = t, .names = { .arena = t->arena } };
+
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 3; i++)
+			JSON_EACH (json_get(spec, lists[i]), c)
+				JSON_EACH (json_get(c.value, "ports"), it) {
+					const char *at =
+						arena_printf(t->arena, "%s.%s[%zu].ports[%zu]", path, lists[i], c.index, it.index);
+					struct str name = json_get_str(it.value, "name");
+					if (round == 0) {
+						of_port(&p, at, it.value);
+						continue;
+					}
+					size_t first = name.len == 0 ? PLACES_NONE : places_find(&p.names, name);
+					if (first != PLACES_NONE)
+						TELL(t,
+						     "%s: duplicate port name %s with %s, services and probes that select ports by "
+						     "name will use %s",
+						     at, api_quoted(t->arena, name), p.at[first], p.at[first]);
+					else if (name.len != 0 && p.n < LIMIT_PORTS_TOLD) {
+						places_add(&p.names, name, p.n);
+						p.at[p.n++] = at;
+					}
+				}
 }
 
 /* The same key twice in a list. */
@@ -98,6 +178,7 @@ static void of_pod(struct telling *t, const char *path, const struct json *spec)
 			TELL(t, "%s.topologySpreadConstraints[%zu].labelSelector: a null labelSelector results in matching no pod",
 			     path, it.index);
 	of_volumes(t, path, json_get(spec, "volumes"));
+	of_projections(t, json_get(spec, "volumes"));
 	of_twice(t, arena_printf(t->arena, "%s.hostAliases", path), json_get(spec, "hostAliases"), "ip");
 	of_twice(t, arena_printf(t->arena, "%s.imagePullSecrets", path), json_get(spec, "imagePullSecrets"), "name");
 	JSON_EACH (json_get(spec, "imagePullSecrets"), it)
@@ -105,6 +186,10 @@ static void of_pod(struct telling *t, const char *path, const struct json *spec)
 			TELL(t, "%s.imagePullSecrets[%zu].name: invalid empty name \"\"", path, it.index);
 	of_fractions(t, arena_printf(t->arena, "%s.overhead", path), json_get(spec, "overhead"));
 	of_containers(t, path, spec);
+	of_ports(t, path, spec);
+	if (json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) < 0)
+		TELL(t, "%s.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+		     path);
 }
 
 /* A name that is no DNS label makes odd host names. */

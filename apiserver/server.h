@@ -14,7 +14,9 @@ struct user {
 	struct str uid;
 	const struct str *groups;
 	size_t n_groups;
-	bool trusted; /* a component of this program */
+	const struct json *extra; /* of a token, or as impersonated; NULL: nothing */
+	struct str cert;          /* DER, of who came with one; user_extra() names it */
+	bool trusted;             /* a component of this program */
 };
 
 struct apiserver {
@@ -64,6 +66,7 @@ struct request {
 	struct arena *lasting;     /* the first attempt's, which has the request itself */
 	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
+	struct loop_call run;
 	bool canceled; /* in process: nobody waits any more */
 	bool applied;  /* server-side apply has decided who owns what */
 	struct user user;
@@ -80,10 +83,12 @@ struct request {
 	const struct json *input; /* decoded, defaulted */
 	struct store_value *old;  /* what is there */
 	const struct json *old_tree;
-	const struct json *tree;   /* what shall be */
-	VEC(struct store_op) also; /* further operations of the same commit: the addresses of a Service */
-	unsigned admitting;        /* VERB() bit of what admission is asked; 0: nothing */
-	size_t admitted;           /* rows of admission that have had their turn */
+	const struct json *tree;            /* what shall be */
+	struct object *made;                /* that, as the store will keep it; kept by the arena. NULL: not made yet */
+	enum { CHANGES, STAYS, ENDS } fate; /* of the object by this write: see step_encode() */
+	VEC(struct store_op) also;          /* further operations of the same commit: the addresses of a Service */
+	unsigned admitting;                 /* VERB() bit of what admission is asked; 0: nothing */
+	size_t admitted;                    /* rows of admission that have had their turn */
 	unsigned attempts;
 	size_t n_lasting_warnings; /* that came before the first attempt; the others are each attempt's own */
 
@@ -120,11 +125,13 @@ const struct json *present(struct arena *arena, const struct accept *accept, con
 void options_read(struct request *req);
 /* What is wrong with it for this verb: of writes to be asked once the body is there. Reads the numbers. */
 struct error *options_check(struct request *req) MUST_CHECK;
-struct error *options_include(struct request *req) MUST_CHECK; /* includeObject of Tables */
+struct error *options_include(struct request *req) MUST_CHECK;    /* includeObject of Tables */
+struct error *options_check_logs(struct request *req) MUST_CHECK; /* the query of a pod's log */
 void options_check_dry_run(struct api_findings *f, const struct json *values);
 /* The error that findings about options are; type is "DeleteOptions". */
 struct error *options_error(struct api_findings *findings, const char *type) MUST_CHECK;
 /* A number of the query; *out stays when it is not there. */
+bool query_bool(const struct http_request *http, const char *name, bool *given);
 struct error *query_int(const struct request *req, const char *name, int64_t *out) MUST_CHECK;
 const char *number_complaint(struct str text); /* "invalid syntax" or "value out of range" */
 

@@ -173,6 +173,14 @@ static struct http_client *kubelet_of(void *arg, struct str node)
 	return cluster->nodes != NULL ? nodes_kubelet(cluster->nodes, node) : NULL;
 }
 
+static bool dial_pod(void *arg, struct ip ip, uint16_t port, void (*connected)(void *to, struct error *err, struct stream *stream),
+		     void *to)
+{
+	struct cluster *cluster = arg;
+
+	return cluster->nodes != NULL && nodes_dial(cluster->nodes, ip, port, connected, to);
+}
+
 static enum task_result start_apiserver(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
@@ -188,6 +196,8 @@ static enum task_result start_apiserver(struct task *task, void *arg)
 			.endpoint_port = 6443,
 			.kubelet = kubelet_of,
 			.kubelet_arg = cluster,
+			.dial = dial_pod,
+			.dial_arg = cluster,
 		},
 		&cluster->apiserver);
 

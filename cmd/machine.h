@@ -22,6 +22,7 @@ struct machine {
 	char answers[NODE_INSTANCE];  /* the one that answers now */
 	char hub[NODE_INSTANCE];      /* the one of the hub that it is joined to */
 	int netns, rtnl, nfnl, nfnl_ear;
+	int proxy_rtnl; /* that of the proxy, which asks on the loop while ours is with a job */
 	int dns_udp, dns_tcp, api;
 	struct http_listener *api_listener;
 	struct dns_listener *dns_listener;
@@ -49,7 +50,9 @@ struct nodes {
 	struct http_client *agent_http;
 	struct remote *agent;
 	struct client *agent_client;
-	size_t open; /* what still stops */
+	struct loop_lane lane; /* of what uses our netlink sockets */
+	size_t routing;        /* jobs of it that no task waits for */
+	size_t open;           /* what still stops */
 	struct task *stopping;
 };
 
@@ -62,8 +65,8 @@ struct nodes {
 struct error *machine_start_process(struct machine *m, struct task *task) MUST_CHECK; /* task: held until it has started */
 struct error *machine_take_handles(struct machine *m, struct task *task) MUST_CHECK;  /* task: held until they are there */
 void machine_drop_handles(struct machine *m);
-struct error *machine_join_host(struct nodes *nodes) MUST_CHECK; /* host and hub */
-struct error *machine_join_node(struct machine *m) MUST_CHECK;   /* its link into the hub */
+/* A step: the hub with the host, and these nodes with the hub. */
+enum task_result machine_join(struct task *task, struct nodes *nodes, bool with_host, struct machine *machines, size_t n);
 struct error *machine_listen(struct machine *m) MUST_CHECK;
 struct error *machine_start_components(struct machine *m) MUST_CHECK; /* kubelet, proxy, DNS; routes to other nodes' pods */
 void machine_stop_components(struct machine *m);                      /* all but the kubelet */

@@ -18,14 +18,16 @@
 #define RETRY (20 * NS_PER_MS)
 #define AWAY  (200 * NS_PER_MS) /* between looks for a node that is stopped */
 
-static task_fn recognize, relink, stop_old, take_new, join_node, start_new, take_hub, join_hub, rejoin_all;
+static task_fn recognize, relink, go_on, stop_old, take_new, join_node, listen_new, start_new, take_hub, join_hub, rejoin_all;
 
 static const struct task_step node_steps[] = {
 	{ "recognize", recognize, NULL },
 	{ "link to the hub", relink, NULL },
+	{ "go on", go_on, NULL },
 	{ "stop what held the old node", stop_old, NULL },
 	{ "take handles", take_new, NULL },
 	{ "join network", join_node, NULL },
+	{ "listen in the node", listen_new, NULL },
 	{ "kubelet, proxy, dns", start_new, NULL },
 	{ NULL, NULL, NULL },
 };
@@ -58,21 +60,23 @@ static bool has_its_hub(const struct machine *m)
 	return m->index == HUB_INDEX || strcmp(m->hub, m->nodes->hub.instance) == 0;
 }
 
-/* Its end of the old link went, or leads nowhere; with it went addresses and routes. */
 static enum task_result relink(struct task *task, void *arg)
 {
 	struct machine *m = arg;
-	struct error *err;
 
 	if (!is_the_same(m))
 		return TASK_NEXT;
-	if (has_its_hub(m))
-		return TASK_DONE;
-	err = machine_join_node(m);
-	if (err != NULL) {
-		m->hub[0] = '\0';
-		return task_fail(task, err);
-	}
+	return has_its_hub(m) ? TASK_DONE : machine_join(task, m->nodes, false, m, 1);
+}
+
+/* With the old link went its addresses and routes. */
+static enum task_result go_on(struct task *task, void *arg)
+{
+	struct machine *m = arg;
+
+	(void)task;
+	if (!is_the_same(m))
+		return TASK_NEXT;
 	nodes_route(m->nodes);
 	kubelet_uplink_anew(m->kubelet);
 	proxy_uplink_anew(m->proxy);
@@ -112,10 +116,14 @@ static enum task_result take_new(struct task *task, void *arg)
 static enum task_result join_node(struct task *task, void *arg)
 {
 	struct machine *m = arg;
-	struct error *err = machine_join_node(m);
 
-	if (err == NULL)
-		err = machine_listen(m);
+	return machine_join(task, m->nodes, false, m, 1);
+}
+
+static enum task_result listen_new(struct task *task, void *arg)
+{
+	struct error *err = machine_listen(arg);
+
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -133,10 +141,7 @@ static enum task_result take_hub(struct task *task, void *arg)
 
 static enum task_result join_hub(struct task *task, void *arg)
 {
-	struct machine *m = arg;
-	struct error *err = machine_join_host(m->nodes);
-
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return machine_join(task, ((struct machine *)arg)->nodes, true, NULL, 0);
 }
 
 static void rejoin(struct machine *m);
@@ -198,6 +203,7 @@ static void rejoined(void *arg, struct error *err)
 		return;
 	}
 	log_consume(LOG_WARN, err, "a node was not joined");
+	m->hub[0] = '\0';
 	let_go(m);
 	loop_timer_start(&m->retry, RETRY, look_for_process, m);
 }

@@ -120,7 +120,8 @@ static bool resolve_number(struct arena *arena, const char *text, const struct j
 	double value = strtod(s, NULL);
 	if (isinf(value))
 		return false;
-	*out = json_real(arena, value);
+	*out = value == 0 ? json_number(arena, 0)
+			  : json_real(arena, value); /* -0.0 is no integer that could be written and read again */
 	return true;
 }
 
@@ -622,7 +623,7 @@ void json_write_yaml(struct buf *out, const struct json *value)
 
 	ASSERT(yaml_emitter_initialize(&w.emitter));
 	yaml_emitter_set_output(&w.emitter, append_to_buf, out);
-	yaml_emitter_set_width(&w.emitter, -1);
+	yaml_emitter_set_width(&w.emitter, 80);
 	yaml_emitter_set_unicode(&w.emitter, 1);
 	ASSERT(yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
 	emit(&w, &event);

@@ -9,8 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IDLE_SECONDS 5
-#define MOST_THREADS 8
+#define IDLE_SECONDS  5
+#define MOST_THREADS  8
+#define LEAST_THREADS 4
 
 struct loop_job {
 	struct list link;
@@ -150,6 +151,78 @@ void loop_job_cancel(struct loop_job *job)
 		loop_call_soon(&job->call, finish, job);
 }
 
+/* --- memory --- */
+
+#define MUCH (1024 * 1024)
+
+static void free_work(void *in)
+{
+	arena_free(in);
+}
+
+static void freed(void *in, bool canceled)
+{
+	if (canceled)
+		arena_free(in);
+}
+
+void loop_arena_free(struct arena *arena)
+{
+	if (arena == NULL || arena_size(arena) < MUCH) {
+		arena_free(arena);
+		return;
+	}
+	arena_end(arena);
+	loop_job_start(free_work, freed, arena);
+}
+
+/* --- lanes --- */
+
+struct laned {
+	struct list link;
+	struct loop_lane *lane;
+	void (*work)(void *in);
+	void (*done)(void *in);
+	void *in;
+};
+
+static void laned_work(void *in)
+{
+	struct laned *laned = in;
+
+	laned->work(laned->in);
+}
+
+static void laned_done(void *in, bool canceled)
+{
+	struct laned now = *(struct laned *)in, *next = LIST_FIRST(&now.lane->waiting, struct laned, link);
+
+	ASSERT(!canceled);
+	free(in);
+	now.lane->busy = next != NULL;
+	if (next != NULL) {
+		list_remove(&next->link);
+		loop_job_start(laned_work, laned_done, next);
+	}
+	now.done(now.in);
+}
+
+void loop_lane_job(struct loop_lane *lane, void (*work)(void *in), void (*done)(void *in), void *in)
+{
+	struct laned *laned = xmalloc(sizeof(*laned));
+
+	*laned = (struct laned){ .lane = lane, .work = work, .done = done, .in = in };
+	if (lane->waiting.next == NULL)
+		list_init(&lane->waiting);
+	list_init(&laned->link);
+	if (lane->busy) {
+		list_push(&lane->waiting, &laned->link);
+		return;
+	}
+	lane->busy = true;
+	loop_job_start(laned_work, laned_done, laned);
+}
+
 unsigned job_threads(void)
 {
 	unsigned n;
@@ -165,7 +238,8 @@ void job_setup(void)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_condattr_t attr;
 
-	most_threads = cpus < 2 ? 2 : cpus > MOST_THREADS ? MOST_THREADS : (unsigned)cpus;
+	/* Most of them wait for a disk or the kernel, so there may be more than CPUs. */
+	most_threads = cpus < LEAST_THREADS ? LEAST_THREADS : cpus > MOST_THREADS ? MOST_THREADS : (unsigned)cpus;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&work_waits, &attr);

@@ -254,6 +254,13 @@ static struct error *runtime_class(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.runtimeClassName");
 
+	if (name.len == 0 && json_path(req->tree, "spec.runtimeClassName") != NULL)
+		return error_new(ERR_PLAIN, "resource name may not be empty");
+	if (name.len == 0 && json_path(req->tree, "spec.overhead") != NULL)
+		return error_new(ERR_FORBIDDEN,
+				 "pods \"%.*s\" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass "
+				 "defined Overhead",
+				 STR_ARG(meta_str(req->tree, "name")));
 	if (name.len == 0 || lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name) != NULL)
 		return NULL;
 	return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: pod rejected: RuntimeClass \"%.*s\" not found",
@@ -332,7 +339,7 @@ static struct error *check_said(struct request *req, int64_t value, struct str p
 			"pods \"%.*s\" is forbidden: the integer value of priority (%lld) must not be provided in pod spec; "
 			"priority admission controller computed %lld from the given PriorityClass name",
 			STR_ARG(name), (long long)json_int(said, 0), (long long)value);
-	if (own.len != 0 && !str_eq(own, policy))
+	if (json_path(req->tree, "spec.preemptionPolicy") != NULL && !str_eq(own, policy))
 		return error_new(
 			ERR_FORBIDDEN,
 			"pods \"%.*s\" is forbidden: the string value of PreemptionPolicy (%.*s) must not be provided in pod "

@@ -381,16 +381,32 @@ static struct error *health_port(struct request *req)
 	return NULL;
 }
 
+static bool kept(struct request *req, const char *path)
+{
+	return json_equal(json_path(req->tree, path), json_path(req->old_tree, path));
+}
+
 /* An update that does not name what the server chose keeps it. */
 static void keep_allocations(struct request *req)
 {
-	static const char *const kept[] = { "spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy" };
+	static const char *const fields[] = { "spec.clusterIP", "spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy" };
 
 	if (req->old_tree == NULL || !wants_address(req->tree) || !wants_address(req->old_tree))
 		return;
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		if (json_path(req->tree, kept[i]) == NULL)
-			req->tree = with(req, req->tree, kept[i], json_path(req->old_tree, kept[i]));
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (json_path(req->tree, fields[i]) == NULL)
+			req->tree = with(req, req->tree, fields[i], json_path(req->old_tree, fields[i]));
+}
+
+/* Clients that know only clusterIP change it alone: clusterIPs follows. k8s.io/kubernetes/pkg/registry/core/service/
+ * storage/storage.go, normalizeClusterIPs. */
+static void follow_address(struct request *req)
+{
+	const struct json *ip = json_path(req->tree, "spec.clusterIP"), *ips = json_path(req->tree, "spec.clusterIPs");
+	bool same = req->old_tree == NULL ? ips == NULL : kept(req, "spec.clusterIPs") && !kept(req, "spec.clusterIP");
+
+	if (same)
+		req->tree = with(req, req->tree, "spec.clusterIPs", ip == NULL ? NULL : JSON_ARRAY_OF(req->arena, ip));
 }
 
 static bool needs_external_policy(const struct json *tree)
@@ -399,11 +415,6 @@ static bool needs_external_policy(const struct json *tree)
 
 	return str_is(type, "NodePort") || str_is(type, "LoadBalancer") ||
 	       (str_is(type, "ClusterIP") && json_len(json_path(tree, "spec.externalIPs")) != 0);
-}
-
-static bool kept(struct request *req, const char *path)
-{
-	return json_equal(json_path(req->tree, path), json_path(req->old_tree, path));
 }
 
 /* What only some types have goes with the type, unless the request says otherwise.
@@ -425,18 +436,26 @@ static void drop_dependent(struct request *req)
 		req->tree = with(req, req->tree, "status.loadBalancer", &json_empty_object);
 }
 
+static struct error *begin_service(struct request *req)
+{
+	if (req->old_tree == NULL)
+		req->tree = with(req, req->tree, "status", JSON_OBJECT_OF(req->arena, { "loadBalancer", &json_empty_object }));
+	else
+		drop_dependent(req);
+	keep_allocations(req);
+	follow_address(req);
+	return api_validate_addresses(req->arena, req->route.kind, req->tree);
+}
+
 struct error *allocate_service(struct request *req)
 {
 	struct error *err = NULL;
 
 	if (is_status(req))
 		return NULL;
-	if (req->old_tree == NULL)
-		req->tree = with(req, req->tree, "status", JSON_OBJECT_OF(req->arena, { "loadBalancer", &json_empty_object }));
-	else
-		drop_dependent(req);
-	keep_allocations(req);
-	err = families(req);
+	err = begin_service(req);
+	if (err == NULL)
+		err = families(req);
 	if (err == NULL && wants_address(req->tree) && (req->old_tree == NULL || !wants_address(req->old_tree)))
 		err = allocate_address(req);
 	if (err == NULL && !wants_address(req->tree) && req->old_tree != NULL && wants_address(req->old_tree)) {

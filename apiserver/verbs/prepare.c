@@ -2,6 +2,7 @@
  * What kinds do when they are written, beyond what their tables say: one row per kind, found by resource. What is not
  * here has no behaviour of its own. Sources: the strategies in k8s.io/kubernetes/pkg/registry.
  */
+#include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
 /* Maps of the normal form are in key order. */
@@ -147,15 +148,160 @@ static struct error *secret_fold(struct request *req)
 	return NULL;
 }
 
+/* --- service accounts: of secrets only the name --- */
+
+static struct error *account_secrets(struct request *req)
+{
+	struct json_builder b = { .arena = req->arena };
+	const struct json *secrets = json_get(req->tree, "secrets");
+
+	JSON_EACH (secrets, it)
+		json_builder_item(&b, JSON_OBJECT_OF(req->arena, { "name", json_get(it.value, "name") }));
+	if (json_len(secrets) != 0)
+		req->tree = with(req, req->tree, "secrets", json_builder_array(&b));
+	return NULL;
+}
+
 /* --- persistent volumes and claims --- */
 
-static struct error *phase_pending(struct request *req)
+/* k8s.io/kubernetes/plugin/pkg/admission/storage/storageobjectinuseprotection. */
+static void protect(struct request *req, const char *finalizer)
+{
+	const struct json *finalizers = json_path(req->tree, "metadata.finalizers");
+
+	JSON_EACH (finalizers, it)
+		if (str_is(json_str(it.value), finalizer))
+			return;
+	req->tree =
+		with(req, req->tree, "metadata.finalizers", json_append(req->arena, finalizers, json_text(req->arena, finalizer)));
+}
+
+static struct error *volume_create(struct request *req)
+{
+	struct error *err = clear_status(req);
+	char time[TIME_TEXT];
+
+	if (err != NULL)
+		return err;
+	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
+	req->tree = with(req, req->tree, "status.lastPhaseTransitionTime",
+			 json_string_copy(req->arena, time_format(time, clock_now())));
+	protect(req, "kubernetes.io/pv-protection");
+	return NULL;
+}
+
+/* dataSource and dataSourceRef say the same, for clients of either. */
+static void same_sources(struct request *req)
+{
+	const struct json *source = json_path(req->tree, "spec.dataSource"), *ref = json_path(req->tree, "spec.dataSourceRef");
+
+	if (source != NULL && ref == NULL)
+		req->tree = with(req, req->tree, "spec.dataSourceRef", source);
+	else if (ref != NULL && source == NULL && json_get_str(ref, "namespace").len == 0)
+		req->tree = with(req, req->tree, "spec.dataSource", json_with(req->arena, ref, "namespace", NULL));
+}
+
+static struct error *claim_create(struct request *req)
+{
+	struct error *err = clear_status(req);
+
+	if (err != NULL)
+		return err;
+	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
+	same_sources(req);
+	protect(req, "kubernetes.io/pvc-protection");
+	return NULL;
+}
+
+static struct error *claim_update(struct request *req)
+{
+	same_sources(req);
+	return NULL;
+}
+
+static struct error *attributes_create(struct request *req)
+{
+	protect(req, "kubernetes.io/vac-protection");
+	return NULL;
+}
+
+/* --- jobs: pods that only this one owns --- */
+
+static struct error *job_create(struct request *req)
+{
+	static const char *const uids[] = { "batch.kubernetes.io/controller-uid", "controller-uid" };
+	static const char *const names[] = { "batch.kubernetes.io/job-name", "job-name" };
+	const struct json *labels = json_path(req->tree, "spec.template.metadata.labels");
+	bool same = json_equal(labels, json_path(req->tree, "metadata.labels"));
+	const struct json *uid = json_path(req->tree, "metadata.uid"), *name = json_path(req->tree, "metadata.name");
+	struct error *err = clear_status(req);
+
+	if (err != NULL || json_bool(json_path(req->tree, "spec.manualSelector")))
+		return err;
+	for (int i = 0; i < 2; i++) {
+		if (json_find(labels, str_from(uids[i])) == NULL)
+			labels = json_with(req->arena, labels, uids[i], uid);
+		if (json_find(labels, str_from(names[i])) == NULL)
+			labels = json_with(req->arena, labels, names[i], name);
+	}
+	labels = sorted(req->arena, labels);
+	req->tree = with(req, req->tree, "spec.template.metadata.labels", labels);
+	if (same)
+		req->tree = with(req, req->tree, "metadata.labels", labels);
+	const struct json *matched = json_path(req->tree, "spec.selector.matchLabels");
+	if (json_find(matched, str_from(uids[0])) == NULL)
+		matched = sorted(req->arena, json_with(req->arena, matched, uids[0], uid));
+	req->tree = with(req, req->tree, "spec.selector.matchLabels", matched);
+	return NULL;
+}
+
+/* --- daemon sets: the generation of the template is kept in an annotation --- */
+
+#define TEMPLATE_GENERATION "deprecated.daemonset.template.generation"
+
+static void set_template_generation(struct request *req, int64_t n)
+{
+	const struct json *annotations = json_path(req->tree, "metadata.annotations");
+
+	annotations = json_with(req->arena, annotations, TEMPLATE_GENERATION, json_printf(req->arena, "%lld", (long long)n));
+	req->tree = with(req, req->tree, "metadata.annotations", sorted(req->arena, annotations));
+}
+
+static struct error *daemon_create(struct request *req)
 {
 	struct error *err = clear_status(req);
 
 	if (err == NULL)
-		req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
+		set_template_generation(req, 1);
 	return err;
+}
+
+static struct error *daemon_update(struct request *req)
+{
+	struct str was = json_get_str(json_path(req->old_tree, "metadata.annotations"), TEMPLATE_GENERATION);
+	bool changed = !json_equal(json_path(req->tree, "spec.template"), json_path(req->old_tree, "spec.template"));
+	int64_t n;
+
+	set_template_generation(req, (str_to_i64(was, &n) ? n : 1) + (changed ? 1 : 0));
+	return NULL;
+}
+
+/* --- requests for certificates: who asks --- */
+
+static struct error *signing_create(struct request *req)
+{
+	struct json_builder groups = { .arena = req->arena };
+	struct error *err = clear_status(req);
+
+	if (err != NULL)
+		return err;
+	for (size_t i = 0; i < req->user.n_groups; i++)
+		json_builder_item(&groups, json_string(req->arena, req->user.groups[i]));
+	req->tree = with(req, req->tree, "spec.username", json_string(req->arena, req->user.name));
+	req->tree = with(req, req->tree, "spec.groups", groups.len == 0 ? NULL : json_builder_array(&groups));
+	req->tree = with(req, req->tree, "spec.uid", req->user.uid.len == 0 ? NULL : json_string(req->arena, req->user.uid));
+	req->tree = with(req, req->tree, "spec.extra", user_extra(req->arena, &req->user));
+	return NULL;
 }
 
 /* --- the table --- */
@@ -177,14 +323,19 @@ static const struct prepare rows[] = {
 	  .answers_object = true },
 	{ .group = "",
 	  .resource = "services",
+	  .looks = true,
 	  .create = allocate_service,
 	  .update = allocate_service,
 	  .removed = release_service,
 	  .create_on_update = true,
 	  .answers_object = true },
 	{ .group = "", .resource = "secrets", .create = secret_fold, .update = secret_fold },
-	{ .group = "", .resource = "persistentvolumeclaims", .create = phase_pending, .answers_object = true },
-	{ .group = "", .resource = "persistentvolumes", .create = phase_pending, .answers_object = true },
+	{ .group = "",
+	  .resource = "persistentvolumeclaims",
+	  .create = claim_create,
+	  .update = claim_update,
+	  .answers_object = true },
+	{ .group = "", .resource = "persistentvolumes", .create = volume_create, .answers_object = true },
 	{ .group = "", .resource = "replicationcontrollers", .create = clear_status, .generation = true },
 	{ .group = "", .resource = "podtemplates", .generation = true, .answers_object = true },
 	{ .group = "", .resource = "resourcequotas", .create = clear_status, .answers_object = true },
@@ -199,8 +350,8 @@ static const struct prepare rows[] = {
 	  .status_keeps = "metadata.labels" },
 	{ .group = "apps", .resource = "replicasets", .create = clear_status, .generation = true },
 	{ .group = "apps", .resource = "statefulsets", .create = clear_status, .generation = true },
-	{ .group = "apps", .resource = "daemonsets", .create = clear_status, .generation = true },
-	{ .group = "batch", .resource = "jobs", .create = clear_status, .generation = true },
+	{ .group = "apps", .resource = "daemonsets", .create = daemon_create, .update = daemon_update, .generation = true },
+	{ .group = "batch", .resource = "jobs", .create = job_create, .generation = true },
 	{ .group = "batch", .resource = "cronjobs", .create = clear_status, .generation = true },
 	{ .group = "autoscaling", .resource = "horizontalpodautoscalers", .create = clear_status },
 	{ .group = "networking.k8s.io", .resource = "ingresses", .create = clear_status, .generation = true },
@@ -212,7 +363,7 @@ static const struct prepare rows[] = {
 	{ .group = "discovery.k8s.io", .resource = "endpointslices", .generation = true, .generation_meta = "labels" },
 	{ .group = "coordination.k8s.io", .resource = "leases", .create_on_update = true, .rv_required = true },
 	{ .group = "events.k8s.io", .resource = "events", .create_on_update = true },
-	{ .group = "certificates.k8s.io", .resource = "certificatesigningrequests", .create = clear_status },
+	{ .group = "certificates.k8s.io", .resource = "certificatesigningrequests", .create = signing_create },
 	{ .group = "storage.k8s.io",
 	  .resource = "volumeattachments",
 	  .create = clear_status,
@@ -248,6 +399,7 @@ static const struct prepare rows[] = {
 	  .rv_required = true },
 	{ .group = "apiextensions.k8s.io",
 	  .resource = "customresourcedefinitions",
+	  .looks = true,
 	  .create = definition_new,
 	  .update = definition_stores,
 	  .finalizer = "customresourcecleanup.apiextensions.k8s.io",
@@ -261,13 +413,13 @@ static const struct prepare rows[] = {
 	  .resource = "prioritylevelconfigurations",
 	  .create = clear_status,
 	  .generation = true },
-	{ .group = "", .resource = "serviceaccounts", .answers_object = true },
+	{ .group = "", .resource = "serviceaccounts", .create = account_secrets, .update = account_secrets, .answers_object = true },
 	{ .group = "resource.k8s.io", .resource = "resourceclaimtemplates", .answers_object = true },
 	{ .group = "resource.k8s.io", .resource = "devicetaintrules", .answers_object = true },
 	{ .group = "storage.k8s.io", .resource = "csidrivers", .answers_object = true, .rv_required = true },
 	{ .group = "storage.k8s.io", .resource = "storageclasses", .answers_object = true },
 	{ .group = "storage.k8s.io", .resource = "csinodes", .answers_object = true, .rv_required = true },
-	{ .group = "storage.k8s.io", .resource = "volumeattributesclasses", .answers_object = true },
+	{ .group = "storage.k8s.io", .resource = "volumeattributesclasses", .create = attributes_create, .answers_object = true },
 	{ .group = "storage.k8s.io", .resource = "csistoragecapacities", .rv_required = true },
 	{ .group = "node.k8s.io", .resource = "runtimeclasses", .create_on_update = true, .rv_required = true },
 	{ .group = "rbac.authorization.k8s.io", .resource = "rolebindings", .create_on_update = true },

@@ -19,8 +19,8 @@ RANDOM = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 
 
 def uid(_, value):
-    """1. Uids are random."""
-    return UUID.sub("<uid>", value) if isinstance(value, str) else value
+    """1. Uids are random, and so are the keys of clients."""
+    return re.sub("X509SHA256=[0-9a-f]{64}", "X509SHA256=<key>", UUID.sub("<uid>", value)) if isinstance(value, str) else value
 
 
 def now(_, value):

@@ -11,9 +11,9 @@
 #include "tests/unit/api/vectors.h"
 #include "tests/unit/tap.h"
 
-static const char *const path_kinds[] = { "Namespace", "Pod",           "Node",      "ConfigMap",      "Secret",
-					  "Service",   "EndpointSlice", "Endpoints", "ServiceAccount", "Event",
-					  "Lease",     "Deployment",    "ReplicaSet" };
+static const char *const path_kinds[] = { "Namespace", "Pod",           "Node",       "ConfigMap",      "Secret",
+					  "Service",   "EndpointSlice", "Endpoints",  "ServiceAccount", "Event",
+					  "Lease",     "Deployment",    "ReplicaSet", "ServiceCIDR",    "IPAddress" };
 
 /* /api/v1/namespaces/facts/pods?… or /apis/apps/v1/namespaces/facts/deployments?… */
 static const struct kind *kind_of_path(struct str path)
@@ -72,6 +72,11 @@ static const struct json *prepared(struct arena *arena, const struct kind *kind,
 
 	if (kind_namespaced(kind))
 		tree = api_with(arena, type, tree, "metadata.namespace", json_text(arena, "facts"));
+	if (str_is(kind_name(kind), "Job")) {
+		const struct json *label = JSON_OBJECT_OF(arena, { "batch.kubernetes.io/controller-uid", json_text(arena, "u") });
+		tree = api_with(arena, type, tree, "spec.selector.matchLabels", label);
+		tree = api_with(arena, type, tree, "spec.template.metadata.labels", label);
+	}
 	if (str_is(kind_name(kind), "Service") && json_path(tree, "spec.clusterIP") != NULL &&
 	    json_path(tree, "spec.clusterIPs") == NULL)
 		tree = api_with(arena, type, tree, "spec.clusterIPs", JSON_ARRAY_OF(arena, json_path(tree, "spec.clusterIP")));
