@@ -20,6 +20,7 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_large.c \
 	tests/unit/apiserver/test_pure.c \
 	tests/unit/apiserver/test_remote.c \
+	tests/unit/apiserver/test_renewals.c \
 	tests/unit/apiserver/test_versions.c \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
 	$(STATIC_NSS)
