@@ -48,7 +48,8 @@ struct machine {
 	struct http_client *client; /* to the kubelet's server */
 	struct loop_timer retry;    /* while the process is gone */
 	struct task *rejoining;
-	bool found; /* it ran when this server started */
+	bool found;   /* it ran when this server started */
+	bool started; /* it did not, and we have started it */
 };
 
 struct nodes {
@@ -67,9 +68,10 @@ struct nodes {
 	struct http_client *agent_http;
 	struct remote *agent;
 	struct client *agent_client;
-	struct loop_lane lane; /* of what uses our netlink sockets */
-	size_t routing;        /* jobs of it that no task waits for */
-	size_t open;           /* kubelets and jobs that still stop */
+	struct loop_call start; /* the next process */
+	struct loop_lane lane;  /* of what uses our netlink sockets */
+	size_t routing;         /* jobs of it that no task waits for */
+	size_t open;            /* kubelets and jobs that still stop */
 	struct task *stopping;
 };
 
@@ -213,17 +215,33 @@ static struct error *fill_images(void *in)
 	return err != NULL ? error_context(err, "image store") : NULL;
 }
 
+/* Each has a turn of the loop to itself, for a fork takes long. The last one wakes the step. */
+static void start_next(void *arg)
+{
+	struct task *task = arg;
+	struct nodes *nodes = task_arg(task);
+	struct machine *next = NULL;
+	struct error *err = NULL;
+
+	EACH_MACHINE(nodes, m)
+	if (next == NULL && m->conn == NULL && !m->started)
+		next = m;
+	if (next != NULL) {
+		next->started = true;
+		err = start_process(next, task);
+	}
+	if (next == NULL || err != NULL)
+		task_wake(task, err);
+	else
+		loop_call_behind(&nodes->start, start_next, task);
+}
+
 static enum task_result start_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 
-	EACH_MACHINE(nodes, m)
-	{
-		struct error *err = m->conn == NULL ? start_process(m, task) : NULL;
-
-		if (err != NULL)
-			return task_fail(task, err);
-	}
+	task_hold(task);
+	start_next(task);
 	return task_job(task, NULL, fill_images, &nodes->profile.images);
 }
 
