@@ -14,7 +14,7 @@ static bool truth(struct str value, bool found)
 	return found && !str_is(value, "0") && !(value.len == 5 && strncasecmp(value.ptr, "false", 5) == 0);
 }
 
-static bool query_bool(const struct http_request *http, const char *name, bool *given)
+bool query_bool(const struct http_request *http, const char *name, bool *given)
 {
 	struct str value = http_param(http, name, given);
 
@@ -209,6 +209,40 @@ struct error *options_check(struct request *req)
 	options_check_dry_run(&findings, query->dry_runs);
 	check_validation(&findings, query->field_validation);
 	return options_error(&findings, type);
+}
+
+/* k8s.io/kubernetes/pkg/apis/core/validation, ValidatePodLogOptions. */
+struct error *options_check_logs(struct request *req)
+{
+	static const struct {
+		const char *name, *say;
+		int64_t least;
+	} numbers[] = {
+		{ "tailLines", "must be greater than or equal to 0", 0 },
+		{ "limitBytes", "must be greater than 0", 1 },
+		{ "sinceSeconds", "must be greater than 0", 1 },
+	};
+	struct api_findings findings = { .arena = req->arena };
+	bool stream, since, time;
+
+	http_param(req->http, "stream", &stream);
+	http_param(req->http, "sinceSeconds", &since);
+	http_param(req->http, "sinceTime", &time);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		int64_t number = INT64_MAX;
+		struct error *err = query_int(req, numbers[i].name, &number);
+
+		if (err != NULL)
+			return err;
+		if (number < numbers[i].least && !(time && str_is(str_from(numbers[i].name), "sinceSeconds")))
+			finding_invalid(&findings, numbers[i].name, json_number(req->arena, number), numbers[i].say);
+	}
+	if (since && time)
+		finding_forbidden(&findings, "[]", "at most one of `sinceTime` or `sinceSeconds` may be specified");
+	if (stream)
+		finding_forbidden(&findings, "stream", "may not be specified");
+	struct error *err = api_invalid(&findings, STR("PodLogOptions"), req->route.name);
+	return err == NULL ? NULL : error_about(err, STR(""), STR("PodLogOptions"), req->route.name);
 }
 
 struct error *options_include(struct request *req)

@@ -74,8 +74,10 @@ const struct json *status_of_error(struct arena *arena, const struct request *re
 	if (strcmp(reason, "InternalError") == 0 && strncmp(text, "Internal error occurred: ", 25) != 0)
 		text = arena_printf(arena, "Internal error occurred: %s", text);
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },
-			      { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
-			      { "message", json_string_copy(arena, str_from(text)) },
+			      { "metadata", err->kind == ERR_EXPIRED && req != NULL && req->continue_token.len != 0
+						    ? JSON_OBJECT_OF(arena, { "continue", json_string(arena, req->continue_token) })
+						    : &json_empty_object },
+			      { "status", json_text(arena, "Failure") }, { "message", json_string_copy(arena, str_from(text)) },
 			      { "reason", reason[0] != '\0' ? json_text(arena, reason) : NULL },
 			      { "details", details_of(arena, req, err) },
 			      { "code", json_number(arena, error_http_status(err->kind)) });

@@ -133,6 +133,11 @@ static void keep(const struct loop_turn *one)
 		longest[least] = *one;
 }
 
+int64_t turn_held(int64_t took, int64_t cpu, unsigned blocked)
+{
+	return blocked != 0 ? took : cpu;
+}
+
 static void long_turn(int64_t now)
 {
 	struct loop_turn *one = &turn.now;
@@ -143,7 +148,7 @@ static void long_turn(int64_t now)
 	one->cpu = usage.cpu - turn.usage.cpu;
 	one->blocked = (unsigned)(usage.gave - turn.usage.gave);
 	one->preempted = (unsigned)(usage.lost - turn.usage.lost);
-	one->held = one->blocked != 0 ? one->wall : one->cpu;
+	one->held = turn_held(one->wall, one->cpu, one->blocked);
 	if (one->held > BUDGET)
 		stats.over_budget++;
 	else

@@ -18,6 +18,7 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_custom.c \
 	tests/unit/apiserver/test_definitions.c \
 	tests/unit/apiserver/test_large.c \
+	tests/unit/apiserver/test_lists.c \
 	tests/unit/apiserver/test_pure.c \
 	tests/unit/apiserver/test_remote.c \
 	tests/unit/apiserver/test_versions.c \

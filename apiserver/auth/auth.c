@@ -37,22 +37,36 @@ static const struct json *impersonated_extra(struct arena *arena, const struct h
 	return extra;
 }
 
+static struct error *nobody(const struct str *groups, size_t n, struct str uid)
+{
+	AUTO_BUF struct buf list = { 0 };
+
+	if (n == 0 && uid.len == 0)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&list, "%s\"%.*s\"", i > 0 ? ", " : "", STR_ARG(groups[i]));
+	return error_new(ERR_BAD_REQUEST,
+			 "requested &user.DefaultInfo{Name:\"\", UID:\"%.*s\", Groups:[]string%s%s%s, "
+			 "Extra:map[string][]string(nil)} without impersonating a user name",
+			 STR_ARG(uid), n > 0 ? "{" : "(nil)", buf_cstr(&list), n > 0 ? "}" : "");
+}
+
 static struct error *impersonate(struct arena *arena, struct http_request *http, struct user *user)
 {
 	struct str name = http_header(&http->headers, "impersonate-user");
 	struct str groups[32];
 	size_t n = 0;
 
+	for (size_t i = 0; i < http->headers.n && n < 32; i++)
+		if (str_is(http->headers.ptr[i].name, "impersonate-group"))
+			groups[n++] = http->headers.ptr[i].value;
 	if (name.len == 0)
-		return NULL;
+		return nobody(groups, n, http_header(&http->headers, "impersonate-uid"));
 	if (!user_may_all(user))
 		return error_new(ERR_FORBIDDEN,
 				 "users \"%.*s\" is forbidden: User \"%.*s\" cannot impersonate resource "
 				 "\"users\" in API group \"\" at the cluster scope",
 				 STR_ARG(name), STR_ARG(user->name));
-	for (size_t i = 0; i < http->headers.n && n < 32; i++)
-		if (str_is(http->headers.ptr[i].name, "impersonate-group"))
-			groups[n++] = http->headers.ptr[i].value;
 	*user = (struct user){ .name = str_dup(arena, name),
 			       .uid = str_dup(arena, http_header(&http->headers, "impersonate-uid")),
 			       .extra = impersonated_extra(arena, &http->headers) };

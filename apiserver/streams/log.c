@@ -140,14 +140,16 @@ static void kubelet_start(struct request *req, const struct row *row)
 	struct http_client *client;
 	struct relay *relay;
 	struct str container = STR(""), node, target;
-	struct error *err = tree == NULL ? error_not_found(req->route.kind, req->route.name) : NULL;
+	struct error *err = str_is(req->route.subresource, "log") ? options_check_logs(req) : NULL;
 
+	if (err == NULL && tree == NULL)
+		err = error_not_found(req->route.kind, req->route.name);
 	if (err == NULL && row->container)
 		err = choose_container(req, tree, &container);
-	if (err == NULL && row->upgrade && !req->http->wants_upgrade)
-		err = error_new(ERR_BAD_REQUEST, "Upgrade request required");
 	if (err == NULL && row->upgrade && json_path_str(tree, "spec.nodeName").len == 0)
 		err = error_new(ERR_BAD_REQUEST, "pod %.*s does not have a host assigned", STR_ARG(req->route.name));
+	if (err == NULL && row->upgrade && !req->http->wants_upgrade)
+		err = error_new(ERR_BAD_REQUEST, "Upgrade request required");
 	if (err != NULL) {
 		respond_error(req, err);
 		return;

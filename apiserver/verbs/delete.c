@@ -20,13 +20,12 @@ static const struct json *options_of_query(struct request *req)
 	struct arena *arena = req->arena;
 	struct str grace = http_param(req->http, "gracePeriodSeconds", NULL);
 	struct str propagation = http_param(req->http, "propagationPolicy", NULL);
-	struct str orphan = http_param(req->http, "orphanDependents", NULL);
+	bool given, orphan = query_bool(req->http, "orphanDependents", &given);
 	int64_t seconds;
 
 	return JSON_OBJECT_OF(arena, { "gracePeriodSeconds", str_to_i64(grace, &seconds) ? json_number(arena, seconds) : NULL },
 			      { "propagationPolicy", propagation.len != 0 ? json_string_copy(arena, propagation) : NULL },
-			      { "orphanDependents", orphan.len != 0 ? json_boolean(str_is(orphan, "true")) : NULL },
-			      { "dryRun", req->query.dry_runs });
+			      { "orphanDependents", given ? json_boolean(orphan) : NULL }, { "dryRun", req->query.dry_runs });
 }
 
 static struct error *check_delete_options(struct request *req)

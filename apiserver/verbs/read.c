@@ -126,12 +126,19 @@ static struct error *parse_token(struct request *req, uint64_t *revision, struct
 	return NULL;
 }
 
-static struct error *expired_token(struct request *req, struct error *err)
+#define INCONSISTENT UINT64_MAX /* -1 in a token: what is there now, from that key on */
+
+/* Whoever does not mind gaps may go on with the token that the answer bears. */
+static struct error *expired_token(struct request *req, struct error *err, struct str start)
 {
 	error_free(err);
-	req->continue_token = STR("");
-	return error_new(ERR_EXPIRED, "The provided continue parameter is too old to display a consistent list result. "
-				      "You must start a new list without the continue parameter.");
+	req->continue_token = make_token(req, INCONSISTENT, start);
+	return error_new(ERR_EXPIRED,
+			 "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+			 "without the continue parameter, or use the continue token in this response to retrieve the remainder of "
+			 "the results. Continuing with the provided token results in an inconsistent list - objects that were "
+			 "created, modified, or deleted between the time the first chunk was returned and now may show up in the "
+			 "list.");
 }
 
 /* Which snapshot a list shows: the token's, an exact one, or today's. */
@@ -146,17 +153,16 @@ static struct error *choose_version(struct request *req, struct str *start)
 		if (req->query.resource_version.len != 0 && !str_is(req->query.resource_version, "0"))
 			return error_new(ERR_BAD_REQUEST, "specifying resource version is not allowed when using continue");
 		err = parse_token(req, &version, start);
-		if (err == NULL && version != UINT64_MAX && version > store_revision(store))
+		if (err == NULL && version != INCONSISTENT && version > store_revision(store))
 			return too_large(version, store_revision(store));
-		if (err == NULL && version != 0) {
-			err = store_hold_at(store, version, &req->version);
-			if (err != NULL)
-				err = expired_token(req, err);
+		if (err != NULL)
 			return err;
-		}
-		if (err == NULL)
+		if (version == INCONSISTENT) {
 			req->version = store_hold(store);
-		return err;
+			return NULL;
+		}
+		err = store_hold_at(store, version, &req->version);
+		return err != NULL ? expired_token(req, err, *start) : NULL;
 	}
 	err = read_version(req, true, &version);
 	if (err != NULL)

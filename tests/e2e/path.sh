@@ -57,7 +57,7 @@ ok "the new version answers" sh -c "curl --noproxy '*' -fsS --max-time 3 http://
 ok "rollout undo" k rollout undo deployment web
 ok "the undone deployment is ready" k rollout status deployment web --timeout=60s
 
-pod=$(k get pods -l app=web -o name | head -n 1)
+pod=pod/$(k get pods -l app=web --no-headers | awk '$3 == "Running" {print $1; exit}') # not one of the old template that still ends
 ok "delete a pod" k delete "$pod" --timeout=40s
 four_ready() { [ "$(k get deployment web -o jsonpath='{.status.readyReplicas}')" = 4 ]; }
 ok "it returns" within 20 four_ready

@@ -24,6 +24,44 @@ for accept in ("application/json", "application/yaml", "application/vnd.kubernet
     assert answer.status == 200 and answer.header("content-encoding") == "gzip", answer.headers
 P
 }
+# Large writes have steps on threads: several clients write, patch, apply and list at once.
+busy() {
+	python3 - "$here/../twin" "$KUBECONFIG" <<'P'
+import json, sys, threading
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+from client import Server
+wrong = []
+def work(n):
+    server, base = Server(sys.argv[2]), "/apis/apps/v1/namespaces/default/deployments"
+    for i in range(3):
+        name = "large-%d-%d" % (n, i)
+        env = [{"name": "V%d" % k, "value": "x" * 60} for k in range(400)]
+        tree = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"large": "1"}},
+                "spec": {"replicas": 0, "selector": {"matchLabels": {"a": name}},
+                         "template": {"metadata": {"labels": {"a": name}}, "spec": {"containers": [{"name": "c", "image": "i", "env": env}]}}}}
+        other = {"spec": {"template": {"spec": {"containers": [{"name": "c", "env": env[:200] + [{"name": "W", "value": "1"}]}]}}}}
+        bad = json.loads(json.dumps(tree).replace('"V1"', '"V 1"'))
+        table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        for want, method, target, kind, body in (
+                (201, "POST", base, "application/json", tree),
+                (422, "POST", base + "?fieldValidation=Strict", "application/json", dict(bad, metadata={"name": "Bad"})),
+                (200, "PATCH", base + "/" + name, "application/strategic-merge-patch+json", other),
+                (200, "PATCH", base + "/" + name + "?fieldManager=me&force=true", "application/apply-patch+yaml", tree),
+                (200, "PATCH", base + "/large-0-0?fieldManager=%d" % n, "application/merge-patch+json", {"metadata": {"labels": {"n%d" % n: "x"}}}),
+                (200, "GET", base, None, None), (200, "DELETE", base + "/" + name if i else base + "/none", None, None)):
+            headers = [("Content-Type", kind)] if kind else [("Accept", table)]
+            answer = server.send(method, target, headers, json.dumps(body).encode() if body is not None else None)
+            if answer.status not in (want, 404):
+                wrong.append((method, target, answer.status, answer.body[:300]))
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+Server(sys.argv[2]).send("DELETE", "/apis/apps/v1/namespaces/default/deployments?labelSelector=large=1", [], None)
+print(wrong)
+sys.exit(1 if wrong else 0)
+P
+}
 large_writes() { # at the same time: what is large is worked on by threads
 	local pids=() i
 	for i in 1 2 3 4 5 6; do
@@ -40,7 +78,8 @@ walk() { # BUILD
 	ok "$1: it runs" k rollout status deployment box --timeout=60s
 	ok "$1: its logs" within 10 k logs -l app=box --tail=1
 	ok "$1: long answers" long_list
-	ok "$1: large writes" large_writes
+	ok "$1: large writes by several clients at once" busy
+	ok "$1: large writes to one object at once" large_writes
 	ok "$1: stop" monokube stop -p $P
 	ok "$1: start again" monokube start -p $P
 	ok "$1: it runs again" k rollout status deployment box --timeout=60s

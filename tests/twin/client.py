@@ -1,4 +1,4 @@
-"""A small HTTPS client of an API server, by a kubeconfig with a client certificate."""
+"""A small HTTPS client of an API server, by a kubeconfig with a client certificate, or without it."""
 
 import base64
 import http.client
@@ -21,7 +21,7 @@ class Answer:
 class Server:
     """One server, one connection that is opened again when it broke."""
 
-    def __init__(self, kubeconfig):
+    def __init__(self, kubeconfig, known=True):
         text = open(kubeconfig).read()
 
         def value(key):
@@ -29,6 +29,9 @@ class Server:
 
         self.address = re.search(r"https://([^:/\s]+):(\d+)", value("server")).groups()
         self.context = ssl.create_default_context(cadata=base64.b64decode(value("certificate-authority-data")).decode())
+        self.connection = None
+        if not known:
+            return
         pem = base64.b64decode(value("client-certificate-data")) + b"\n" + base64.b64decode(value("client-key-data"))
         with tempfile.NamedTemporaryFile(delete=False) as file:
             file.write(pem)
@@ -36,7 +39,6 @@ class Server:
             self.context.load_cert_chain(file.name)
         finally:
             os.unlink(file.name)
-        self.connection = None
 
     def close(self):
         if self.connection is not None:

@@ -28,6 +28,7 @@ class Step:
         self.method = self.target = None
         self.headers, self.body, self.want = [], [], []
         self.saves, self.events, self.repeat, self.encoded, self.wait = [], None, None, False, 0
+        self.stranger = False  # sent without the client's certificate
         self.long = 0
         self.base = None  # the title of an earlier step: the answer is kept as what differs from that one's
 
