@@ -1,5 +1,6 @@
 /* What turns took, and that the loop divides what is ready among them. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
