@@ -31,7 +31,8 @@ struct machine {
 	struct http_client *client; /* to the kubelet's server */
 	struct loop_timer retry;    /* while the process is gone */
 	struct task *rejoining;
-	bool found; /* it ran when this server started */
+	bool found;   /* it ran when this server started */
+	bool started; /* it did not, and we have started it */
 };
 
 struct nodes {
@@ -50,9 +51,10 @@ struct nodes {
 	struct http_client *agent_http;
 	struct remote *agent;
 	struct client *agent_client;
-	struct loop_lane lane; /* of what uses our netlink sockets */
-	size_t routing;        /* jobs of it that no task waits for */
-	size_t open;           /* what still stops */
+	struct loop_call start; /* the next process */
+	struct loop_lane lane;  /* of what uses our netlink sockets */
+	size_t routing;         /* jobs of it that no task waits for */
+	size_t open;            /* what still stops */
 	struct task *stopping;
 };
 

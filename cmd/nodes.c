@@ -160,17 +160,33 @@ static struct error *fill_images(void *in)
 	return err != NULL ? error_context(err, "image store") : NULL;
 }
 
+/* Each has a turn of the loop to itself, for a fork takes long. The last one wakes the step. */
+static void start_next(void *arg)
+{
+	struct task *task = arg;
+	struct nodes *nodes = task_arg(task);
+	struct machine *next = NULL;
+	struct error *err = NULL;
+
+	EACH_MACHINE(nodes, m)
+	if (next == NULL && m->conn == NULL && !m->started)
+		next = m;
+	if (next != NULL) {
+		next->started = true;
+		err = machine_start_process(next, task);
+	}
+	if (next == NULL || err != NULL)
+		task_wake(task, err);
+	else
+		loop_call_behind(&nodes->start, start_next, task);
+}
+
 static enum task_result start_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 
-	EACH_MACHINE(nodes, m)
-	{
-		struct error *err = m->conn == NULL ? machine_start_process(m, task) : NULL;
-
-		if (err != NULL)
-			return task_fail(task, err);
-	}
+	task_hold(task);
+	start_next(task);
 	return task_job(task, NULL, fill_images, &nodes->profile.images);
 }
 

@@ -4,7 +4,9 @@
  */
 #include "loop/private.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +25,10 @@ struct loop_job {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t work_waits, thread_ended;
+/* Counts what was queued, so that threads wake. No condition variable: to signal one may wait for its waiters (glibc), and when they
+ * have lost the CPU the loop would wait for milliseconds. Whoever wakes looks into the queue, so a count too much does no harm. */
+static sem_t work_waits;
+static pthread_cond_t thread_ended;
 static struct list queue;
 static unsigned n_threads, n_idle, n_queued;
 static unsigned most_threads;
@@ -41,18 +46,31 @@ static void finish(void *arg)
 	done(in, canceled);
 }
 
+/* False: the time is over. The lock is let go meanwhile. */
+static bool wait_for_work(const struct timespec *until)
+{
+	int status;
+
+	pthread_mutex_unlock(&lock);
+	do
+		status = sem_clockwait(&work_waits, CLOCK_MONOTONIC, until);
+	while (status != 0 && errno == EINTR);
+	pthread_mutex_lock(&lock);
+	return status == 0;
+}
+
 /* Waits for a job under the lock; NULL: the thread has been idle for long. */
 static struct loop_job *next_job(void)
 {
 	struct timespec until;
 	struct loop_job *job;
-	int status = 0;
+	bool patient = true;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += IDLE_SECONDS;
 	n_idle++;
-	while (list_empty(&queue) && !ending && status == 0)
-		status = pthread_cond_timedwait(&work_waits, &lock, &until);
+	while (list_empty(&queue) && !ending && patient)
+		patient = wait_for_work(&until);
 	n_idle--;
 	job = LIST_FIRST(&queue, struct loop_job, link);
 	if (job != NULL) {
@@ -150,8 +168,8 @@ struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, b
 	list_push(&queue, &job->link);
 	n_queued++;
 	first = n_threads == 0 && one_more();
-	pthread_cond_signal(&work_waits);
 	pthread_mutex_unlock(&lock);
+	sem_post(&work_waits);
 	if (first)
 		start_thread();
 	return job;
@@ -260,15 +278,11 @@ unsigned job_threads(void)
 void job_setup(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	pthread_condattr_t attr;
 
 	/* Most of them wait for a disk or the kernel, so there may be more than CPUs. */
 	most_threads = cpus < LEAST_THREADS ? LEAST_THREADS : cpus > MOST_THREADS ? MOST_THREADS : (unsigned)cpus;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&work_waits, &attr);
-	pthread_cond_init(&thread_ended, &attr);
-	pthread_condattr_destroy(&attr);
+	sem_init(&work_waits, 0, 0);
+	pthread_cond_init(&thread_ended, NULL);
 	list_init(&queue);
 	ending = false;
 }
@@ -277,11 +291,12 @@ void job_teardown(void)
 {
 	pthread_mutex_lock(&lock);
 	ending = true;
-	pthread_cond_broadcast(&work_waits);
+	for (unsigned i = 0; i < n_threads; i++)
+		sem_post(&work_waits);
 	while (n_threads > 0)
 		pthread_cond_wait(&thread_ended, &lock);
 	ASSERT(list_empty(&queue));
 	pthread_mutex_unlock(&lock);
-	pthread_cond_destroy(&work_waits);
+	sem_destroy(&work_waits);
 	pthread_cond_destroy(&thread_ended);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +80,7 @@ struct sqlite {
 
 	/* Shared, under the lock. */
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	sem_t changed; /* no condition variable: see loop/job.c */
 	struct list batches;
 	struct list queries;
 	struct list snapshots;
@@ -764,8 +765,11 @@ static void *thread_main(void *arg)
 	while (!ending) {
 		pthread_mutex_lock(&engine->lock);
 		while (list_empty(&engine->batches) && list_empty(&engine->queries) && engine->copying == NULL &&
-		       list_empty(&engine->snapshots) && !engine->ending)
-			pthread_cond_wait(&engine->changed, &engine->lock);
+		       list_empty(&engine->snapshots) && !engine->ending) {
+			pthread_mutex_unlock(&engine->lock);
+			sem_wait(&engine->changed);
+			pthread_mutex_lock(&engine->lock);
+		}
 		take_all(&engine->batches, &batches);
 		take_all(&engine->queries, &queries);
 		list_init(&snapshots);
@@ -804,7 +808,7 @@ static void sqlite_free(struct sqlite *engine)
 	if (sqlite3_close(engine->db) != SQLITE_OK)
 		log_error("store: cannot close", "path=%s", engine->path);
 	pthread_mutex_destroy(&engine->lock);
-	pthread_cond_destroy(&engine->changed);
+	sem_destroy(&engine->changed);
 	vec_fini(&engine->renewals);
 	error_free(engine->failure);
 	free(engine->path);
@@ -830,8 +834,8 @@ static void enqueue(struct sqlite *engine, struct list *queue, struct list *link
 {
 	pthread_mutex_lock(&engine->lock);
 	list_push(queue, link);
-	pthread_cond_signal(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
+	sem_post(&engine->changed);
 }
 
 static void sqlite_write(struct engine *base, struct batch *batch)
@@ -864,8 +868,8 @@ static void sqlite_close_engine(struct engine *base, struct store_value *const *
 	engine->last = last;
 	pthread_mutex_lock(&engine->lock);
 	engine->ending = true;
-	pthread_cond_signal(&engine->changed);
 	pthread_mutex_unlock(&engine->lock);
+	sem_post(&engine->changed);
 }
 
 static void sqlite_stats(const struct engine *base, struct store_stats *stats)
@@ -908,7 +912,7 @@ struct error *engine_sqlite_open(struct store *store, const struct store_options
 	list_init(&engine->queries);
 	list_init(&engine->snapshots);
 	pthread_mutex_init(&engine->lock, NULL);
-	pthread_cond_init(&engine->changed, NULL);
+	sem_init(&engine->changed, 0, 0);
 	err = open_database(engine, options->vfs);
 	if (err == NULL)
 		err = load(engine, store);

@@ -62,15 +62,6 @@ print(wrong)
 sys.exit(1 if wrong else 0)
 P
 }
-large_writes() { # at the same time: what is large is worked on by threads
-	local pids=() i
-	for i in 1 2 3 4 5 6; do
-		k patch configmap long1 --type=merge -p "{\"data\":{\"p$i\":\"x\"}}" &
-		pids+=($!)
-	done
-	for i in "${pids[@]}"; do wait "$i" || return 1; done
-	[ "$(k get configmap long1 -o go-template='{{len .data}}')" = 7 ]
-}
 walk() { # BUILD
 	ok "$1: start" monokube start -p $P --nodes 2
 	ok "$1: an image" monokube image load "$work/image/busybox.tar"
@@ -79,7 +70,6 @@ walk() { # BUILD
 	ok "$1: its logs" within 10 k logs -l app=box --tail=1
 	ok "$1: long answers" long_list
 	ok "$1: large writes by several clients at once" busy
-	ok "$1: large writes to one object at once" large_writes
 	ok "$1: stop" monokube stop -p $P
 	ok "$1: start again" monokube start -p $P
 	ok "$1: it runs again" k rollout status deployment box --timeout=60s

@@ -115,7 +115,7 @@ static void check_backpressure(struct ear *from, struct ear *to)
 	while (sent < 64 * 1024 * 1024) {
 		stream_write_bytes(from->stream, block);
 		sent += block->len;
-		loop_run_for(NS_PER_MS / 10);
+		loop_run_for(2 * NS_PER_MS); /* else a write may wait for its turn while the machine is busy */
 		if (stream_pending(from->stream) >= 4 * STREAM_HIGH)
 			break;
 	}

@@ -1,6 +1,8 @@
 /* What turns took, and that the loop divides what is ready among them. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -276,5 +278,136 @@ TEST(a_stream_reads_one_buffer_a_turn)
 	CHECK_EQ(reader.got, sent);
 	CHECK(loop_stats().turns >= reader.times);
 	free(block);
+	loop_fini();
+}
+
+/* --- jobs that use the same thing, and jobs that are steps --- */
+
+struct shared {
+	struct loop_lane lane;
+	atomic_int users; /* at this moment */
+	bool met;
+	int order[10], n;
+};
+
+struct use {
+	struct shared *shared;
+	int number;
+};
+
+static void use_it(void *in)
+{
+	struct use *use = in;
+
+	if (atomic_fetch_add(&use->shared->users, 1) != 0)
+		use->shared->met = true;
+	usleep(1000);
+	use->shared->order[use->shared->n++] = use->number;
+	atomic_fetch_sub(&use->shared->users, 1);
+}
+
+static void used(void *in)
+{
+	(void)in;
+}
+
+TEST(jobs_of_a_lane_run_one_after_the_other)
+{
+	struct shared shared = { .n = 0 };
+	struct use uses[10];
+
+	loop_init();
+	for (int i = 0; i < 10; i++) {
+		uses[i] = (struct use){ &shared, i };
+		loop_lane_job(&shared.lane, use_it, used, &uses[i]);
+	}
+	loop_run();
+	CHECK_EQ(shared.n, 10);
+	CHECK(!shared.met);
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(shared.order[i], i);
+	loop_fini();
+}
+
+struct counted {
+	int works, undone;
+	enum error_kind kind;
+	bool failed;
+};
+
+static struct error *work_well(void *in)
+{
+	((struct counted *)in)->works++;
+	return NULL;
+}
+
+static struct error *work_badly(void *in)
+{
+	((struct counted *)in)->works++;
+	return error_new(ERR_NO_SPACE, "no room");
+}
+
+static enum task_result well(struct task *task, void *arg)
+{
+	return task_job(task, NULL, work_well, arg);
+}
+
+static enum task_result badly(struct task *task, void *arg)
+{
+	return task_job(task, NULL, work_badly, arg);
+}
+
+static enum task_result undo_well(struct task *task, void *arg)
+{
+	((struct counted *)arg)->undone++;
+	return task_job(task, NULL, work_well, arg);
+}
+
+static void counted_done(void *arg, struct error *err)
+{
+	struct counted *counted = arg;
+
+	counted->failed = err != NULL;
+	if (err != NULL)
+		counted->kind = err->kind;
+	error_free(err);
+}
+
+TEST(a_step_that_is_a_job_can_fail_and_be_undone)
+{
+	static const struct task_step steps[] = { { "well", well, undo_well }, { "badly", badly, NULL }, { NULL, NULL, NULL } };
+	struct counted counted = { .works = 0 };
+
+	loop_init();
+	task_start(&(struct task_options){
+		.name = "count", .steps = steps, .arg = &counted, .timeout = 10 * NS_PER_S, .done = counted_done });
+	loop_run();
+	CHECK(counted.failed);
+	CHECK_EQ(counted.kind, ERR_NO_SPACE);
+	CHECK_EQ(counted.works, 3);
+	CHECK_EQ(counted.undone, 1);
+	loop_fini();
+}
+
+static void count_end(void *arg)
+{
+	++*(int *)arg;
+}
+
+TEST(what_an_arena_deferred_runs_at_once_however_large_it_is)
+{
+	struct arena *small = arena_new(), *large = arena_new();
+	int ends = 0;
+
+	loop_init();
+	arena_defer(small, count_end, &ends);
+	arena_defer(large, count_end, &ends);
+	memset(arena_raw(large, 4 << 20), 1, 4 << 20);
+	loop_arena_free(small);
+	loop_arena_free(large);
+	loop_arena_free(NULL);
+	CHECK_EQ(ends, 2);
+	loop_run();
+	CHECK_EQ(ends, 2);
 	loop_fini();
 }
