@@ -159,6 +159,8 @@ struct error *api_strategic_merge(struct arena *arena, const struct type *type, 
 /* How long ago a time was, as the cells of tables tell it. */
 struct str api_age(struct arena *arena, const struct json *time, int64_t now, const char *absent);
 /* A value as Go prints it with %v, for messages: map[spec:map[replicas:x]]. */
+/* Whether Go calls a type of texts so: "v1.Protocol". */
+bool api_go_names_text(struct str name);
 struct str api_go_text(struct arena *arena, const struct json *value);
 
 /* ---- tables ---------------------------------------------------------------------------------------------------- */

@@ -397,6 +397,23 @@ static const struct json *before_first_apply(struct arena *arena, const struct a
 	return json_path(api_track(arena, &first, NULL, live), "metadata.managedFields");
 }
 
+static struct error *not_typed(struct error *err, const struct kind *kind, const struct json *tree, const char *what,
+			       const char *to)
+{
+	struct str version = kind_api_version(kind), name = kind_name(kind);
+	const char *slash = kind_group(kind).len == 0 ? "/" : "";
+	AUTO_BUF struct buf into = { 0 };
+
+	err->kind = ERR_PLAIN;
+	buf_add(&into, str_from(to));
+	if (into.len != 0)
+		buf_printf(&into, "%s%.*s, Kind=%.*s", slash, STR_ARG(version), STR_ARG(name));
+	return error_context(err, "failed to %s (%.*s/%.*s; %s%.*s, Kind=%.*s)%s", what,
+			     STR_ARG(json_str(json_path(tree, "metadata.namespace"))),
+			     STR_ARG(json_str(json_path(tree, "metadata.name"))), slash, STR_ARG(version), STR_ARG(name),
+			     buf_cstr(&into));
+}
+
 struct error *api_apply(struct arena *arena, const struct api_manager *me, const struct json *live, const struct json *config,
 			bool force, const struct json **out)
 {
@@ -409,15 +426,9 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 
 	if (managed != NULL && managed->type != JSON_NULL)
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
-	err = merge_check(arena, type, config, &config);
-	if (err != NULL) {
-		err->kind = ERR_PLAIN;
-		return error_context(err, "failed to create typed patch object (%.*s/%.*s; %s%.*s, Kind=%.*s)",
-				     STR_ARG(json_str(json_path(config, "metadata.namespace"))),
-				     STR_ARG(json_str(json_path(config, "metadata.name"))),
-				     kind_group(me->kind).len == 0 ? "/" : "", STR_ARG(kind_api_version(me->kind)),
-				     STR_ARG(kind_name(me->kind)));
-	}
+	err = merge_check(arena, type, config);
+	if (err != NULL)
+		return not_typed(err, me->kind, config, "create typed patch object", "");
 	live = live != NULL ? without_managers(arena, me, live) : nothing(arena, me);
 	merged = merge_trees(arena, type, live, config);
 	struct manager *mine = manager_must(&all, me, true);
@@ -438,7 +449,8 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 		mine->time = me->now;
 	err = api_normalize(arena, type, merged, NULL, &merged);
 	if (err != NULL)
-		return err;
+		return not_typed(err, me->kind, merged, "convert new object",
+				 " to proper version: unable to convert unstructured object to ");
 	merged = with_last_applied(arena, me, api_with_kind(arena, merged, me->kind), config);
 	*out = api_with(arena, type, merged, "metadata.managedFields", managers_json(&all));
 	return NULL;

@@ -772,6 +772,7 @@ static void check_strategy(struct api_findings *f, const struct json *strategy, 
 {
 	static const char *const kinds[] = { "Recreate", "RollingUpdate" };
 	static const struct shown_field fields[] = { { "Type", "type", "\"\"" }, { "RollingUpdate", "rollingUpdate", "null" } };
+	static const struct shown_field parts[] = { { "MaxUnavailable", "maxUnavailable", "0" }, { "MaxSurge", "maxSurge", "0" } };
 	struct str kind = json_get_str(strategy, "type");
 	const struct json *rolling = json_get(strategy, "rollingUpdate"), *down = json_get(rolling, "maxUnavailable");
 	int64_t percent;
@@ -789,6 +790,9 @@ static void check_strategy(struct api_findings *f, const struct json *strategy, 
 		if (json_is(down, JSON_STRING) && intstr_scaled(down, 100, false, &percent) && percent > 100)
 			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down, "must not be greater than 100%");
 	} else {
+		if (rolling != NULL)
+			strategy =
+				json_with(f->arena, strategy, "rollingUpdate", shown_struct(f->arena, rolling, parts, N_OF(parts)));
 		finding_unsupported_value(f, path, shown_struct(f->arena, strategy, fields, N_OF(fields)), kinds, N_OF(kinds));
 	}
 }

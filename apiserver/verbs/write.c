@@ -410,7 +410,7 @@ static const struct json *keep_system_fields(struct request *req, const struct j
 			tree = keep_field(req, tree, filled[i]);
 	if (json_path(req->old_tree, "metadata.deletionTimestamp") != NULL)
 		tree = keep_field(req, tree, "metadata.deletionTimestamp");
-	return with(req, tree, "metadata.selfLink", NULL);
+	return tree;
 }
 
 static bool has_status_subresource(const struct kind *kind)
