@@ -41,6 +41,7 @@ struct api_body {
 	const struct type *type; /* instead of kind: for options, bindings, scales, … */
 	enum api_media media;
 	struct str text;
+	bool bare; /* errors are told as they are, without what was to be read */
 };
 
 /* A request body to a tree. Errors are ERR_BAD_REQUEST in upstream's words (wrong kind, wrong type, no JSON, …). notes may

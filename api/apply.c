@@ -217,6 +217,17 @@ static void managers_cap(struct managers *all)
 
 /* ---- every other write ---- */
 
+/* Sets of fields are objects all the way down. */
+static bool sound(const struct json *fields)
+{
+	if (fields != NULL && fields->type != JSON_OBJECT)
+		return false;
+	JSON_EACH (fields, it)
+		if (!sound(it.value))
+			return false;
+	return true;
+}
+
 /* Those of the request, unless it has none: clients that do not know them do not delete them. [{}] takes all away. */
 static struct managers managers_of(struct arena *arena, const struct api_manager *me, const struct json *live,
 				   const struct json *tree)
@@ -225,13 +236,13 @@ static struct managers managers_of(struct arena *arena, const struct api_manager
 
 	if (me->subresource.len != 0 || json_len(asked) == 0)
 		return managers_read(arena, have);
-	if (json_len(asked) == 1 && json_get_str(json_at(asked, 0), "operation").len == 0)
+	if (json_len(asked) == 1 && json_len(json_at(asked, 0)) == 0)
 		return managers_read(arena, NULL);
 	/* What cannot be read is not taken. */
 	JSON_EACH (asked, it) {
 		struct str operation = json_get_str(it.value, "operation");
 
-		if (!str_is(operation, "Apply") && !str_is(operation, "Update"))
+		if ((!str_is(operation, "Apply") && !str_is(operation, "Update")) || !sound(json_get(it.value, "fieldsV1")))
 			return managers_read(arena, have);
 	}
 	return managers_read(arena, asked);
@@ -424,7 +435,7 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 	const struct json *managed = json_path(config, "metadata.managedFields"), *merged;
 	struct error *err;
 
-	if (managed != NULL && managed->type != JSON_NULL)
+	if (json_is(managed, JSON_ARRAY) && json_len(managed) != 0)
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
 	err = merge_check(arena, type, config);
 	if (err != NULL)
@@ -449,7 +460,7 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 		mine->time = me->now;
 	err = api_normalize(arena, type, merged, NULL, &merged);
 	if (err != NULL)
-		return not_typed(err, me->kind, merged, "convert new object",
+		return not_typed(err, me->kind, config, "convert new object",
 				 " to proper version: unable to convert unstructured object to ");
 	merged = with_last_applied(arena, me, api_with_kind(arena, merged, me->kind), config);
 	*out = api_with(arena, type, merged, "metadata.managedFields", managers_json(&all));

@@ -728,6 +728,12 @@ static struct error *unrecognized(const struct api_body *body, struct error *cau
 	AUTO_BUF struct buf start = { 0 };
 	struct str text = body->text;
 
+	if (body->bare) {
+		struct error *err = error_new(ERR_BAD_REQUEST, "%s%s", prefix, cause->text);
+
+		error_free(cause);
+		return err;
+	}
 	if (text.len == 0) {
 		buf_add(&start, STR("<empty>"));
 	} else if (text.ptr[0] == '{') {
@@ -775,7 +781,7 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 
 static struct error *not_handled(const struct api_body *body, struct str version, struct str kind, struct error *cause)
 {
-	if (cause->kind == ERR_TOO_LARGE)
+	if (cause->kind == ERR_TOO_LARGE || body->bare)
 		return cause;
 	struct error *err = error_new(ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", STR_ARG(kind),
 				      STR_ARG(version), STR_ARG(body_kind(body)), cause->text);
@@ -846,6 +852,10 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	const struct type *said = type_find_named(group, rest, kind);
 	if (said == type)
 		return NULL;
+	if (body->bare)
+		return error_new(ERR_BAD_REQUEST,
+				 "no kind \"%.*s\" is registered for version \"%s\" in scheme \"pkg/runtime/scheme.go:111\"",
+				 STR_ARG(kind), api_version.len == 0 ? "meta.k8s.io/v1" : str_cstr(arena, api_version));
 	if (str_find(rest, '/') >= 0)
 		return unrecognized(body, error_new(ERR_BAD_REQUEST, "unexpected GroupVersion string: %.*s", STR_ARG(api_version)),
 				    "");

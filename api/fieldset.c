@@ -540,6 +540,8 @@ static const char *go_type(const struct json *value)
 /* Why an item can be none of the list, or NULL. */
 static const char *no_item(struct judge *j, struct place place, enum node node, const struct json *item)
 {
+	AUTO_BUF struct buf keys = { 0 };
+
 	if (node == NODE_SET)
 		return json_is(item, JSON_OBJECT)  ? "associative list without keys has an element that's a map type"
 		       : json_is(item, JSON_ARRAY) ? "not supported: associative list with lists as elements"
@@ -550,13 +552,14 @@ static const char *no_item(struct judge *j, struct place place, enum node node, 
 						: "associative list with keys may not have non-map elements";
 	for (size_t i = 0; i < place.field->list_keys.n; i++) {
 		struct str key = catalog_text_at(&place.field->list_keys, i);
-		if (key_of(j->arena, place.field, item, key) == NULL)
-			return arena_printf(j->arena,
-					    "associative list with keys has an element that omits key field \"%.*s\" (and doesn't "
-					    "have default value)",
-					    STR_ARG(key));
+		if (key_of(j->arena, place.field, item, key) != NULL)
+			return NULL;
+		buf_printf(&keys, "%s\"%.*s\"", i == 0 ? "" : " ", STR_ARG(key));
 	}
-	return NULL;
+	return arena_printf(j->arena,
+			    "associative list with keys has an element that omits all key fields [%s] (and doesn't have default "
+			    "values for any key fields)",
+			    buf_cstr(&keys));
 }
 
 static void judge_items(struct judge *j, struct place place, struct str path, const struct json *list)
@@ -590,9 +593,11 @@ static void judge_members(struct judge *j, struct place place, enum node node, s
 		struct place below = place_below(place, node, it.key, &known);
 		struct str at = str_format(j->arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key));
 
-		if (node == NODE_STRUCT && !known && !self && (place.type->flags & TYPE_PRESERVES) == 0)
+		if (node == NODE_STRUCT && !known && !self && (place.type->flags & TYPE_PRESERVES) == 0) {
 			BLAME(j, at, "field not declared in schema");
-		else if (node != NODE_STRUCT || known)
+			return;
+		}
+		if (node != NODE_STRUCT || known)
 			judge(j, below, at, it.value);
 	}
 }
@@ -605,14 +610,12 @@ static void judge_scalar(struct judge *j, int form, struct str path, const struc
 	} forms[FORM_COUNT] = {
 		[FORM_STRING] = { JSON_STRING, "string" },
 		[FORM_BYTES] = { JSON_STRING, "string" },
-		[FORM_TIME] = { JSON_STRING, "string" },
-		[FORM_MICRO_TIME] = { JSON_STRING, "string" },
 		[FORM_BOOL] = { JSON_BOOL, "boolean" },
 		[FORM_INT32] = { JSON_NUMBER, "numeric (int or float)" },
 		[FORM_INT64] = { JSON_NUMBER, "numeric (int or float)" },
 		[FORM_DOUBLE] = { JSON_NUMBER, "numeric (int or float)" },
 	};
-	bool any = form == FORM_QUANTITY || form == FORM_INT_OR_STRING,
+	bool any = form == FORM_QUANTITY || form == FORM_INT_OR_STRING || form == FORM_TIME || form == FORM_MICRO_TIME,
 	     holds = json_is(value, JSON_OBJECT) || json_is(value, JSON_ARRAY);
 
 	if (any ? !holds : forms[form].name == NULL || value->type == forms[form].is)

@@ -258,6 +258,7 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 	struct api_findings f = { .arena = arena };
 	const struct field *status = type_find(kind_type(kind), STR("status"));
 
+	check_metadata(&f, kind, json_get(tree, "metadata"));
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
 	if ((kind->flags & KIND_CUSTOM) != 0) {
 		api_check_schema(&f, custom_schema(kind), tree, old);

@@ -676,6 +676,10 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 		if (json_len(json_get(spec, lists[i])) != json_len(json_get(was, lists[i]))) {
 			finding_forbidden(f, AT(f, "spec.%s", lists[i]), "pod updates may not add or remove containers");
 			return;
+		} else {
+			JSON_EACH (json_get(spec, lists[i]), it)
+				if (json_get_str(it.value, "image").len == 0)
+					finding_required(f, AT(f, "spec.%s[%zu].image", lists[i], it.index), "");
 		}
 	check_deadline_shrinks(f, json_get(spec, "activeDeadlineSeconds"), json_get(was, "activeDeadlineSeconds"));
 	check_tolerations_kept(f, json_get(spec, "tolerations"), json_get(was, "tolerations"));

@@ -118,9 +118,8 @@ struct error *options_timeout(const struct request *req)
 
 	if (value.len == 0 || req->query.watch || is_duration(value))
 		return NULL;
-	return error_about(error_new(ERR_BAD_REQUEST, "invalid timeout specified in the request URL - time: invalid duration %s",
-				     api_quoted(req->arena, value)),
-			   STR(""), STR(""), STR(""));
+	return error_new(ERR_BAD_REQUEST, "invalid timeout specified in the request URL - time: invalid duration %s",
+			 api_quoted(req->arena, value));
 }
 
 /* --- lists and watches --- */

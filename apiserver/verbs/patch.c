@@ -41,6 +41,20 @@ static struct error *patch_media(struct request *req, enum api_patch *patch)
 	return NULL;
 }
 
+/* Upstream's library takes members that are null out of what lists of a patch hold. */
+static const struct json *without_nulls(struct arena *arena, const struct json *value, bool listed)
+{
+	struct json_builder b = { .arena = arena };
+	bool list = json_is(value, JSON_ARRAY);
+
+	if (!list && !json_is(value, JSON_OBJECT))
+		return value;
+	JSON_EACH (value, it)
+		if (list || !listed || !json_is(it.value, JSON_NULL))
+			json_builder_put(&b, &it, without_nulls(arena, it.value, listed || list));
+	return json_builder_like(&b, value);
+}
+
 static struct error *apply_patch(struct request *req, const struct type *type, const struct json *old, const struct json *patch,
 				 enum api_patch how, const struct json **out)
 {
@@ -52,6 +66,11 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 			*out = old;
 			return NULL;
 		}
+		if (!json_is(patch, JSON_ARRAY))
+			return error_new(ERR_BAD_REQUEST,
+					 "error decoding patch: json: cannot unmarshal %s into Go value of type "
+					 "[]handlers.jsonPatchOp",
+					 json_type_name(patch));
 		JSON_EACH (patch, it)
 			if (!json_is(it.value, JSON_OBJECT) && !json_is(it.value, JSON_NULL))
 				return error_new(ERR_BAD_REQUEST,
@@ -71,7 +90,7 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 					 "error decoding patch: json: cannot unmarshal %s into Go value of "
 					 "type map[string]interface {}",
 					 json_type_name(patch));
-		*out = json_merge_patch(req->arena, old, patch);
+		*out = json_merge_patch(req->arena, old, without_nulls(req->arena, patch, false));
 		return NULL;
 	case API_PATCH_STRATEGIC:
 		if (json_is(patch, JSON_NULL))

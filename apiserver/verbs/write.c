@@ -519,6 +519,7 @@ static bool meta_counts(const struct request *req, const char *field)
 
 struct error *make_next(struct request *req, const struct json *wanted)
 {
+	const struct type *type = kind_type(req->route.kind);
 	struct error *err = req->route.verb == VERB_UPDATE ? check_uid(req, meta_str(wanted, "uid")) : NULL;
 	/* Upstream tracks before it drops what may not be changed there. */
 	bool whole = str_is(req->route.subresource, "ephemeralcontainers") || str_is(req->route.subresource, "resize");
@@ -527,6 +528,11 @@ struct error *make_next(struct request *req, const struct json *wanted)
 		err = check_version(req, wanted);
 	if (err != NULL)
 		return err;
+	/* What a closed gate hides stays where it was. */
+	if (api_without_closed(req->arena, type, req->old_tree) == req->old_tree)
+		wanted = api_without_closed(req->arena, type, wanted);
+	if (!kind_namespaced(req->route.kind))
+		wanted = with(req, wanted, "metadata.namespace", NULL);
 	req->tree = keep_system_fields(req, dedup_owners(req, wanted));
 	if (whole)
 		track(req);
@@ -568,6 +574,9 @@ struct error *check_name(struct request *req, const struct json *input)
 {
 	struct str name = meta_str(input, "name"), ns = meta_str(input, "namespace");
 
+	if (ns.len != 0 && kind_namespaced(req->route.kind) && !str_eq(ns, req->route.ns))
+		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent on the "
+						  "request");
 	if (name.len == 0)
 		return error_new(ERR_BAD_REQUEST,
 				 "the name of the object (%.*s based on URL) was undeterminable: name "
@@ -576,9 +585,6 @@ struct error *check_name(struct request *req, const struct json *input)
 	if (!str_eq(name, req->route.name))
 		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				 STR_ARG(name), STR_ARG(req->route.name));
-	if (ns.len != 0 && !str_eq(ns, req->route.ns))
-		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent on the "
-						  "request");
 	return NULL;
 }
 
