@@ -435,7 +435,7 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 	const struct json *managed = json_path(config, "metadata.managedFields"), *merged;
 	struct error *err;
 
-	if (json_is(managed, JSON_ARRAY) && json_len(managed) != 0)
+	if (json_is(managed, JSON_ARRAY))
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
 	err = merge_check(arena, type, config);
 	if (err != NULL)

@@ -246,15 +246,13 @@ static void check_owners(struct api_findings *f, const struct json *owners)
 /* Groups whose kinds take the metadata as machinery does, without the core's rule for finalizers. */
 static bool own_finalizers(const struct kind *kind)
 {
-	static const char *const groups[] = {
-		"admissionregistration.k8s.io", "coordination.k8s.io", "node.k8s.io", "apiextensions.k8s.io",
-		"apiregistration.k8s.io",       "events.k8s.io",       "policy"
-	};
+	static const char *const groups[] = { "admissionregistration.k8s.io", "coordination.k8s.io",    "node.k8s.io",
+					      "apiextensions.k8s.io",         "apiregistration.k8s.io", "policy" };
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
 		if (str_is(kind_group(kind), groups[i]))
 			return true;
-	return (kind->flags & KIND_CUSTOM) != 0;
+	return (kind->flags & KIND_CUSTOM) != 0 || (kind_group(kind).len == 0 && str_is(kind_name(kind), "Event"));
 }
 
 static void check_finalizers(struct api_findings *f, const struct kind *kind, const struct json *finalizers)

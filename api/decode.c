@@ -1133,7 +1133,17 @@ struct error *api_check_type(struct arena *arena, const struct type *type, const
 	struct str version = json_get_str(raw, "apiVersion"), kind = json_get_str(raw, "kind"), rest = version, group = STR("");
 	const struct type *said;
 	struct str package = type_group(type), head = STR("core");
+	static const char *const names[] = { "apiVersion", "kind" };
 
+	for (int i = 0; i < 2; i++) {
+		const struct json *value = json_find(raw, str_from(names[i]));
+
+		if (value != NULL && value->type != JSON_STRING && value->type != JSON_NULL)
+			return error_new(ERR_BAD_REQUEST,
+					 "couldn't get version/kind; json parse error: json: cannot unmarshal %s into Go struct "
+					 "field .%s of type string",
+					 json_type_name(value), names[i]);
+	}
 	if (str_find(version, '/') >= 0)
 		str_cut(&rest, '/', &group);
 	said = type_find_named(group, rest, kind);

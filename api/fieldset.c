@@ -316,14 +316,23 @@ static struct place item_place(struct place place)
 	return settled((struct place){ .type = field_type(place.field) });
 }
 
-/* A key that an item leaves out may have a default in the schema. */
+/* A key that an item leaves out may have a default in the schema; what Go always writes has its zero. */
 static const struct json *key_of(struct arena *arena, const struct field *list, const struct json *item, struct str key)
 {
 	const struct json *value = json_find(item, key);
 	const struct field *field = type_find(field_type(list), key);
 
-	if (value != NULL || field == NULL || field_declared(field).len == 0)
+	if (value != NULL || field == NULL)
 		return value;
+	if (field_declared(field).len == 0) {
+		bool zero = (field->flags & (FIELD_OMIT_EMPTY | FIELD_POINTER)) == 0 &&
+			    (field_type(list)->flags & TYPE_CUSTOM) == 0;
+
+		return !zero                                    ? NULL
+		       : field_type(field)->form == FORM_STRING ? &json_empty_string
+		       : field_type(field)->form == FORM_INT32  ? json_number(arena, 0)
+								: NULL;
+	}
 	AUTO_ERROR err = json_read(arena, field_declared(field), NULL, &value);
 	return err == NULL ? value : NULL;
 }

@@ -208,6 +208,7 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 		walk_stored(f, kind, tree);
 	if (at < N_OF(updates) && updates[at].when == LAST)
 		updates[at].check(f, tree, old);
+	check_fixed(f, kind, tree, old);
 }
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)

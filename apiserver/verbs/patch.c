@@ -275,7 +275,7 @@ static struct error *patch_error(struct request *req, enum api_patch how, const 
 	struct str shown;
 
 	if (how == API_PATCH_STRATEGIC)
-		shown = api_go_text(req->arena, patch);
+		shown = api_go_text(req->arena, without_nulls(req->arena, patch, false));
 	else
 		shown = json_format(req->arena, raw);
 	finding_invalid_text(&findings, "patch", shown, text);

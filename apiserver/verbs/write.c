@@ -410,7 +410,7 @@ static const struct json *keep_system_fields(struct request *req, const struct j
 			tree = keep_field(req, tree, filled[i]);
 	if (json_path(req->old_tree, "metadata.deletionTimestamp") != NULL)
 		tree = keep_field(req, tree, "metadata.deletionTimestamp");
-	return tree;
+	return req->query.dry_run ? tree : with(req, tree, "metadata.selfLink", NULL); /* it is not stored */
 }
 
 static bool has_status_subresource(const struct kind *kind)
@@ -528,9 +528,6 @@ struct error *make_next(struct request *req, const struct json *wanted)
 		err = check_version(req, wanted);
 	if (err != NULL)
 		return err;
-	/* What a closed gate hides stays where it was. */
-	if (api_without_closed(req->arena, type, req->old_tree) == req->old_tree)
-		wanted = api_without_closed(req->arena, type, wanted);
 	if (!kind_namespaced(req->route.kind))
 		wanted = with(req, wanted, "metadata.namespace", NULL);
 	req->tree = keep_system_fields(req, dedup_owners(req, wanted));
@@ -541,6 +538,9 @@ struct error *make_next(struct request *req, const struct json *wanted)
 	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
 	if (!whole)
 		track(req);
+	/* What a closed gate hides stays where it was. */
+	if (api_without_closed(req->arena, type, req->old_tree) == req->old_tree)
+		req->tree = api_without_closed(req->arena, type, req->tree);
 	req->admitting = VERB(UPDATE);
 	return NULL;
 }
