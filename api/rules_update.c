@@ -1,5 +1,6 @@
 /* What may not change once an object is there, of kinds that have no more to say about it. Sources: pkg/apis/<group>/validation. */
 #include "api/check.h"
+#include "api/quantity.h"
 
 /* Without say it is immutable; but: dotted paths below it that may change; shown: by the names of Go's fields. */
 struct fixed {
@@ -135,20 +136,28 @@ static void update_job(struct api_findings *f, const struct json *tree, const st
 				"can only be modified in tandem with spec.parallelism");
 }
 
-/* A claim that is bound may ask for more; one without a volume gets it. */
+/* A claim that is bound may ask for more; what it gets later, a volume and a class, it gets once. */
 static void update_claim(struct api_findings *f, const struct json *tree, const struct json *old)
 {
+	static const char *const once[] = { "volumeName", "storageClassName" };
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
-	bool bound = str_is(json_path_str(old, "status.phase"), "Bound");
+	const struct json *asked = json_path(spec, "resources.requests.storage"),
+			  *before = json_path(was, "resources.requests.storage");
+	struct quantity size = quantity_of(asked), less = quantity_of(before),
+			has = quantity_of(json_path(old, "status.capacity.storage"));
 
-	if (json_get_str(was, "volumeName").len == 0)
-		was = json_with(f->arena, was, "volumeName", json_get(spec, "volumeName"));
-	if (bound && json_path(spec, "resources.requests.storage") != NULL)
-		was = json_with(f->arena, was, "resources", json_get(spec, "resources"));
-	if (bound)
+	for (size_t i = 0; i < N_OF(once); i++)
+		if (json_get(was, once[i]) == NULL)
+			was = json_with(f->arena, was, once[i], json_get(spec, once[i]));
+	if (str_is(json_path_str(tree, "status.phase"), "Bound")) {
+		if (asked != NULL && before != NULL)
+			was = json_with_path(f->arena, was, "resources.requests.storage", asked);
 		was = json_with(f->arena, was, "volumeAttributesClassName", json_get(spec, "volumeAttributesClassName"));
+	}
 	if (!json_equal(spec, was))
 		finding_forbidden(f, "spec", CLAIM_TEXT);
+	if (quantity_cmp(&size, &less) < 0 && quantity_cmp(&size, &has) <= 0)
+		finding_forbidden(f, "spec.resources.requests.storage", "field can not be less than status.capacity");
 }
 
 void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)

@@ -211,7 +211,7 @@ static bool native(struct str name)
 	return str_find(name, '/') < 0 || str_contains(name, STR("kubernetes.io/"));
 }
 
-static void check_resource_name(struct api_findings *f, const char *path, struct str name)
+void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container)
 {
 	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
 	static const char *const elsewhere[] = { "storage",
@@ -243,7 +243,7 @@ static void check_resource_name(struct api_findings *f, const char *path, struct
 		any = any || str_is(name, elsewhere[i]);
 	if (!container && !any)
 		finding_invalid_text(f, path, name, "must be a standard resource type or fully qualified");
-	if (!container)
+	if (of_container && !container)
 		finding_invalid_text(f, path, name, "must be a standard resource for containers");
 }
 
@@ -251,7 +251,7 @@ static void check_amount(struct api_findings *f, const char *path, struct str na
 {
 	struct quantity q = quantity_of(value);
 
-	check_resource_name(f, path, name);
+	check_resource_name(f, path, name, true);
 	if (quantity_sign(&q) < 0)
 		finding_invalid(f, path, value, "must be greater than or equal to 0");
 	if (!native(name) && !quantity_whole(&q))
