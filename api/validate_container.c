@@ -480,12 +480,12 @@ static void check_resize(const struct container *c)
 
 static void check_restart_rule(struct api_findings *f, const char *path, const struct json *rule)
 {
-	static const char *const actions[] = { "Restart" };
+	static const char *const actions[] = { "Restart", "RestartAllContainers" };
 	static const char *const operators[] = { "In", "NotIn" };
 	const struct json *codes = json_get(rule, "exitCodes");
 
-	if (!str_is(json_get_str(rule, "action"), "Restart"))
-		finding_unsupported(f, AT(f, "%s.action", path), json_get_str(rule, "action"), actions, 1);
+	if (!str_is(json_get_str(rule, "action"), actions[0]) && !str_is(json_get_str(rule, "action"), actions[1]))
+		finding_unsupported(f, AT(f, "%s.action", path), json_get_str(rule, "action"), actions, N_OF(actions));
 	if (codes == NULL) {
 		finding_required(f, AT(f, "%s.exitCodes", path), "must be specified");
 		return;

@@ -532,9 +532,6 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 		if (json_get(it.value, "protocol") == NULL)
 			finding_required(f, AT(f, "%s.protocol", at), "");
 		check_if_one_of(f, AT(f, "%s.protocol", at), json_get(it.value, "protocol"), protocols, N_OF(protocols));
-		if (json_get(it.value, "port") != NULL)
-			check_number(f, AT(f, "%s.port", at), json_get(it.value, "port"),
-				     name_port_number(json_int(json_get(it.value, "port"), 0)));
 		rules_find(f, app_protocol, it.value, at);
 	}
 	if (json_len(endpoints) > 1000)

@@ -272,6 +272,11 @@ void api_warnings(struct arena *arena, const struct kind *kind, const struct jso
 		of_secret(&t, tree);
 	} else if (str_is(kind_name(kind), "Service") && kind_group(kind).len == 0) {
 		of_service(&t, tree);
+	} else if (str_is(kind_name(kind), "Node") && kind_group(kind).len == 0) {
+		if (json_path(tree, "spec.configSource") != NULL)
+			TELL(&t, "spec.configSource: the feature is removed");
+		if (json_path_str(tree, "spec.externalID").len != 0)
+			TELL(&t, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
 	} else if (changed && str_is(kind_group(kind), "apps") && old == NULL &&
 		   (str_is(kind_name(kind), "Deployment") || str_is(kind_name(kind), "ReplicaSet"))) {
 		of_name(&t, tree, "Pod names and hostnames");
