@@ -183,5 +183,8 @@ void api_write_openapi_v2(struct buf *out);                                     
 void api_write_openapi_v2_proto(struct buf *out); /* com.github.proto-openapi.spec.v2.v1.0+protobuf */
 void api_write_openapi_v3_index(struct buf *out);
 bool api_write_openapi_v3(struct buf *out, struct str group, struct str version);
+/* Changes whenever that document does; the index names it (in 16 hexadecimal digits). Of compiled kinds it only tells one
+ * build's documents from another's. */
+uint64_t api_openapi_v3_hash(struct str group, struct str version);
 
 #endif

@@ -847,8 +847,7 @@ bool api_write_openapi_v3(struct buf *out, struct str group, struct str version)
 	return any;
 }
 
-/* Of compiled kinds the hash only tells one build's documents from another's. */
-static uint64_t version_hash(struct str group, struct str version)
+uint64_t api_openapi_v3_hash(struct str group, struct str version)
 {
 	uint64_t hash = catalog_hash();
 
@@ -866,7 +865,7 @@ void api_write_openapi_v3_index(struct buf *out)
 	for (size_t i = 0; i < groups_len(); i++) {
 		for (int k = 0; k < groups_at(i)->n_versions; k++) {
 			const char *name = groups_at(i)->name;
-			uint64_t hash = version_hash(str_from(name), str_from(groups_at(i)->versions[k]));
+			uint64_t hash = api_openapi_v3_hash(str_from(name), str_from(groups_at(i)->versions[k]));
 			struct str path =
 				str_format(arena, "api%s%s/%s", name[0] == 0 ? "" : "s/", name, groups_at(i)->versions[k]);
 			json_builder_member(&paths, path,

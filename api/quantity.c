@@ -6,7 +6,7 @@
 
 #define NANO    1000000000
 #define LARGEST (((__int128)INT64_MAX) * NANO)
-#define ROOM    (LARGEST * NANO) /* far from the end of the type */
+#define ROOM    (LARGEST * NANO) /* nothing that is read is larger; far from the end of the type */
 
 static const char format_wrong[] = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 static const char numeric_wrong[] = "unable to parse numeric part of quantity";
@@ -90,11 +90,10 @@ static bool read_suffix(struct str text, int *base, int *exponent, enum quantity
 	return true;
 }
 
-/* value × base^exponent in nano; rounds away from zero; stops at the largest. */
-static __int128 scale(__int128 value, int scale10, int base, int exponent)
+/* value × base^exponent in nano; rounds away from zero, `rest` says that more digits follow; stops at the largest: of binary
+ * ones upstream's, of the others ours. */
+static __int128 scale(__int128 value, int scale10, int base, int exponent, bool rest)
 {
-	bool rest = false;
-
 	scale10 += 9 + (base == 10 ? exponent : 0);
 	for (int i = 0; base == 2 && i < exponent; i++) {
 		if (value > LARGEST / 2 && scale10 >= 0)
@@ -107,8 +106,8 @@ static __int128 scale(__int128 value, int scale10, int base, int exponent)
 		value *= 2;
 	}
 	for (; scale10 > 0; scale10--) {
-		if (value > LARGEST * 10)
-			return LARGEST;
+		if (value > ROOM / 10)
+			return base == 2 ? LARGEST : ROOM;
 		value *= 10;
 	}
 	for (; scale10 < 0; scale10++) {
@@ -116,7 +115,7 @@ static __int128 scale(__int128 value, int scale10, int base, int exponent)
 		value /= 10;
 	}
 	value += rest ? 1 : 0;
-	return base == 10 || value < LARGEST ? value : LARGEST;
+	return base == 2 && value > LARGEST ? LARGEST : value > ROOM ? ROOM : value;
 }
 
 bool quantity_parse(struct str text, struct quantity *out, const char **why)
@@ -124,6 +123,7 @@ bool quantity_parse(struct str text, struct quantity *out, const char **why)
 	const char *ignored;
 	struct parts p;
 	int base, exponent, scale10 = 0;
+	bool huge = false, rest = false;
 	__int128 value = 0;
 
 	if (why == NULL)
@@ -140,16 +140,20 @@ bool quantity_parse(struct str text, struct quantity *out, const char **why)
 		*why = suffix_wrong;
 		return false;
 	}
-	for (size_t i = 0; i < p.whole.len; i++)
-		value = value > LARGEST ? value : value * 10 + (p.whole.ptr[i] - '0');
-	/* Past the 27th place a digit only says that something is there, and that is rounded up anyway. */
+	for (size_t i = 0; i < p.whole.len; i++) {
+		huge = huge || value > ROOM / 10;
+		value = huge ? value : value * 10 + (p.whole.ptr[i] - '0');
+	}
+	/* Past the place that counts a digit only says that something is there. */
 	for (size_t i = 0; i < p.fraction.len; i++) {
-		if (scale10 > -28 && value < LARGEST) {
+		if (-scale10 < (base == 10 ? 9 + exponent : 28) && value <= ROOM / 10) {
 			value = value * 10 + (p.fraction.ptr[i] - '0');
 			scale10--;
+		} else {
+			rest = rest || p.fraction.ptr[i] != '0';
 		}
 	}
-	value = scale(value, scale10, base, exponent);
+	value = huge ? (base == 2 ? LARGEST : ROOM) : scale(value, scale10, base, exponent, rest);
 	out->nano = p.negative ? -value : value;
 	return true;
 }
@@ -233,18 +237,24 @@ int quantity_sign(const struct quantity *q)
 	return q->nano < 0 ? -1 : q->nano > 0;
 }
 
+/* Sums stop somewhere beyond the largest, too. */
+static __int128 bounded(__int128 nano)
+{
+	return nano > 8 * ROOM ? 8 * ROOM : nano < -8 * ROOM ? -8 * ROOM : nano;
+}
+
 void quantity_add(struct quantity *to, const struct quantity *more)
 {
 	if (to->nano == 0)
 		to->format = more->format;
-	to->nano += more->nano;
+	to->nano = bounded(to->nano + more->nano);
 }
 
 void quantity_sub(struct quantity *from, const struct quantity *less)
 {
 	if (from->nano == 0)
 		from->format = less->format;
-	from->nano -= less->nano;
+	from->nano = bounded(from->nano - less->nano);
 }
 
 static int64_t rounded(__int128 nano, int64_t unit)

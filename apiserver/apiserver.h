@@ -33,6 +33,10 @@ struct apiserver_options {
 	/* A client to the kubelet of a node, borrowed; NULL when that node is not known. */
 	struct http_client *(*kubelet)(void *arg, struct str node);
 	void *kubelet_arg;
+	/* A TCP connection into the pods' network: connected comes once, later. False: there is no way, it does not come. */
+	bool (*dial)(void *arg, struct ip ip, uint16_t port, void (*connected)(void *to, struct error *err, struct stream *stream),
+		     void *to);
+	void *dial_arg;
 };
 
 struct error *apiserver_new(const struct apiserver_options *options, struct apiserver **out) MUST_CHECK;

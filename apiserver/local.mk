@@ -15,10 +15,13 @@ libapiserver_a_SOURCES = \
 	apiserver/route.c apiserver/route.h \
 	apiserver/server.c apiserver/server.h \
 	apiserver/streams/log.c apiserver/streams/streams.h \
+	apiserver/streams/relay.c \
+	apiserver/streams/rewrite.c apiserver/streams/rewrite.h \
 	apiserver/streams/upgrade.c \
 	apiserver/verbs/allocate.c \
 	apiserver/verbs/commit.c \
 	apiserver/verbs/delete.c \
+	apiserver/verbs/heavy.c \
 	apiserver/verbs/patch.c \
 	apiserver/verbs/prepare.c \
 	apiserver/verbs/read.c \

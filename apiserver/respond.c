@@ -1,8 +1,6 @@
 /* Answers: objects, lists, Tables, metadata only, Status; as JSON, YAML or protobuf. */
 #include "apiserver/server.h"
 
-#define SMALL_LIST (64 * 1024)
-
 static const struct type *meta_type(const char *name)
 {
 	return type_find_named(STR("meta.k8s.io"), STR("v1"), str_from(name)) != NULL
@@ -76,8 +74,10 @@ const struct json *status_of_error(struct arena *arena, const struct request *re
 	if (strcmp(reason, "InternalError") == 0 && strncmp(text, "Internal error occurred: ", 25) != 0)
 		text = arena_printf(arena, "Internal error occurred: %s", text);
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "Status") }, { "apiVersion", json_text(arena, "v1") },
-			      { "metadata", &json_empty_object }, { "status", json_text(arena, "Failure") },
-			      { "message", json_string_copy(arena, str_from(text)) },
+			      { "metadata", err->kind == ERR_EXPIRED && req != NULL && req->continue_token.len != 0
+						    ? JSON_OBJECT_OF(arena, { "continue", json_string(arena, req->continue_token) })
+						    : &json_empty_object },
+			      { "status", json_text(arena, "Failure") }, { "message", json_string_copy(arena, str_from(text)) },
 			      { "reason", reason[0] != '\0' ? json_text(arena, reason) : NULL },
 			      { "details", details_of(arena, req, err) },
 			      { "code", json_number(arena, error_http_status(err->kind)) });
@@ -125,6 +125,7 @@ static void count_answer(struct request *req, int status)
 static void reply_buf(struct request *req, int status, struct str media, struct buf *body)
 {
 	count_answer(req, status);
+	http_reply_compress(req->http);
 	http_reply(req->http, status, answer_headers(req, media), buf_str(body));
 	req->http = NULL;
 }
@@ -137,15 +138,80 @@ static void reply_tree(struct request *req, int status, const struct type *type,
 	reply_buf(req, status, str_from(media_name(req->accept.media)), &body);
 }
 
+/* --- answers that take longer than a turn of the loop may: a thread makes and writes them --- */
+
+struct late {
+	struct request *req;
+	int status;
+	struct error *err; /* it is that one's Status; else… */
+	const struct type *type;
+	const struct json *(*make)(struct late *late);
+	struct object **objects; /* of a list, with trees that are there */
+	size_t n;                /* of them */
+	const struct json *meta; /* of a list */
+	struct loop_call again;
+	struct buf body;
+};
+
+static struct late *late_new(struct request *req, int status, const struct type *type)
+{
+	struct late *late = ARENA_NEW(req->arena, struct late);
+
+	late->req = req;
+	late->status = status;
+	late->type = type;
+	return late;
+}
+
+static void late_work(void *in)
+{
+	struct late *late = in;
+
+	write_tree(&late->body, &late->req->accept, late->type, late->make(late));
+}
+
+static void late_done(void *in, bool canceled)
+{
+	struct late *late = in;
+	struct request *req = late->req;
+
+	if (canceled)
+		late_work(late);
+	error_free(late->err);
+	reply_buf(req, late->status, str_from(media_name(req->accept.media)), &late->body);
+	buf_fini(&late->body);
+	request_end(req);
+}
+
+static void late_start(struct late *late)
+{
+	loop_job_start(late_work, late_done, late);
+}
+
+static const struct json *late_status(struct late *late)
+{
+	return status_of_error(late->req->arena, late->req, late->err);
+}
+
+static const struct json *late_object(struct late *late)
+{
+	const struct type *type;
+
+	return present(late->req->arena, &late->req->accept, late->req->route.kind, &late->req->object, 1, &type);
+}
+
 static void reply_object(struct request *req)
 {
+	const struct type *type = kind_type(req->route.kind);
 	AUTO_BUF struct buf body = { 0 };
+	const struct json *tree;
 	struct bytes *proto;
 
 	if (req->accept.as == AS_ITSELF && req->accept.media == API_PROTOBUF) {
 		proto = object_proto(req->object);
 		if (proto != NULL) {
 			count_answer(req, req->status);
+			http_reply_compress(req->http);
 			http_reply_bytes(req->http, req->status, answer_headers(req, str_from(media_name(API_PROTOBUF))), proto);
 			req->http = NULL;
 			return;
@@ -157,10 +223,24 @@ static void reply_object(struct request *req)
 		reply_buf(req, req->status, STR("application/json"), &body);
 		return;
 	}
-	const struct type *type = kind_type(req->route.kind);
-	const struct json *tree = present(req->arena, &req->accept, req->route.kind, &req->object, 1, &type);
-
+	tree = present(req->arena, &req->accept, req->route.kind, &req->object, 1, &type);
 	reply_tree(req, req->status, type, tree);
+}
+
+/* Its own bytes are copied, however many they are; every other form is made anew. */
+static bool is_long_work(struct request *req)
+{
+	return (req->accept.as != AS_ITSELF || req->accept.media != API_JSON || req->accept.pretty) &&
+	       object_stored(req->object)->len > LIMIT_AT_ONCE;
+}
+
+static void reply_large_object(struct request *req)
+{
+	struct late *late = late_new(req, req->status, kind_type(req->route.kind));
+
+	late->make = late_object;
+	present(req->arena, &req->accept, req->route.kind, &req->object, 1, &late->type); /* its tree is there then */
+	late_start(late);
 }
 
 /* --- Tables and metadata --- */
@@ -242,36 +322,68 @@ static const struct json *list_meta(struct request *req)
 		{ "remainingItemCount", req->remaining >= 0 ? json_number(arena, req->remaining) : NULL });
 }
 
+static const struct json *late_list(struct late *late)
+{
+	struct request *req = late->req;
+	struct arena *arena = req->arena;
+	struct json_builder items = { .arena = arena };
+	bool partly = req->accept.as == AS_PARTIAL;
+
+	if (req->accept.as == AS_TABLE)
+		return table_of(arena, &req->accept, req->route.kind, late->objects, late->n, late->meta);
+	for (size_t i = 0; i < late->n; i++)
+		json_builder_item(&items, partly ? partial(arena, &req->accept, late->objects[i])
+					  : custom_of(req->route.kind) != NULL
+						  ? object_tree(late->objects[i])
+						  : api_without_kind(arena, object_tree(late->objects[i])));
+	return JSON_OBJECT_OF(arena,
+			      { "kind", partly ? json_text(arena, "PartialObjectMetadataList")
+					       : json_string(arena, type_name(late->type)) },
+			      { "apiVersion", partly ? meta_version(arena, &req->accept)
+						     : json_string(arena, kind_api_version(req->route.kind)) },
+			      { "metadata", late->meta }, { "items", json_builder_array(&items) });
+}
+
+#define FEW 10 /* items that are written at once */
+
+/* Decodes what is not decoded, in slices. */
+static void gather_items(void *arg)
+{
+	struct late *late = arg;
+	struct request *req = late->req;
+
+	while (late->n < req->n_items) {
+		struct object *object = value_served(req->arena, req->route.kind, req->items[late->n]);
+
+		object_tree(object);
+		late->objects[late->n++] = object;
+		if (loop_over_budget() && late->n < req->n_items) {
+			loop_call_behind(&late->again, gather_items, late);
+			return;
+		}
+	}
+	if (late->n > FEW) {
+		late_start(late);
+		return;
+	}
+	late_work(late);
+	late_done(late, false);
+}
+
 /* A list of objects in memory, for the forms that are not sent as they are stored. */
 static void reply_built_list(struct request *req)
 {
-	struct arena *arena = req->arena;
-	struct object **objects = ARENA_ARRAY(arena, struct object *, req->n_items + 1);
-	struct json_builder items = { .arena = arena };
-	const struct type *type = kind_list_type(req->route.kind);
-	const char *kind = NULL;
+	struct late *late = late_new(req, 200, kind_list_type(req->route.kind));
 
-	for (size_t i = 0; i < req->n_items; i++)
-		objects[i] = value_served(arena, req->route.kind, req->items[i]);
-	if (req->accept.as == AS_TABLE) {
-		reply_tree(req, 200, meta_type("Table"),
-			   table_of(arena, &req->accept, req->route.kind, objects, req->n_items, list_meta(req)));
-		return;
-	}
-	for (size_t i = 0; i < req->n_items; i++)
-		json_builder_item(&items, req->accept.as == AS_PARTIAL         ? partial(arena, &req->accept, objects[i])
-					  : custom_of(req->route.kind) != NULL ? object_tree(objects[i])
-									       : api_without_kind(arena, object_tree(objects[i])));
-	if (req->accept.as == AS_PARTIAL) {
-		type = meta_type("PartialObjectMetadataList");
-		kind = "PartialObjectMetadataList";
-	}
-	reply_tree(req, 200, type,
-		   JSON_OBJECT_OF(arena, { "kind", kind != NULL ? json_text(arena, kind) : json_string(arena, type_name(type)) },
-				  { "apiVersion", kind != NULL ? meta_version(arena, &req->accept)
-							       : json_string(arena, kind_api_version(req->route.kind)) },
-				  { "metadata", list_meta(req) }, { "items", json_builder_array(&items) }));
+	if (req->accept.as != AS_ITSELF)
+		late->type = meta_type(req->accept.as == AS_TABLE ? "Table" : "PartialObjectMetadataList");
+	late->objects = ARENA_ARRAY(req->arena, struct object *, req->n_items + 1);
+	late->meta = list_meta(req);
+	late->make = late_list;
+	gather_items(late);
 }
+
+#define LIST_PIECE (32 * 1024)
 
 /* A JSON list flows: the objects' own bytes, as fast as the client takes them. */
 struct list_stream {
@@ -288,14 +400,14 @@ static void list_closed(void *arg)
 	struct list_stream *stream = arg;
 
 	stream->closed = true;
-	loop_call_soon(&stream->again, stream_items, stream);
+	loop_call_behind(&stream->again, stream_items, stream);
 }
 
 static void list_drained(void *arg)
 {
 	struct list_stream *stream = arg;
 
-	loop_call_soon(&stream->again, stream_items, stream);
+	loop_call_behind(&stream->again, stream_items, stream);
 }
 
 static void write_item(struct buf *out, struct request *req, struct store_value *value)
@@ -324,14 +436,14 @@ static void stream_items(void *arg)
 
 	while (!stream->closed && stream->next < req->n_items && !http_reply_full(req->http)) {
 		buf_clear(&out);
-		while (stream->next < req->n_items && out.len < SMALL_LIST / 2) {
+		while (stream->next < req->n_items && out.len < LIST_PIECE) {
 			if (stream->next != 0)
 				buf_putc(&out, ',');
 			write_item(&out, req, req->items[stream->next++]);
 		}
 		http_reply_write(req->http, buf_str(&out));
 		if (loop_over_budget() && stream->next < req->n_items) {
-			loop_call_soon(&stream->again, stream_items, stream);
+			loop_call_behind(&stream->again, stream_items, stream);
 			return;
 		}
 	}
@@ -361,31 +473,29 @@ static void reply_json_list(struct request *req)
 {
 	AUTO_BUF struct buf out = { 0 };
 	struct list_stream *stream;
+	size_t n = 0;
 
 	write_list_head(&out, req);
-	for (size_t i = 0; i < req->n_items && out.len < SMALL_LIST; i++) {
-		if (i != 0)
+	for (; n < req->n_items && out.len <= LIMIT_PLAIN_REPLY; n++) {
+		if (n != 0)
 			buf_putc(&out, ',');
-		write_item(&out, req, req->items[i]);
-		if (i + 1 == req->n_items)
-			goto small;
+		write_item(&out, req, req->items[n]);
 	}
-	if (req->n_items == 0)
-		goto small;
+	if (n == req->n_items) {
+		buf_add(&out, STR("]}\n"));
+		reply_buf(req, 200, STR("application/json"), &out);
+		request_end(req);
+		return;
+	}
 	stream = ARENA_NEW(req->arena, struct list_stream);
 	stream->req = req;
-	buf_clear(&out);
-	write_list_head(&out, req);
+	stream->next = n;
 	count_answer(req, 200);
 	http_request_listen(req->http, &list_events, stream);
+	http_reply_compress(req->http);
 	http_reply_start(req->http, 200, answer_headers(req, STR("application/json")));
 	http_reply_write(req->http, buf_str(&out));
-	loop_call_soon(&stream->again, stream_items, stream);
-	return;
-small:
-	buf_add(&out, STR("]}\n"));
-	reply_buf(req, 200, STR("application/json"), &out);
-	request_end(req);
+	loop_call_behind(&stream->again, stream_items, stream);
 }
 
 /* --- in process --- */
@@ -427,9 +537,15 @@ void respond(struct request *req)
 		reply_json_list(req);
 		return;
 	}
-	if (req->version != NULL)
+	if (req->version != NULL) {
 		reply_built_list(req);
-	else if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
+		return;
+	}
+	if (req->answer == NULL && is_long_work(req)) {
+		reply_large_object(req);
+		return;
+	}
+	if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
 		reply_tree(req, req->status, meta_type("PartialObjectMetadata"),
 			   JSON_OBJECT_OF(req->arena, { "kind", json_text(req->arena, "PartialObjectMetadata") },
 					  { "apiVersion", meta_version(req->arena, &req->accept) },
@@ -457,6 +573,14 @@ void respond_error(struct request *req, struct error *err)
 	} else {
 		req->accept.as = AS_ITSELF;
 		req->retry_after = err->retry_after;
+		if (strlen(err->text) > LIMIT_AT_ONCE) {
+			struct late *late = late_new(req, error_http_status(err->kind), meta_type("Status"));
+
+			late->err = err;
+			late->make = late_status;
+			late_start(late);
+			return;
+		}
 		reply_tree(req, error_http_status(err->kind), meta_type("Status"), status_of_error(req->arena, req, err));
 	}
 	error_free(err);

@@ -96,6 +96,9 @@ static void find_verb(struct str method, struct route *route)
 		{ "PUT", VERB_UPDATE, VERB_UPDATE, true, false },
 		{ "PATCH", VERB_PATCH, VERB_PATCH, true, false },
 		{ "DELETE", VERB_DELETE, VERB_DELETECOLLECTION, true, true },
+		/* of proxies only */
+		{ "HEAD", VERB_GET, VERB_GET, false, false },
+		{ "OPTIONS", VERB_GET, VERB_GET, false, false },
 	};
 	bool named = route->name.len != 0;
 	/* Below an object POST creates too: bindings, evictions, tokens. */
@@ -106,7 +109,7 @@ static void find_verb(struct str method, struct route *route)
 		if (!str_is(method, rows[i].method))
 			continue;
 		route->verb = named ? rows[i].named : rows[i].collection;
-		if (named && sub && rows[i].named == VERB_CREATE)
+		if (named && (str_is(route->subresource, "proxy") || (sub && rows[i].named == VERB_CREATE)))
 			route->bad_method = false;
 		else
 			route->bad_method = named ? !rows[i].has_named : !rows[i].has_collection;
@@ -145,11 +148,11 @@ void route_parse(struct arena *arena, struct str method, struct str path, struct
 		out->what = group_exists(out->group) ? ROUTE_NO_RESOURCE : ROUTE_NONE;
 		return;
 	}
-	if (str_contains(path, STR("//"))) {
+	parse_resource(rest, out);
+	if (str_contains(path, STR("//")) && !str_is(out->subresource, "proxy")) {
 		out->what = ROUTE_NO_RESOURCE;
 		return;
 	}
-	parse_resource(rest, out);
 	if (out->what == ROUTE_DOCUMENT)
 		return;
 	find_kind(out);

@@ -94,8 +94,8 @@ void request_end(struct request *req)
 	vec_fini(&req->warnings);
 	vec_fini(&req->also);
 	if (req->arena != req->lasting)
-		arena_free(req->arena);
-	arena_free(req->lasting);
+		loop_arena_free(req->arena);
+	loop_arena_free(req->lasting);
 }
 
 /* --- HTTP --- */
@@ -225,7 +225,8 @@ void apiserver_handle(void *arg, struct http_request *http)
 		err = negotiate(req, table);
 	if (err == NULL)
 		err = options_include(req);
-	if (err == NULL && (route.verb == VERB_GET || route.verb == VERB_LIST || route.verb == VERB_DELETECOLLECTION))
+	if (err == NULL && !streams_wants(req) &&
+	    (route.verb == VERB_GET || route.verb == VERB_LIST || route.verb == VERB_DELETECOLLECTION))
 		err = options_check(req); /* writes read their body first */
 	if (err != NULL) {
 		respond_error(req, err);
@@ -316,7 +317,7 @@ static void *transport_call(void *transport, const struct api_call *call)
 	req->query.labels = str_dup(arena, call->labels);
 	req->query.fields = str_dup(arena, call->fields);
 	req->query.validation = VALIDATE_IGNORE;
-	loop_soon(run_call, req); /* done never comes from inside call() */
+	loop_call_behind(&req->run, run_call, req); /* done never comes from inside call() */
 	return req;
 }
 

@@ -14,7 +14,9 @@ struct user {
 	struct str uid;
 	const struct str *groups;
 	size_t n_groups;
-	bool trusted; /* a component of this program */
+	const struct json *extra; /* of a token, or as impersonated; NULL: nothing */
+	struct str cert;          /* DER, of who came with one; user_extra() names it */
+	bool trusted;             /* a component of this program */
 };
 
 struct apiserver {
@@ -64,6 +66,7 @@ struct request {
 	struct arena *lasting;     /* the first attempt's, which has the request itself */
 	struct http_request *http; /* NULL: in process, then call is set */
 	struct api_call call;
+	struct loop_call run;
 	bool canceled; /* in process: nobody waits any more */
 	bool applied;  /* server-side apply has decided who owns what */
 	struct user user;
@@ -80,10 +83,12 @@ struct request {
 	const struct json *input; /* decoded, defaulted */
 	struct store_value *old;  /* what is there */
 	const struct json *old_tree;
-	const struct json *tree;   /* what shall be */
-	VEC(struct store_op) also; /* further operations of the same commit: the addresses of a Service */
-	unsigned admitting;        /* VERB() bit of what admission is asked; 0: nothing */
-	size_t admitted;           /* rows of admission that have had their turn */
+	const struct json *tree;            /* what shall be */
+	struct object *made;                /* that, as the store will keep it; kept by the arena. NULL: not made yet */
+	enum { CHANGES, STAYS, ENDS } fate; /* of the object by this write: see step_encode() */
+	VEC(struct store_op) also;          /* further operations of the same commit: the addresses of a Service */
+	unsigned admitting;                 /* VERB() bit of what admission is asked; 0: nothing */
+	size_t admitted;                    /* rows of admission that have had their turn */
 	unsigned attempts;
 	size_t n_lasting_warnings; /* that came before the first attempt; the others are each attempt's own */
 
@@ -93,7 +98,8 @@ struct request {
 	struct object *object;     /* kept by the arena */
 	const struct json *answer; /* no stored object: Status, Scale, TokenRequest … */
 	const struct type *answer_type;
-	struct store_value **items; /* LIST; kept by version */
+	struct listing *listing;    /* LIST, while it is looked up; see verbs/read.c */
+	struct store_value **items; /* of it; kept by version */
 	size_t n_items;
 	struct store_version *version;
 	struct str continue_token;

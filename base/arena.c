@@ -72,16 +72,21 @@ struct arena *arena_new(void)
 	return xcalloc(1, sizeof(struct arena));
 }
 
-void arena_free(struct arena *arena)
+void arena_end(struct arena *arena)
 {
-	if (arena == NULL)
-		return;
 	while (arena->defers != NULL) {
 		struct defer *defer = arena->defers;
 
 		arena->defers = defer->next;
 		defer->fn(defer->arg);
 	}
+}
+
+void arena_free(struct arena *arena)
+{
+	if (arena == NULL)
+		return;
+	arena_end(arena);
 	while (arena->chunks != NULL) {
 		struct chunk *chunk = arena->chunks;
 

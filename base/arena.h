@@ -19,6 +19,7 @@ struct arena;
 
 struct arena *arena_new(void);
 void arena_free(struct arena *arena); /* NULL is fine */
+void arena_end(struct arena *arena);  /* what was deferred runs now; only arena_free() is left to do, by any thread */
 
 void *arena_alloc(struct arena *arena, size_t size);                /* zeroed, aligned for any type */
 void *arena_raw(struct arena *arena, size_t size);                  /* not zeroed, aligned for any type */

@@ -10,6 +10,9 @@
 #define LIMIT_YAML_DEPTH       1000
 #define LIMIT_YAML_NODES       1000000            /* of one document, with its aliases expanded */
 #define LIMIT_BODY             (3 * 1024 * 1024)  /* request body; apiserver's MaxRequestBodyBytes */
+#define LIMIT_AT_ONCE          (16 * 1024)        /* bytes of JSON that a turn of the loop deals with; more goes to a thread */
+#define LIMIT_OBJECT           (1536 * 1024)      /* one object in the store; etcd's DefaultMaxRequestBytes */
+#define LIMIT_OBJECT_MESSAGE   (2 * 1024 * 1024)  /* from here on it is etcd's client that refuses */
 #define LIMIT_SCHEMA_DEPTH     128                /* levels of JSON in the schema of a custom resource */
 #define LIMIT_PATTERN_SIZE     100000             /* of a regular expression, its repetitions written out */
 #define LIMIT_PATCH_OPERATIONS 10000              /* JSON patch; apiserver's default */
@@ -26,6 +29,7 @@
 #define LIMIT_CHUNK_LINE      (16 * 1024) /* length and extensions of one chunk, or the trailers */
 #define LIMIT_CONNECTIONS     1024
 #define LIMIT_STREAMS         250          /* concurrent, per HTTP/2 connection */
+#define LIMIT_PLAIN_REPLY     (128 * 1024) /* bytes; longer answers go as gzip to those who take it, as apiserver's */
 #define LIMIT_STREAM_BUFFER   (256 * 1024) /* bytes waiting for one slow reader */
 #define LIMIT_HEADER_SECONDS  10           /* slowloris: headers must be complete by then */
 #define LIMIT_REQUEST_SECONDS 60           /* one request that is not a watch; apiserver's default */

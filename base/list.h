@@ -44,6 +44,17 @@ static inline void list_remove(struct list *item)
 	list_init(item);
 }
 
+/* All of `from`, before what is in the list already; `from` is no list afterwards. */
+static inline void list_splice(struct list *head, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->prev->next = head->next;
+	head->next->prev = from->prev;
+	head->next = from->next;
+	from->next->prev = head;
+}
+
 #define LIST_FIRST(head, type, member) (list_empty(head) ? NULL : CONTAINER_OF((head)->next, type, member))
 #define LIST_EACH(head, type, member, it)                                                                                          \
 	for (type *it = CONTAINER_OF((head)->next, type, member), *it##_next = CONTAINER_OF(it->member.next, type, member);        \

@@ -4,8 +4,9 @@
 #include "base/clock.h"
 #include "base/trace.h"
 
-static bool seeded;       /* reproducible: a simulation or a fuzz run */
-static uint64_t state[2]; /* xoroshiro128+ (Blackman, Vigna); only where no secret is made */
+static bool seeded; /* reproducible: a simulation or a fuzz run */
+/* xoroshiro128+ (Blackman, Vigna); only where no secret is made. Each thread has its own; simulations have one thread. */
+static _Thread_local uint64_t state[2];
 
 static uint64_t rotl(uint64_t x, int k)
 {

@@ -1,4 +1,5 @@
 /* Keys that want attention. One key is worked on once at a time; a key that comes again meanwhile runs again after. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "client/private.h"
@@ -116,7 +117,7 @@ static void make_ready(struct item *item)
 	item->queued = true;
 	loop_timer_stop(&item->later);
 	list_push(&queue->ready, &item->ready);
-	loop_call_soon(&queue->run, run_ready, queue);
+	loop_call_behind(&queue->run, run_ready, queue);
 }
 
 void workqueue_add(struct workqueue *queue, struct str key, uint64_t cause)
@@ -171,6 +172,8 @@ static void release(struct item *item, struct error *err)
 static void run_one(struct item *item)
 {
 	struct workqueue *queue = item->queue;
+	char part[128];
+	const char *previous;
 	struct error *err;
 
 	item->running = true;
@@ -183,7 +186,10 @@ static void run_one(struct item *item)
 	};
 	item->cause = 0;
 	item->holds = 1;
+	snprintf(part, sizeof(part), "%s %s", queue->options.name, item->key);
+	previous = loop_part(part);
 	err = queue->options.reconcile(queue->options.arg, &item->work);
+	loop_part(previous);
 	release(item, err);
 }
 
@@ -197,7 +203,7 @@ static void run_ready(void *arg)
 		list_remove(&item->ready);
 		run_one(item);
 		if (loop_over_budget() && !list_empty(&queue->ready)) {
-			loop_call_soon(&queue->run, run_ready, queue);
+			loop_call_behind(&queue->run, run_ready, queue);
 			return;
 		}
 	}
@@ -248,7 +254,7 @@ static void over(struct item *item)
 		item_free(item);
 	}
 	if (!list_empty(&queue->ready))
-		loop_call_soon(&queue->run, run_ready, queue);
+		loop_call_behind(&queue->run, run_ready, queue);
 }
 
 static void seen(void *arg)

@@ -24,7 +24,7 @@
 
 static task_fn lock_data, unlock_data, open_pki, close_pki, open_store, close_store, start_apiserver, stop_apiserver,
 	start_bootstrap, start_listening, stop_listening, start_client, stop_client, start_controllers, stop_controllers,
-	start_scheduler, stop_scheduler, start_nodes, stop_nodes, start_announcing, start_tidying, stop_tidying;
+	start_scheduler, stop_scheduler, start_nodes, stop_nodes, write_kubeconfigs, start_announcing, start_tidying, stop_tidying;
 
 /* Started from top to bottom, stopped from bottom to top. A stop is the undo of its start. */
 static const struct task_step components[] = {
@@ -38,6 +38,7 @@ static const struct task_step components[] = {
 	{ "controllers", start_controllers, stop_controllers },
 	{ "scheduler", start_scheduler, stop_scheduler },
 	{ "nodes", start_nodes, stop_nodes },
+	{ "write kubeconfigs", write_kubeconfigs, NULL },
 	{ "announce", start_announcing, NULL },
 	{ "give memory back", start_tidying, stop_tidying },
 	{ NULL, NULL, NULL },
@@ -173,6 +174,14 @@ static struct http_client *kubelet_of(void *arg, struct str node)
 	return cluster->nodes != NULL ? nodes_kubelet(cluster->nodes, node) : NULL;
 }
 
+static bool dial_pod(void *arg, struct ip ip, uint16_t port, void (*connected)(void *to, struct error *err, struct stream *stream),
+		     void *to)
+{
+	struct cluster *cluster = arg;
+
+	return cluster->nodes != NULL && nodes_dial(cluster->nodes, ip, port, connected, to);
+}
+
 static enum task_result start_apiserver(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
@@ -188,6 +197,8 @@ static enum task_result start_apiserver(struct task *task, void *arg)
 			.endpoint_port = 6443,
 			.kubelet = kubelet_of,
 			.kubelet_arg = cluster,
+			.dial = dial_pod,
+			.dial_arg = cluster,
 		},
 		&cluster->apiserver);
 
@@ -364,23 +375,51 @@ static enum task_result stop_nodes(struct task *task, void *arg)
 	return nodes_stop(task, cluster);
 }
 
-/* The cluster answers: kubeconfigs are written, and whoever waits is told. */
+struct kubeconfigs {
+	struct str text;
+	const char *paths[2];
+	size_t n;
+};
+
+static struct error *write_them(void *in)
+{
+	const struct kubeconfigs *files = in;
+	struct error *err = NULL;
+
+	for (size_t i = 0; err == NULL && i < files->n; i++)
+		err = files_write(files->paths[i], files->text, 0600);
+	return err;
+}
+
+static const char *server_url(struct cluster *cluster)
+{
+	const char *host = cluster->options.listen;
+
+	return arena_printf(cluster->arena, "https://%s:%u", strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : host, cluster->port);
+}
+
+static enum task_result write_kubeconfigs(struct task *task, void *arg)
+{
+	struct cluster *cluster = arg;
+	struct kubeconfigs *files = ARENA_NEW(task_arena(task), struct kubeconfigs);
+	AUTO_BUF struct buf text = { 0 };
+
+	kubeconfig_format(cluster->arena, cluster->options.name, server_url(cluster), &cluster->pki, &text);
+	files->text = str_dup(task_arena(task), buf_str(&text));
+	files->paths[files->n++] = arena_printf(task_arena(task), "%s/admin.conf", cluster->options.dir);
+	if (cluster->options.write_kubeconfig != NULL)
+		files->paths[files->n++] = cluster->options.write_kubeconfig;
+	return task_job(task, NULL, write_them, files);
+}
+
+/* The cluster answers, and whoever waits is told. */
 static enum task_result start_announcing(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	const struct cluster_options *options = &cluster->options;
-	AUTO_BUF struct buf text = { 0 };
-	struct error *err;
-	char *server = arena_printf(cluster->arena, "https://%s:%u",
-				    strcmp(options->listen, "0.0.0.0") == 0 ? "127.0.0.1" : options->listen, cluster->port);
 
-	kubeconfig_format(cluster->arena, options->name, server, &cluster->pki, &text);
-	err = files_write(arena_printf(cluster->arena, "%s/admin.conf", options->dir), buf_str(&text), 0600);
-	if (err == NULL && options->write_kubeconfig != NULL)
-		err = files_write(options->write_kubeconfig, buf_str(&text), 0600);
-	if (err != NULL)
-		return task_fail(task, err);
-	log_info("cluster answers", "profile=%s server=%s", options->name, server);
+	(void)task;
+	log_info("cluster answers", "profile=%s server=%s", options->name, server_url(cluster));
 	if (options->ready_fd >= 0) {
 		AUTO_FREE char *line = xasprintf("ready %u\n", cluster->port);
 

@@ -33,6 +33,7 @@ static const struct json *named(struct arena *arena, const char *name, const cha
 void kubeconfig_format(struct arena *arena, const char *name, const char *server, const struct cluster_pki *pki, struct buf *out)
 {
 	const struct json *cluster = JSON_OBJECT_OF(arena, { "certificate-authority-data", base64_json(arena, &pki->ca_pem) },
+						    { "disable-compression", &json_true }, /* it is on this machine */
 						    { "server", json_text(arena, server) });
 	const struct json *user = JSON_OBJECT_OF(arena, { "client-certificate-data", base64_json(arena, &pki->admin_pem) },
 						 { "client-key-data", base64_json(arena, &pki->admin_key_pem) });

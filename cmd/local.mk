@@ -18,6 +18,7 @@ monokube_SOURCES = \
 	cmd/start.c \
 	cmd/status.c \
 	cmd/stop.c \
+	cmd/join.c cmd/join.h \
 	cmd/topology.c cmd/topology.h \
 	cmd/ui.c cmd/ui.h \
 	cmd/version.c \

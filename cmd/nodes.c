@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cmd/files.h"
+#include "cmd/join.h"
 #include "cmd/life.h"
 #include "cmd/node_conn.h"
 #include "cmd/topology.h"
@@ -38,6 +39,7 @@ struct machine {
 	struct node_conn *conn;
 	int exit_status; /* of the command that started the process */
 	int netns, rtnl, nfnl, nfnl_ear;
+	int proxy_rtnl; /* that of the proxy, which asks on the loop while ours is with a job */
 	int dns_udp, dns_tcp, api;
 	struct http_listener *api_listener;
 	struct dns_listener *dns_listener;
@@ -65,17 +67,18 @@ struct nodes {
 	struct http_client *agent_http;
 	struct remote *agent;
 	struct client *agent_client;
-	size_t open; /* kubelets that still stop */
+	struct loop_lane lane; /* of what uses our netlink sockets */
+	size_t routing;        /* jobs of it that no task waits for */
+	size_t open;           /* kubelets and jobs that still stop */
 	struct task *stopping;
 };
 
-static task_fn open_images, find_processes, forget_processes, start_processes, open_processes, take_handles, join_network,
-	open_listeners, start_components;
+static task_fn find_processes, forget_processes, start_processes, open_processes, take_handles, join_network, open_listeners,
+	start_components;
 
 static const struct task_step start_steps[] = {
-	{ "image store", open_images, forget_processes },
-	{ "find processes", find_processes, NULL },
-	{ "start processes", start_processes, NULL },
+	{ "find processes", find_processes, forget_processes },
+	{ "start processes, fill image store", start_processes, NULL },
 	{ "connect", open_processes, NULL },
 	{ "take handles", take_handles, NULL },
 	{ "join network", join_network, NULL },
@@ -89,6 +92,7 @@ static const struct task_step start_steps[] = {
 								       ? ((nodes)->n != 0 ? (nodes)->machines : NULL)              \
 								       : ((size_t)m->index + 1 < (nodes)->n ? m + 1 : NULL))
 
+static void one_stopped(void *arg);
 static void process_gone(void *arg);
 static void await_process(struct machine *m);
 static void look_for_process(void *arg);
@@ -104,6 +108,7 @@ static void machine_init(struct machine *m, struct nodes *nodes, int index)
 			       .rtnl = -1,
 			       .nfnl = -1,
 			       .nfnl_ear = -1,
+			       .proxy_rtnl = -1,
 			       .dns_udp = -1,
 			       .dns_tcp = -1,
 			       .api = -1,
@@ -133,19 +138,6 @@ enum task_result nodes_start(struct task *task, struct cluster *cluster)
 }
 
 /* --- processes --- */
-
-static enum task_result open_images(struct task *task, void *arg)
-{
-	struct nodes *nodes = arg;
-	struct image_store *images = NULL;
-	struct error *err = image_store_open(nodes->profile.images, &images);
-	if (err == NULL)
-		err = image_store_add_hello(images);
-	image_store_close(images);
-	if (err != NULL)
-		return task_fail(task, error_context(err, "image store"));
-	return TASK_NEXT;
-}
 
 static enum task_result find_processes(struct task *task, void *arg)
 {
@@ -208,10 +200,22 @@ static struct error *start_process(struct machine *m, struct task *task)
 	return err != NULL ? error_context(err, "start node process %s", m->name) : NULL;
 }
 
+/* The first time a copy of the program is written, which takes longer than a turn may. */
+static struct error *fill_images(void *in)
+{
+	const char *const *dir = in;
+	struct image_store *images = NULL;
+	struct error *err = image_store_open(*dir, &images);
+
+	if (err == NULL)
+		err = image_store_add_hello(images);
+	image_store_close(images);
+	return err != NULL ? error_context(err, "image store") : NULL;
+}
+
 static enum task_result start_processes(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
-	bool any = false;
 
 	EACH_MACHINE(nodes, m)
 	{
@@ -219,9 +223,8 @@ static enum task_result start_processes(struct task *task, void *arg)
 
 		if (err != NULL)
 			return task_fail(task, err);
-		any = any || m->conn == NULL;
 	}
-	return any ? TASK_WAIT : TASK_NEXT;
+	return task_job(task, NULL, fill_images, &nodes->profile.images);
 }
 
 static enum task_result open_processes(struct task *task, void *arg)
@@ -249,6 +252,7 @@ static struct error *take_handles_of(struct machine *m, struct task *task)
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, &m->rtnl);
 	if (m->index == HUB_INDEX)
 		return NULL;
+	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, &m->proxy_rtnl);
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl);
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER, &m->nfnl_ear);
 	node_conn_socket(m->conn, task, AF_INET, SOCK_STREAM, 0, &m->api);
@@ -259,7 +263,7 @@ static struct error *take_handles_of(struct machine *m, struct task *task)
 
 static void drop_handles_of(struct machine *m)
 {
-	int *const fds[] = { &m->netns, &m->rtnl, &m->nfnl, &m->nfnl_ear, &m->dns_udp, &m->dns_tcp, &m->api };
+	int *const fds[] = { &m->netns, &m->rtnl, &m->proxy_rtnl, &m->nfnl, &m->nfnl_ear, &m->dns_udp, &m->dns_tcp, &m->api };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		auto_close(fds[i]);
@@ -281,71 +285,32 @@ static enum task_result take_handles(struct task *task, void *arg)
 
 /* --- network --- */
 
-static struct error *apply(int rtnl, void (*plan_it)(struct net_plan *plan, const struct topology *topology, int node),
-			   const struct topology *topology, int node)
+/* The hub with the host, and these nodes with the hub. */
+static enum task_result start_joining(struct task *task, struct nodes *nodes, bool with_host, const struct machine *machines,
+				      size_t n)
 {
-	struct arena *arena = arena_new();
-	struct net_plan *plan = net_plan_new(arena);
-	struct error *err;
+	struct joining *joining = arena_alloc(task_arena(task), sizeof(*joining) + n * sizeof(joining->nodes[0]));
 
-	plan_it(plan, topology, node);
-	err = net_apply(rtnl, plan);
-	arena_free(arena);
-	return err;
-}
-
-/* One end of these links may hang on in a namespace that is dying: both are made anew then. */
-static struct error *cut_host(struct nodes *nodes)
-{
-	char link[16];
-
-	topology_host_link(link, nodes->tag);
-	return net_link_delete(nodes->host_rtnl, link);
-}
-
-static struct error *cut_node(struct machine *m)
-{
-	struct error *err = net_link_delete(m->nodes->hub.rtnl, topology_port_name(m->index));
-
-	return err != NULL ? err : net_link_delete(m->rtnl, "eth0");
-}
-
-static struct topology topology_of(const struct nodes *nodes)
-{
-	return (struct topology){ .tag = nodes->tag, .slot = nodes->cluster->options.slot, .hub_netns = nodes->hub.netns };
-}
-
-static struct error *join_host(struct nodes *nodes)
-{
-	struct topology topology = topology_of(nodes);
-	struct error *err = nodes->hub.found ? NULL : cut_host(nodes);
-
-	if (err == NULL)
-		err = apply(nodes->hub.rtnl, topology_hub, &topology, 0);
-	if (err == NULL)
-		err = apply(nodes->host_rtnl, topology_host, &topology, 0);
-	return err != NULL ? err : apply(nodes->hub.rtnl, topology_port, &topology, HUB_INDEX);
-}
-
-static struct error *join_node(struct machine *m)
-{
-	struct nodes *nodes = m->nodes;
-	struct topology topology = topology_of(nodes);
-	struct error *err = m->found && nodes->hub.found ? NULL : cut_node(m);
-
-	if (err == NULL)
-		err = apply(m->rtnl, topology_node, &topology, m->index);
-	return err != NULL ? err : apply(nodes->hub.rtnl, topology_port, &topology, m->index);
+	*joining = (struct joining){
+		.topology = { .tag = nodes->tag, .slot = nodes->cluster->options.slot, .hub_netns = join_dup(nodes->hub.netns) },
+		.hub = join_dup(nodes->hub.rtnl),
+		.host = join_dup(nodes->host_rtnl),
+		.with_host = with_host,
+		.cut_host = !nodes->hub.found,
+		.n = n
+	};
+	for (size_t i = 0; i < n; i++)
+		joining->nodes[i] = (struct join_node){ machines[i].index, join_dup(machines[i].rtnl),
+							!machines[i].found || !nodes->hub.found };
+	arena_defer(task_arena(task), joining_close, joining);
+	return task_job(task, &nodes->lane, join, joining);
 }
 
 static enum task_result join_network(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
-	struct error *err = join_host(nodes);
 
-	for (size_t i = 0; err == NULL && i < nodes->n; i++)
-		err = join_node(&nodes->machines[i]);
-	return err != NULL ? task_fail(task, error_context(err, "network of the profile")) : TASK_NEXT;
+	return start_joining(task, nodes, true, nodes->machines, nodes->n);
 }
 
 /* --- listeners inside the nodes --- */
@@ -420,6 +385,17 @@ struct http_client *nodes_kubelet(struct nodes *nodes, struct str name)
 	return m != NULL ? m->client : NULL;
 }
 
+bool nodes_dial(struct nodes *nodes, struct ip ip, uint16_t port,
+		void (*connected)(void *to, struct error *err, struct stream *stream), void *to)
+{
+	for (size_t i = 0; i < nodes->n; i++)
+		if (nodes->machines[i].kubelet != NULL && kubelet_ready(nodes->machines[i].kubelet)) {
+			kubelet_dial(nodes->machines[i].kubelet, ip, port, connected, to);
+			return true;
+		}
+	return false;
+}
+
 static bool all_ready(struct nodes *nodes)
 {
 	for (size_t i = 0; i < nodes->n; i++) {
@@ -431,33 +407,64 @@ static bool all_ready(struct nodes *nodes)
 	return true;
 }
 
+struct routing {
+	struct nodes *nodes;
+	struct arena *arena;
+	struct net_plan *plan;
+	int rtnl;
+	struct error *err;
+};
+
+static void routing_work(void *in)
+{
+	struct routing *routing = in;
+
+	routing->err = net_apply(routing->rtnl, routing->plan);
+}
+
+static void routing_done(void *in)
+{
+	struct routing *routing = in;
+	struct nodes *nodes = routing->nodes;
+
+	log_consume(LOG_ERROR, routing->err, "route to pods of another node");
+	auto_close(&routing->rtnl);
+	arena_free(routing->arena);
+	nodes->routing--;
+	if (nodes->stopping != NULL)
+		one_stopped(nodes);
+}
+
+static void start_routing(struct machine *m, struct cidr pods, const struct machine *owner)
+{
+	struct arena *arena = arena_new();
+	struct routing *routing = ARENA_NEW(arena, struct routing);
+
+	*routing = (struct routing){ m->nodes, arena, net_plan_new(arena), join_dup(m->rtnl), NULL };
+	*net_plan_route(routing->plan) = (struct net_route){
+		.to = pods, .link = "eth0", .via = cluster_node_ip(m->nodes->cluster->options.slot, owner->index)
+	};
+	m->nodes->routing++;
+	loop_lane_job(&m->nodes->lane, routing_work, routing_done, routing);
+}
+
 /* Each node gets a route to the pods of each other one. */
 static void node_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
 {
 	struct nodes *nodes = arg;
 	struct machine *owner = now != NULL ? machine_named(nodes, object_name(now)) : NULL;
-	struct cidr pods;
+	struct cidr pods, before;
 
-	(void)old;
 	(void)revision;
 	if (nodes->cluster->options.ready_fd >= 0 && all_ready(nodes))
 		cluster_nodes_ready(nodes->cluster);
 	if (owner == NULL || !cidr_parse(json_path_str(object_tree(now), "spec.podCIDR"), &pods))
 		return;
-	for (size_t i = 0; i < nodes->n; i++) {
-		struct arena *arena;
-		struct net_plan *plan;
-
-		if (&nodes->machines[i] == owner || nodes->machines[i].rtnl < 0) /* one that comes back asks again */
-			continue;
-		arena = arena_new();
-		plan = net_plan_new(arena);
-		*net_plan_route(plan) = (struct net_route){ .to = pods,
-							    .link = "eth0",
-							    .via = cluster_node_ip(nodes->cluster->options.slot, owner->index) };
-		log_consume(LOG_ERROR, net_apply(nodes->machines[i].rtnl, plan), "route to pods of another node");
-		arena_free(arena);
-	}
+	if (old != NULL && cidr_parse(json_path_str(object_tree(old), "spec.podCIDR"), &before))
+		return; /* it never changes */
+	for (size_t i = 0; i < nodes->n; i++)
+		if (&nodes->machines[i] != owner && nodes->machines[i].rtnl >= 0) /* one that comes back asks again */
+			start_routing(&nodes->machines[i], pods, owner);
 }
 
 static struct error *start_machine(struct machine *m)
@@ -488,7 +495,7 @@ static struct error *start_machine(struct machine *m)
 		.uplink = "eth0",
 		.nfnl_fd = m->nfnl,
 		.ear_fd = m->nfnl_ear,
-		.rtnl_fd = m->rtnl,
+		.rtnl_fd = m->proxy_rtnl,
 		.pod_cidr = topology_pod_cidr(),
 		.own = { topology_api_ip(), topology_dns_ip() },
 		.n_own = 2,
@@ -562,12 +569,13 @@ static enum task_result start_components(struct task *task, void *arg)
 
 #define RETRY (200 * NS_PER_MS)
 
-static task_fn stop_old, take_new, join_new, start_new, join_new_hub, rejoin_all;
+static task_fn stop_old, take_new, join_new, listen_new, start_new, join_new_hub, rejoin_all;
 
 static const struct task_step node_steps[] = {
 	{ "stop what held the old node", stop_old, NULL },
 	{ "take handles", take_new, NULL },
 	{ "join network", join_new, NULL },
+	{ "listen in the node", listen_new, NULL },
 	{ "kubelet, proxy, dns", start_new, NULL },
 	{ NULL, NULL, NULL },
 };
@@ -624,10 +632,14 @@ static enum task_result take_new(struct task *task, void *arg)
 static enum task_result join_new(struct task *task, void *arg)
 {
 	struct machine *m = arg;
-	struct error *err = join_node(m);
 
-	if (err == NULL)
-		err = listen_in(m);
+	return start_joining(task, m->nodes, false, m, 1);
+}
+
+static enum task_result listen_new(struct task *task, void *arg)
+{
+	struct error *err = listen_in(arg);
+
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -646,9 +658,8 @@ static enum task_result start_new(struct task *task, void *arg)
 static enum task_result join_new_hub(struct task *task, void *arg)
 {
 	struct machine *m = arg;
-	struct error *err = join_host(m->nodes);
 
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return start_joining(task, m->nodes, true, NULL, 0);
 }
 
 static void rejoin(struct machine *m);
@@ -733,7 +744,7 @@ static void machine_fini(struct machine *m)
 	drop_handles_of(m);
 }
 
-static void kubelet_stopped(void *arg)
+static void one_stopped(void *arg)
 {
 	struct nodes *nodes = arg;
 	struct cluster *cluster = nodes->cluster;
@@ -757,7 +768,7 @@ static enum task_result forget_processes(struct task *task, void *arg)
 	if (nodes->informer != NULL)
 		informer_unlisten(nodes->informer, nodes);
 	nodes->stopping = task;
-	nodes->open = 1;
+	nodes->open = 1 + nodes->routing;
 	task_hold(task);
 	EACH_MACHINE(nodes, m)
 	{
@@ -765,10 +776,10 @@ static enum task_result forget_processes(struct task *task, void *arg)
 		if (m->kubelet == NULL)
 			continue;
 		nodes->open++;
-		kubelet_stop(m->kubelet, kubelet_stopped, nodes);
+		kubelet_stop(m->kubelet, one_stopped, nodes);
 	}
 	dns_stop(nodes->dns);
-	kubelet_stopped(nodes);
+	one_stopped(nodes);
 	return TASK_WAIT;
 }
 

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "controllers/private.h"
 
@@ -14,6 +15,17 @@ struct sets {
 	struct workqueue *queue;
 	struct informer *sets, *pods;
 	int pods_by_owner, pods_by_namespace;
+	struct map facts; /* address of a pod's object → struct fact */
+};
+
+/* What is asked of each pod at each change of any pod of its set; found once, since a state never changes. */
+struct fact {
+	uint64_t revision; /* of that state */
+	bool active, terminating, ready;
+	char owner[40];     /* uid of its controller; empty: nobody's */
+	char judged[40];    /* uid of the set by which fits and labeled were judged… */
+	int64_t generation; /* …in this generation */
+	bool fits, labeled;
 };
 
 /* --- who owns a pod --- */
@@ -53,11 +65,19 @@ static void wake_matching(struct sets *self, struct object *pod, uint64_t revisi
 	arena_free(arena);
 }
 
+static struct str address(struct object *const *pod)
+{
+	return str_of((const char *)pod, sizeof(*pod));
+}
+
 static void pod_changed(void *arg, struct object *old, struct object *now, uint64_t revision)
 {
 	struct sets *self = arg;
 	struct str name = kind_name(self->kind);
 	char kind[64];
+
+	if (old != NULL)
+		free(map_take(&self->facts, address(&old)));
 
 	snprintf(kind, sizeof(kind), "%.*s", STR_ARG(name));
 	queue_owner(self->queue, kind, old, revision);
@@ -170,7 +190,8 @@ static struct one_write *one_write(struct sets *self, struct work *work, struct 
 	return write;
 }
 
-#define BURST 500 /* creations and deletions of one reconcile, as upstream */
+/* Creations and deletions of one reconcile. Upstream has 500; the next ones wait for no more than the answers to these. */
+#define BURST 50
 
 static void create_pods(struct sets *self, struct work *work, struct object *set, size_t n)
 {
@@ -238,9 +259,21 @@ static void let_go(struct work *work, struct object *set, struct object *pod)
 
 /* --- status --- */
 
+struct judge {
+	char uid[40]; /* of the set */
+	int64_t generation, min_ready;
+	struct selector selector;
+	const struct json *labels; /* of its template */
+};
+
 struct counts {
 	int64_t replicas, labeled, ready, available, terminating;
 	int64_t wait; /* ns until another pod becomes available; 0: none will by time alone */
+};
+
+struct found {
+	VEC(struct object *) pods; /* the set's */
+	struct counts counts;
 };
 
 static const struct json *number(struct arena *arena, int64_t n, bool always)
@@ -271,28 +304,85 @@ static void write_status(struct sets *self, struct work *work, struct object *se
 					    .body = json_with(arena, tree, "status", status) });
 }
 
-static void count_pod(struct counts *counts, const struct json *pod, const struct json *template, int64_t min_ready)
+static struct fact *fact_of(struct sets *self, struct object *pod)
 {
-	bool labeled = true;
+	struct fact *fact = map_find(&self->facts, address(&pod));
+	const struct json *tree, *owner;
 
+	if (fact != NULL && fact->revision == object_revision(pod))
+		return fact;
+	if (fact == NULL) {
+		fact = xmalloc(sizeof(*fact));
+		map_set(&self->facts, address(&pod), fact);
+	}
+	tree = object_tree(pod);
+	owner = controller_of(tree);
+	*fact = (struct fact){ .revision = object_revision(pod),
+			       .active = is_active(tree),
+			       .terminating = is_deleting(tree) && !pod_is_over(tree),
+			       .ready = pod_is_ready(tree) };
+	if (owner != NULL)
+		snprintf(fact->owner, sizeof(fact->owner), "%.*s", STR_ARG(json_get_str(owner, "uid")));
+	return fact;
+}
+
+/* Whether the set selects it, and its template's labels are there. */
+static void judge(struct fact *fact, struct object *pod, const struct judge *by)
+{
+	const struct json *labels;
+
+	if (fact->generation == by->generation && strcmp(fact->judged, by->uid) == 0)
+		return;
+	labels = labels_of(object_tree(pod));
+	fact->generation = by->generation;
+	memcpy(fact->judged, by->uid, sizeof(by->uid));
+	fact->fits = selector_matches(&by->selector, labels);
+	fact->labeled = true;
+	JSON_EACH (by->labels, it)
+		fact->labeled = fact->labeled && json_equal(json_find(labels, it.key), it.value);
+}
+
+static void count_pod(struct counts *counts, const struct fact *fact, struct object *pod, int64_t min_ready)
+{
 	counts->replicas++;
-	JSON_EACH (json_path(template, "metadata.labels"), it)
-		labeled = labeled && json_equal(json_find(labels_of(pod), it.key), it.value);
-	counts->labeled += labeled;
-	counts->ready += pod_is_ready(pod);
-	counts->available += pod_available(pod, min_ready, &counts->wait);
+	counts->labeled += fact->labeled;
+	counts->ready += fact->ready;
+	counts->available += min_ready == 0 ? fact->ready : pod_available(object_tree(pod), min_ready, &counts->wait);
+}
+
+/* Counts the set's pods, takes in those of nobody that fit and lets go those that do not. */
+static void look_at_pods(struct sets *self, struct work *work, struct object *set, const struct judge *by, struct found *found)
+{
+	struct object_list near = informer_lookup(self->pods, self->pods_by_namespace, object_namespace(set));
+	bool deleting = is_deleting(object_tree(set));
+
+	for (size_t i = 0; i < near.len; i++) {
+		struct fact *fact = fact_of(self, near.ptr[i]);
+		bool owned = strcmp(fact->owner, by->uid) == 0;
+
+		if (!owned && fact->owner[0] != '\0')
+			continue;
+		judge(fact, near.ptr[i], by);
+		if (owned && !fact->fits && !deleting)
+			let_go(work, set, near.ptr[i]);
+		found->counts.terminating += owned && fact->terminating;
+		if (!fact->active || !fact->fits || (!owned && deleting))
+			continue;
+		if (!owned)
+			adopt(work, set, near.ptr[i]);
+		vec_push(&found->pods, near.ptr[i]);
+		count_pod(&found->counts, fact, near.ptr[i], by->min_ready);
+	}
 }
 
 static struct error *sync_set(void *arg, struct work *work)
 {
 	struct sets *self = arg;
 	struct object *set = informer_find_key(self->sets, work->key);
-	VEC(struct object *) mine = { 0 };
-	struct counts counts = { 0 };
-	struct selector selector;
+	struct found found = { 0 };
+	struct judge by = { 0 };
 	const struct json *tree;
 	int64_t wanted, have;
-	struct object_list near;
 	struct error *err;
 
 	if (set == NULL)
@@ -303,40 +393,24 @@ static struct error *sync_set(void *arg, struct work *work)
 	}
 	object_keep(work->arena, set);
 	tree = object_tree(set);
-	err = selector_of(self, work->arena, tree, &selector);
+	err = selector_of(self, work->arena, tree, &by.selector);
 	if (err != NULL)
 		return err;
-	near = informer_lookup(self->pods, self->pods_by_namespace, object_namespace(set));
-	for (size_t i = 0; i < near.len; i++) {
-		const struct json *pod = object_tree(near.ptr[i]);
-		bool fits = selector_matches(&selector, labels_of(pod));
-		bool owned = is_controlled_by(pod, object_uid(set));
-
-		if (owned && !fits && !is_deleting(tree))
-			let_go(work, set, near.ptr[i]);
-		if (owned && is_deleting(pod) && !pod_is_over(pod))
-			counts.terminating++;
-		if (!is_active(pod) || !fits)
-			continue;
-		if (controller_of(pod) == NULL && !is_deleting(tree)) {
-			adopt(work, set, near.ptr[i]);
-			owned = true;
-		}
-		if (!owned)
-			continue;
-		vec_push(&mine, near.ptr[i]);
-		count_pod(&counts, pod, json_path(tree, "spec.template"), json_int(json_path(tree, "spec.minReadySeconds"), 0));
-	}
+	snprintf(by.uid, sizeof(by.uid), "%.*s", STR_ARG(object_uid(set)));
+	by.generation = json_int(json_path(tree, "metadata.generation"), 0);
+	by.min_ready = json_int(json_path(tree, "spec.minReadySeconds"), 0);
+	by.labels = json_path(tree, "spec.template.metadata.labels");
+	look_at_pods(self, work, set, &by, &found);
 	wanted = json_int(json_path(tree, "spec.replicas"), 1);
-	have = (int64_t)mine.len;
+	have = (int64_t)found.pods.len;
 	if (!is_deleting(tree) && have < wanted)
 		create_pods(self, work, set, (size_t)(wanted - have));
 	else if (!is_deleting(tree) && have > wanted)
-		delete_pods(self, work, set, mine.ptr, mine.len, (size_t)(have - wanted));
-	write_status(self, work, set, &counts);
-	if (counts.wait != 0)
-		work_again(work, counts.wait + 100 * NS_PER_MS);
-	vec_fini(&mine);
+		delete_pods(self, work, set, found.pods.ptr, found.pods.len, (size_t)(have - wanted));
+	write_status(self, work, set, &found.counts);
+	if (found.counts.wait != 0)
+		work_again(work, found.counts.wait + 100 * NS_PER_MS);
+	vec_fini(&found.pods);
 	return NULL;
 }
 
@@ -380,6 +454,9 @@ static void stop_sets(void *arg)
 	informer_unlisten(self->sets, self->queue);
 	informer_unlisten(self->pods, self);
 	workqueue_free(self->queue);
+	MAP_EACH (&self->facts, it)
+		free(it->value);
+	map_fini(&self->facts);
 	free(self);
 }
 

@@ -1,25 +1,65 @@
+#include <stdlib.h>
 #include <zlib.h>
 
-#include "http/http.h"
+#include "http/private.h"
 
 #define GZIP (15 + 16) /* windowBits: 32 KiB, with gzip's header */
 #define STEP (64 * 1024)
 
-void gzip_pack(struct buf *out, struct str data)
+struct gzip_stream {
+	z_stream z;
+};
+
+struct gzip_stream *gzip_stream_new(void)
 {
-	z_stream z = { 0 };
-	int status = deflateInit2(&z, 1, Z_DEFLATED, GZIP, 8, Z_DEFAULT_STRATEGY);
+	struct gzip_stream *stream = xcalloc(1, sizeof(*stream));
+	int status = deflateInit2(&stream->z, 1, Z_DEFLATED, GZIP, 8, Z_DEFAULT_STRATEGY);
 
 	ASSERT(status == Z_OK);
-	z.next_in = (Bytef *)(uintptr_t)data.ptr;
-	z.avail_in = (uInt)data.len;
-	buf_reserve(out, deflateBound(&z, data.len));
-	z.next_out = (Bytef *)out->ptr + out->len;
-	z.avail_out = (uInt)(out->cap - out->len);
-	status = deflate(&z, Z_FINISH);
-	ASSERT(status == Z_STREAM_END); /* deflateBound() is enough */
-	out->len += z.total_out;
-	deflateEnd(&z);
+	return stream;
+}
+
+void gzip_stream_free(struct gzip_stream *stream)
+{
+	if (stream == NULL)
+		return;
+	deflateEnd(&stream->z);
+	free(stream);
+}
+
+static void pack(z_stream *z, struct buf *out, struct str data, int flush)
+{
+	int status;
+
+	z->next_in = (Bytef *)(uintptr_t)data.ptr;
+	z->avail_in = (uInt)data.len;
+	do {
+		buf_reserve(out, STEP);
+		z->next_out = (Bytef *)out->ptr + out->len;
+		z->avail_out = STEP;
+		status = deflate(z, flush);
+		ASSERT(status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR);
+		out->len += STEP - z->avail_out;
+	} while (z->avail_out == 0);
+	ASSERT(z->avail_in == 0);
+}
+
+void gzip_stream_add(struct gzip_stream *stream, struct buf *out, struct str data)
+{
+	pack(&stream->z, out, data, Z_NO_FLUSH);
+}
+
+void gzip_stream_end(struct gzip_stream *stream, struct buf *out)
+{
+	pack(&stream->z, out, STR(""), Z_FINISH);
+}
+
+void gzip_pack(struct buf *out, struct str data)
+{
+	struct gzip_stream *stream = gzip_stream_new();
+
+	pack(&stream->z, out, data, Z_FINISH);
+	gzip_stream_free(stream);
 }
 
 struct error *gzip_unpack(struct buf *out, struct str data, size_t limit)

@@ -151,6 +151,9 @@ void http_body_resume(struct http_request *request);
 void http_reply(struct http_request *request, int status, struct http_headers headers, struct str body);
 void http_reply_bytes(struct http_request *request, int status, struct http_headers headers, struct bytes *body);
 void http_reply_text(struct http_request *request, int status, struct str body); /* text/plain; charset=utf-8 */
+/* To be said before the answer starts: it may go as gzip, when the client takes that and it has more than LIMIT_PLAIN_REPLY
+ * bytes. A whole one is packed by a job, one that comes in pieces as they come (its handler has seen that it is long). */
+void http_reply_compress(struct http_request *request);
 /* …or in pieces. */
 void http_reply_start(struct http_request *request, int status, struct http_headers headers);
 void http_reply_write(struct http_request *request, struct str data);

@@ -2,6 +2,8 @@
 noinst_LIBRARIES += libhttp.a
 libhttp_a_SOURCES = \
 	http/client.c \
+	http/compress.c \
+	http/fetch.c \
 	http/gzip.c \
 	http/h1.c \
 	http/h2.c \
@@ -19,6 +21,7 @@ check_PROGRAMS += tests/unit/http/test_http
 tests_unit_http_test_http_SOURCES = \
 	tests/unit/http/test_attack.c \
 	tests/unit/http/test_client.c \
+	tests/unit/http/test_compress.c \
 	tests/unit/http/test_curl.c \
 	tests/unit/http/test_pki.c \
 	tests/unit/http/test_server.c \

@@ -22,6 +22,14 @@ int64_t crypto_time(const ASN1_TIME *time);
 struct error *crypto_failure_at(const char *file, int line, enum error_kind kind, const char *doing)
 	__attribute__((returns_nonnull)) MUST_CHECK;
 
+/* --- gzip.c: packing what comes in pieces --- */
+
+struct gzip_stream;
+struct gzip_stream *gzip_stream_new(void);
+void gzip_stream_add(struct gzip_stream *stream, struct buf *out, struct str data);
+void gzip_stream_end(struct gzip_stream *stream, struct buf *out); /* what is left of it */
+void gzip_stream_free(struct gzip_stream *stream);                 /* NULL is fine */
+
 /* --- text.c --- */
 
 bool text_same(struct str a, const char *b); /* whatever the case */
@@ -71,6 +79,9 @@ struct exchange {
 	bool full;     /* drained is owed */
 	bool bodiless; /* HEAD, 204, 304: what is written is dropped */
 
+	bool compress;              /* the handler allows it and the client takes it */
+	struct gzip_stream *packer; /* of an answer in pieces */
+
 	enum body_mode body_mode;
 	struct buf body; /* came and was not taken */
 	bool body_complete;
@@ -114,6 +125,13 @@ size_t exchange_body_waiting(const struct exchange *exchange); /* came and was n
 void exchange_closed(struct exchange *exchange);               /* the carrier forgets it */
 void exchange_hung_up(struct exchange *exchange);              /* the client sends no more, but may still read */
 void exchange_drained(struct exchange *exchange);              /* its output shrank */
+void exchange_over(struct exchange *exchange);                 /* the answer, too: only memory is left */
+
+/* --- compress.c: answers as gzip --- */
+
+struct http_headers compress_headers(struct exchange *exchange, struct http_headers headers); /* for the packed form */
+/* The handler has ended the exchange with this answer: it is sent when it is packed. */
+void compress_whole(struct exchange *exchange, int status, struct http_headers headers, struct str body, struct bytes *owner);
 
 /* --- connections of a server --- */
 

@@ -79,23 +79,36 @@ static void on_bury(void *arg)
 	server->n_exchanges--;
 	buf_fini(&exchange->body);
 	error_free(exchange->body_error);
+	gzip_stream_free(exchange->packer);
 	arena_free(exchange->request.arena);
 	peer_unref(exchange->peer);
 	free(exchange);
 	server_maybe_closed(server);
 }
 
-/* The handler is done with it. Memory goes on a fresh stack, because this may come from inside handle(). */
-static void end_of_exchange(struct exchange *exchange)
+/* The handler is done with it. */
+static void handler_done(struct exchange *exchange)
 {
 	ASSERT(!exchange->ended);
 	exchange->ended = true;
+	exchange->events = NULL;
+	loop_call_cancel(&exchange->tell_body);
+}
+
+/* Memory goes on a fresh stack, because this may come from inside handle(). */
+void exchange_over(struct exchange *exchange)
+{
 	exchange->ops = NULL;
 	exchange->peer->n_exchanges--;
 	loop_call_cancel(&exchange->tell_closed);
 	loop_call_cancel(&exchange->tell_drained);
-	loop_call_cancel(&exchange->tell_body);
 	loop_call_soon(&exchange->bury, on_bury, exchange);
+}
+
+static void end_of_exchange(struct exchange *exchange)
+{
+	handler_done(exchange);
+	exchange_over(exchange);
 }
 
 struct str http_param(const struct http_request *request, const char *name, bool *found)
@@ -340,6 +353,11 @@ static void reply_with(struct exchange *exchange, int status, struct http_header
 	ASSERT_ON_LOOP();
 	ASSERT(!exchange->started);
 	exchange->started = true;
+	if (ops != NULL && exchange->compress && !silent && body.len > LIMIT_PLAIN_REPLY) {
+		handler_done(exchange);
+		compress_whole(exchange, status, headers, body, owner);
+		return;
+	}
 	if (ops != NULL) {
 		int64_t length = status == 204 || status < 200 || (status == 304 && body.len == 0) ? -1 : (int64_t)body.len;
 
@@ -379,6 +397,10 @@ void http_reply_start(struct http_request *request, int status, struct http_head
 	ASSERT(!exchange->started && !exchange->ended);
 	exchange->started = true;
 	exchange->bodiless = has_no_body(exchange, status);
+	if (exchange->compress && !exchange->bodiless) {
+		exchange->packer = gzip_stream_new();
+		headers = compress_headers(exchange, headers);
+	}
 	if (exchange->ops != NULL)
 		exchange->ops->start(exchange, status, headers, -1, false);
 }
@@ -389,7 +411,15 @@ static void write_with(struct exchange *exchange, struct str data, struct bytes 
 	ASSERT(exchange->started && !exchange->ended);
 	if (exchange->ops == NULL || exchange->bodiless || data.len == 0)
 		return;
-	exchange->ops->write(exchange, data, owner);
+	if (exchange->packer != NULL) {
+		AUTO_BUF struct buf packed = { 0 };
+
+		gzip_stream_add(exchange->packer, &packed, data);
+		if (packed.len > 0)
+			exchange->ops->write(exchange, buf_str(&packed), NULL);
+	} else {
+		exchange->ops->write(exchange, data, owner);
+	}
 	if (exchange->ops != NULL && exchange->ops->pending(exchange) >= LIMIT_STREAM_BUFFER)
 		exchange->full = true;
 }
@@ -432,6 +462,12 @@ void http_reply_end(struct http_request *request)
 
 	ASSERT_ON_LOOP();
 	ASSERT(exchange->started);
+	if (exchange->ops != NULL && exchange->packer != NULL) {
+		AUTO_BUF struct buf packed = { 0 };
+
+		gzip_stream_end(exchange->packer, &packed);
+		exchange->ops->write(exchange, buf_str(&packed), NULL);
+	}
 	if (exchange->ops != NULL)
 		exchange->ops->end(exchange);
 	end_of_exchange(exchange);

@@ -120,7 +120,8 @@ static bool resolve_number(struct arena *arena, const char *text, const struct j
 	double value = strtod(s, NULL);
 	if (isinf(value))
 		return false;
-	*out = json_real(arena, value);
+	*out = value == 0 ? json_number(arena, 0)
+			  : json_real(arena, value); /* -0.0 is no integer that could be written and read again */
 	return true;
 }
 

@@ -1,6 +1,6 @@
 /*
  * One thing done to a container from outside: a command in it, a request or a connection to it, or a rest. Probes and
- * lifecycle hooks are made of these. Connections start in the node's network namespace, on sockets that the node opens.
+ * lifecycle hooks are made of these. Connections are those of dial.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,7 +19,7 @@ struct action {
 	struct list link; /* in kubelet->actions while an exec runs */
 	struct kubelet *kubelet;
 	struct container *container;
-	char *subject; /* of error texts: "Get \"http://…\"", "dial tcp …" */
+	char *subject; /* of error texts: "Get \"http://…\"" */
 	struct loop_timer timer;
 	void (*done)(void *arg, bool ok, const char *text);
 	void *arg;
@@ -34,8 +34,7 @@ struct action {
 	/* connections */
 	struct ip ip;
 	uint16_t port;
-	int fd;
-	struct loop_poll *poll;
+	struct dialing *dialing;
 	void (*connected)(void *to, struct error *err, struct stream *stream);
 	void *to;
 	/* HTTP */
@@ -56,14 +55,13 @@ static void drop(struct action *action)
 	list_remove(&action->link);
 	stream_close(action->out);
 	stream_close(action->err);
-	loop_poll_close(action->poll);
-	if (action->fd >= 0)
-		close(action->fd);
 	if (action->fetch != NULL)
 		http_fetch_cancel(action->fetch);
-	if (action->http != NULL) {
+	if (action->http != NULL)
 		http_client_free(action->http);
-		if (action->connected != NULL) /* the dial is still owed an answer */
+	if (action->dialing != NULL) {
+		dial_cancel(action->dialing);
+		if (action->http != NULL) /* which is still owed an answer */
 			action->connected(action->to, error_new(ERR_CANCELED, "canceled"), NULL);
 	}
 	http_tls_unref(action->tls);
@@ -224,51 +222,12 @@ static void start_exec(struct action *action, struct node_client *client, const 
 
 /* --- connections --- */
 
-static void give_stream(struct action *action, struct error *err)
-{
-	struct stream *stream = NULL;
-	void (*connected)(void *, struct error *, struct stream *) = action->connected;
-
-	action->connected = NULL;
-	loop_poll_close(action->poll);
-	action->poll = NULL;
-	if (err == NULL)
-		err = stream_from_fd(fd_take(&action->fd), &stream);
-	connected(action->to, err, stream);
-}
-
-static void writable(void *arg, int events)
+static void dialed(void *arg, struct error *err, struct stream *stream)
 {
 	struct action *action = arg;
-	int code = 0;
-	socklen_t len = sizeof(code);
 
-	(void)events;
-	if (getsockopt(action->fd, SOL_SOCKET, SO_ERROR, &code, &len) != 0)
-		code = errno;
-	give_stream(action, code != 0 ? error_errno(code, "connect") : NULL);
-}
-
-static void got_socket(void *arg, struct node_reply *reply)
-{
-	struct action *action = arg;
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(action->port) };
-	struct error *err = reply->err;
-
-	action->request = 0;
-	reply->err = NULL;
-	if (err == NULL)
-		action->fd = fd_take(&reply->fds[0]);
-	memcpy(&to.sin_addr, action->ip.bytes, 4);
-	if (err == NULL && fcntl(action->fd, F_SETFL, O_NONBLOCK) != 0)
-		err = error_errno(errno, "socket");
-	if (err == NULL && connect(action->fd, (struct sockaddr *)&to, sizeof(to)) != 0 && errno != EINPROGRESS)
-		err = error_errno(errno, "connect");
-	if (err != NULL) {
-		give_stream(action, err);
-		return;
-	}
-	action->poll = loop_poll(action->fd, LOOP_WRITE, writable, action);
+	action->dialing = NULL;
+	action->connected(action->to, err, stream);
 }
 
 static void dial(void *arg, void (*connected)(void *to, struct error *err, struct stream *stream), void *to)
@@ -277,29 +236,13 @@ static void dial(void *arg, void (*connected)(void *to, struct error *err, struc
 
 	action->connected = connected;
 	action->to = to;
-	action->client = link_client(action->kubelet);
-	if (action->client == NULL) {
-		end(action, false, "the node process is away");
-		return;
-	}
-	action->request =
-		node_socket(action->client, &(struct node_socket){ .domain = AF_INET, .type = SOCK_STREAM }, got_socket, action);
-}
-
-static const char *refusal(const struct error *err)
-{
-	return err->code == ECONNREFUSED   ? "connect: connection refused"
-	       : err->code == EHOSTUNREACH ? "connect: no route to host"
-					   : err->text;
+	action->dialing = dial_start(action->kubelet, action->ip, action->port, dialed, action);
 }
 
 static void tcp_connected(void *arg, struct error *err, struct stream *stream)
 {
-	struct action *action = arg;
-	AUTO_FREE char *text = err != NULL ? xasprintf("%s: %s", action->subject, refusal(err)) : NULL;
-
 	stream_close(stream);
-	end(action, err == NULL, text != NULL ? text : "");
+	end(arg, err == NULL, err != NULL ? err->text : "");
 	error_free(err);
 }
 
@@ -330,12 +273,7 @@ static void fetched(void *arg, struct error *err, const struct http_response *re
 	(void)body;
 	action->fetch = NULL;
 	if (err != NULL) {
-		char ip[IP_TEXT];
-
-		ip_format(ip, action->ip);
-		text = err->code == ECONNREFUSED
-			       ? xasprintf("%s: dial tcp %s:%u: %s", action->subject, ip, action->port, refusal(err))
-			       : xasprintf("%s: %s", action->subject, err->text);
+		text = xasprintf("%s: %s", action->subject, err->text);
 		end(action, false, text);
 		error_free(err);
 		return;
@@ -405,13 +343,11 @@ struct action *action_start(struct container *container, const struct json *hand
 			  *exec = json_get(handler, "exec");
 	const struct json *target = get != NULL ? get : tcp, *sleep = json_get(handler, "sleep");
 	struct str host = json_get_str(target, "host");
-	char ip[IP_TEXT];
 
 	action->kubelet = container->pod->kubelet;
 	action->container = container;
 	action->done = done;
 	action->arg = arg;
-	action->fd = -1;
 	list_init(&action->link);
 	action->client = link_client(action->kubelet);
 	action->ip = container->pod->ip;
@@ -435,7 +371,6 @@ struct action *action_start(struct container *container, const struct json *hand
 	} else if (get != NULL) {
 		start_http(action, get, timeout);
 	} else {
-		action->subject = xasprintf("dial tcp %s:%u", ip_format(ip, action->ip).ptr, action->port);
 		dial(action, tcp_connected, action);
 	}
 	return action;

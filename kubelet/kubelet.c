@@ -300,6 +300,7 @@ struct kubelet *kubelet_start(const struct kubelet_options *options)
 	list_init(&kubelet->followers);
 	list_init(&kubelet->sessions);
 	list_init(&kubelet->actions);
+	list_init(&kubelet->dialings);
 	kubelet->http = serve_new(kubelet);
 	job->kubelet = kubelet;
 	job->dir = kubelet->options.image_dir;
@@ -361,6 +362,7 @@ void kubelet_stop(struct kubelet *kubelet, void (*stopped)(void *arg), void *arg
 		if (pod->task != NULL)
 			task_cancel(pod->task, error_new(ERR_CANCELED, "the kubelet is stopping"));
 	}
+	dials_stop(kubelet);
 	closegroup_wait(&kubelet->tasks, all_ended, kubelet);
 }
 

@@ -43,6 +43,10 @@ void kubelet_stop(struct kubelet *kubelet, void (*stopped)(void *arg), void *arg
 /* A connection to its HTTP server, which it takes: GET /containerLogs/NS/POD/CONTAINER?follow&previous&tailLines&
  * limitBytes&timestamps&sinceSeconds&sinceTime, /pods, /healthz. */
 void kubelet_accept(struct kubelet *kubelet, struct stream *stream);
+/* A TCP connection that starts in the node, where the addresses of pods and Services are reachable. connected comes once,
+ * later; err reads as Go's, for users. */
+void kubelet_dial(struct kubelet *kubelet, struct ip ip, uint16_t port,
+		  void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
 bool kubelet_ready(const struct kubelet *kubelet); /* the Node was posted Ready */
 
 #endif

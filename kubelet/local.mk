@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libkubelet.a
 libkubelet_a_SOURCES = \
 	kubelet/action.c \
+	kubelet/dial.c \
 	kubelet/env.c \
 	kubelet/exec.c \
 	kubelet/files.c \

@@ -4,6 +4,7 @@
  *
  *	pod: eth0 10.244.0.5/32, default via 169.254.1.1 onlink ── veth… :node: 10.244.0.5/32 dev veth…
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,42 @@ void pool_release(struct kubelet *kubelet, struct ip ip)
 
 /* --- links --- */
 
+/* What a job does in the node's network, and the pod's: it has descriptors of its own. */
+struct network_job {
+	struct kubelet *kubelet;            /* of a sweep, which no task waits for */
+	struct arena *arena;                /* of a sweep */
+	int node_rtnl, pod_rtnl, pod_netns; /* -1: not needed */
+	struct net_plan *node, *pod;
+	const char *link;
+	struct map known;              /* of a sweep: links that stay */
+	VEC(struct net_plan *) routes; /* of a sweep: each for itself */
+	VEC(struct error *) errs;      /* of a sweep */
+};
+
+static void close_job(void *arg)
+{
+	struct network_job *job = arg;
+
+	auto_close(&job->node_rtnl);
+	auto_close(&job->pod_rtnl);
+	auto_close(&job->pod_netns);
+	map_fini(&job->known);
+	vec_fini(&job->routes);
+	vec_fini(&job->errs);
+}
+
+static struct network_job *new_job(struct arena *arena, const struct kubelet *kubelet)
+{
+	struct network_job *job = ARENA_NEW(arena, struct network_job);
+
+	job->node_rtnl = fcntl(kubelet->link.rtnl, F_DUPFD_CLOEXEC, 0);
+	job->pod_rtnl = job->pod_netns = -1;
+	job->node = net_plan_new(arena);
+	job->pod = net_plan_new(arena);
+	arena_defer(arena, close_job, job);
+	return job;
+}
+
 /* The address that replies come from makes the route go when the node's uplink is made anew. */
 static void plan_route(struct net_plan *node, const struct kubelet *kubelet, const char *name, struct ip ip)
 {
@@ -72,105 +109,169 @@ static void plan_route(struct net_plan *node, const struct kubelet *kubelet, con
 		(struct net_route){ .to = { ip, ip.family == 6 ? 128 : 32 }, .link = name, .source = kubelet->options.node_ip };
 }
 
-static void restore_route(struct pod *pod, const char *name)
+/* mac: of the node's end, of the pod's end. */
+static void plan_node_end(struct network_job *job, const struct kubelet *kubelet, struct ip ip, uint8_t mac[2][6])
 {
-	struct arena *arena = arena_new();
-	struct net_plan *plan = net_plan_new(arena);
+	struct net_link *link = net_plan_link(job->node);
+	struct net_neigh *neigh = net_plan_neigh(job->node);
 
-	plan_route(plan, pod->kubelet, name, pod->ip);
-	log_consume(LOG_WARN, net_apply(pod->kubelet->link.rtnl, plan), "route to a pod");
-	arena_free(arena);
-}
-
-struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl)
-{
-	struct arena *arena = arena_new();
-	struct net_plan *node = net_plan_new(arena), *pod = net_plan_new(arena);
-	const struct ip gateway = ip_v4(169, 254, 1, 1);
-	const struct cidr address = { ip, ip.family == 6 ? 128 : 32 };
-	uint8_t mac[6], pod_mac[6];
-	char name[LINK_NAME];
-	struct net_link *link;
-	struct net_neigh *neigh;
-	struct error *err;
-
-	link_name(name, uid);
-	net_mac(mac, str_format(arena, "%.*s node", STR_ARG(uid)));
-	net_mac(pod_mac, str_format(arena, "%.*s pod", STR_ARG(uid)));
-	link = net_plan_link(node);
 	link->kind = NET_VETH;
-	link->name = name;
+	link->name = job->link;
 	link->peer = "eth0";
-	link->peer_ns = pod_netns;
+	link->peer_ns = job->pod_netns;
 	link->forward = true;
 	link->route_localnet = true; /* node ports and host ports of 127.0.0.1 lead here */
-	memcpy(link->mac, mac, 6);
-	memcpy(link->peer_mac, pod_mac, 6);
-	plan_route(node, kubelet, name, ip);
-	neigh = net_plan_neigh(node);
-	neigh->link = name;
+	memcpy(link->mac, mac[0], 6);
+	memcpy(link->peer_mac, mac[1], 6);
+	plan_route(job->node, kubelet, job->link, ip);
+	neigh->link = job->link;
 	neigh->ip = ip;
-	memcpy(neigh->mac, pod_mac, 6);
+	memcpy(neigh->mac, mac[1], 6);
+}
 
-	link = net_plan_link(pod);
+static void plan_pod_end(struct network_job *job, struct ip ip, uint8_t mac[2][6])
+{
+	const struct ip gateway = ip_v4(169, 254, 1, 1);
+	struct net_link *link = net_plan_link(job->pod);
+	struct net_neigh *neigh = net_plan_neigh(job->pod);
+
 	link->kind = NET_EXISTING;
 	link->name = "eth0";
-	*net_plan_addr(pod) = (struct net_addr){ .link = "eth0", .addr = address };
-	neigh = net_plan_neigh(pod);
+	*net_plan_addr(job->pod) = (struct net_addr){ .link = "eth0", .addr = { ip, ip.family == 6 ? 128 : 32 } };
 	neigh->link = "eth0";
 	neigh->ip = gateway;
-	memcpy(neigh->mac, mac, 6);
-	*net_plan_route(pod) = (struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
-	err = net_link_delete(kubelet->link.rtnl, name); /* of a sandbox before, whose namespace may linger */
-	if (err == NULL)
-		err = net_apply(kubelet->link.rtnl, node);
-	if (err == NULL)
-		err = net_apply(pod_rtnl, pod);
-	arena_free(arena);
-	return err;
+	memcpy(neigh->mac, mac[0], 6);
+	*net_plan_route(job->pod) =
+		(struct net_route){ .to = { ip_v4(0, 0, 0, 0), 0 }, .via = gateway, .link = "eth0", .onlink = true };
 }
 
-struct error *network_unplug(struct kubelet *kubelet, struct str uid)
+static struct error *plug(void *in)
 {
-	char name[LINK_NAME];
+	const struct network_job *job = in;
+	struct error *err = net_link_delete(job->node_rtnl, job->link); /* of a sandbox before, whose namespace may linger */
 
-	link_name(name, uid);
-	return kubelet->link.rtnl >= 0 ? net_link_delete(kubelet->link.rtnl, name) : NULL;
+	if (err == NULL)
+		err = net_apply(job->node_rtnl, job->node);
+	if (err == NULL)
+		err = net_apply(job->pod_rtnl, job->pod);
+	return err != NULL ? error_context(err, "set up the pod's network") : NULL;
 }
 
-struct sweep {
-	struct map known;
-	VEC(char *) orphans;
+enum task_result network_plug(struct task *task, struct kubelet *kubelet, const struct network_plug *what)
+{
+	struct arena *arena = task_arena(task);
+	struct network_job *job = new_job(arena, kubelet);
+	char *name = arena_raw(arena, LINK_NAME);
+	uint8_t mac[2][6];
+
+	link_name(name, what->uid);
+	job->link = name;
+	job->pod_rtnl = fcntl(what->rtnl, F_DUPFD_CLOEXEC, 0);
+	job->pod_netns = fcntl(what->netns, F_DUPFD_CLOEXEC, 0);
+	net_mac(mac[0], str_format(arena, "%.*s node", STR_ARG(what->uid)));
+	net_mac(mac[1], str_format(arena, "%.*s pod", STR_ARG(what->uid)));
+	plan_node_end(job, kubelet, what->ip, mac);
+	plan_pod_end(job, what->ip, mac);
+	return task_job(task, &kubelet->network_lane, plug, job);
+}
+
+static struct error *unplug(void *in)
+{
+	const struct network_job *job = in;
+	struct error *err = net_link_delete(job->node_rtnl, job->link);
+
+	return err != NULL ? error_context(err, "remove a pod's link") : NULL;
+}
+
+enum task_result network_unplug(struct task *task, struct kubelet *kubelet, struct str uid)
+{
+	struct network_job *job;
+	char *name;
+
+	if (kubelet->link.rtnl < 0)
+		return TASK_NEXT;
+	job = new_job(task_arena(task), kubelet);
+	name = arena_raw(task_arena(task), LINK_NAME);
+	link_name(name, uid);
+	job->link = name;
+	return task_job(task, &kubelet->network_lane, unplug, job);
+}
+
+/* --- after the node process was found --- */
+
+struct orphans {
+	const struct map *known;
+	VEC(char *) links;
 };
 
 static void look_at_link(void *arg, const char *name)
 {
-	struct sweep *sweep = arg;
+	struct orphans *orphans = arg;
 
-	if (strncmp(name, "veth", 4) == 0 && strlen(name) == 12 && map_find(&sweep->known, str_from(name)) == NULL)
-		vec_push(&sweep->orphans, xstrdup(name));
+	if (strncmp(name, "veth", 4) == 0 && strlen(name) == 12 && map_find(orphans->known, str_from(name)) == NULL)
+		vec_push(&orphans->links, xstrdup(name));
+}
+
+static void note(struct network_job *job, struct error *err)
+{
+	if (err != NULL)
+		vec_push(&job->errs, err);
+}
+
+static void sweep(void *in)
+{
+	struct network_job *job = in;
+	struct orphans orphans = { .known = &job->known };
+
+	for (size_t i = 0; i < job->routes.len; i++)
+		note(job, net_apply(job->node_rtnl, job->routes.ptr[i]));
+	note(job, net_links(job->node_rtnl, look_at_link, &orphans));
+	for (size_t i = 0; i < orphans.links.len; i++) {
+		note(job, net_link_delete(job->node_rtnl, orphans.links.ptr[i]));
+		free(orphans.links.ptr[i]);
+	}
+	vec_fini(&orphans.links);
+}
+
+static void swept(void *in)
+{
+	struct network_job *job = in;
+	struct kubelet *kubelet = job->kubelet;
+
+	for (size_t i = 0; i < job->errs.len; i++)
+		log_consume(LOG_WARN, job->errs.ptr[i], "put the network of pods right");
+	arena_free(job->arena);
+	closegroup_leave(&kubelet->tasks);
+}
+
+static void plan_pod_route(struct network_job *job, const struct kubelet *kubelet, const char *name, struct ip ip)
+{
+	struct net_plan *plan = net_plan_new(job->arena);
+
+	plan_route(plan, kubelet, name, ip);
+	vec_push(&job->routes, plan);
 }
 
 void network_sweep(struct kubelet *kubelet)
 {
-	struct sweep sweep = { 0 };
+	struct arena *arena;
+	struct network_job *job;
 
 	if (kubelet->link.rtnl < 0)
 		return;
+	arena = arena_new();
+	job = new_job(arena, kubelet);
+	job->kubelet = kubelet;
+	job->arena = arena;
 	MAP_EACH (&kubelet->by_uid, it) {
 		struct pod *pod = it->value;
-		char name[LINK_NAME];
+		char *name = arena_raw(arena, LINK_NAME);
 
 		link_name(name, it->key);
-		map_set(&sweep.known, str_from(name), kubelet);
+		map_set(&job->known, str_from(name), kubelet);
 		if (pod->sandbox_ready && pod->ip.family != 0 && !pod_host_network(pod))
-			restore_route(pod, name);
+			plan_pod_route(job, kubelet, name, pod->ip);
 	}
-	log_consume(LOG_WARN, net_links(kubelet->link.rtnl, look_at_link, &sweep), "list links");
-	for (size_t i = 0; i < sweep.orphans.len; i++) {
-		log_consume(LOG_WARN, net_link_delete(kubelet->link.rtnl, sweep.orphans.ptr[i]), "remove a link nobody knows");
-		free(sweep.orphans.ptr[i]);
-	}
-	vec_fini(&sweep.orphans);
-	map_fini(&sweep.known);
+	closegroup_add(&kubelet->tasks);
+	loop_lane_job(&kubelet->network_lane, sweep, swept, job);
 }

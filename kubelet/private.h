@@ -76,6 +76,14 @@ void probes_stop(struct container *container);
 struct action *action_start(struct container *container, const struct json *handler, int64_t timeout,
 			    void (*done)(void *arg, bool ok, const char *text), void *arg);
 void action_cancel(struct action *action); /* NULL is fine */
+
+/* dial.c: connected comes once, later; err reads as Go's: "dial tcp 10.244.0.7:80: connect: connection refused". */
+struct dialing;
+struct dialing *dial_start(struct kubelet *kubelet, struct ip ip, uint16_t port,
+			   void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
+void dial_cancel(struct dialing *dialing); /* connected does not come */
+void dials_stop(struct kubelet *kubelet);  /* connected comes now, with ERR_CANCELED */
+
 void actions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
 
 /* --- pods --- */
@@ -270,6 +278,7 @@ bool volume_is_tmpfs(const struct json *volume);
 /* A step: files, directories, mounts. Errors name the volume in upstream's words. */
 enum task_result volumes_fetch(struct task *task, struct pod *pod);
 enum task_result volumes_make(struct task *task, struct pod *pod);
+enum task_result volumes_mount(struct task *task, struct pod *pod);
 enum task_result volumes_fill(struct task *task, struct pod *pod);
 enum task_result volumes_unmount(struct task *task, struct pod *pod);
 void facts_of(struct arena *arena, struct pod *pod, struct facts *out);
@@ -310,11 +319,16 @@ int64_t pod_request(const struct json *pod_spec, const char *resource);
 struct error *pool_take(struct kubelet *kubelet, struct ip *ip) MUST_CHECK;
 void pool_claim(struct kubelet *kubelet, struct ip ip);
 void pool_release(struct kubelet *kubelet, struct ip ip);
-/* pod_rtnl: a socket inside the pod. */
-struct error *network_plug(struct kubelet *kubelet, struct str uid, struct ip ip, int pod_netns, int pod_rtnl) MUST_CHECK;
+/* Steps of a task: the work is a job's, one after the other for each node. */
+struct network_plug {
+	struct str uid;
+	struct ip ip;
+	int netns, rtnl; /* of the pod; a socket inside it */
+};
+enum task_result network_plug(struct task *task, struct kubelet *kubelet, const struct network_plug *what) MUST_CHECK;
+enum task_result network_unplug(struct task *task, struct kubelet *kubelet, struct str uid) MUST_CHECK;
 /* Removes links of pods that are no more, and puts back the routes to those that are. */
 void network_sweep(struct kubelet *kubelet);
-struct error *network_unplug(struct kubelet *kubelet, struct str uid) MUST_CHECK;
 
 /* --- the node process (link.c) --- */
 
@@ -379,7 +393,9 @@ struct kubelet {
 	struct list followers; /* of logs */
 	struct list sessions;  /* exec and attach under way */
 	struct list actions;   /* with an exec under way */
-	struct map taken;      /* pod addresses */
+	struct list dialings;
+	struct map taken;              /* pod addresses */
+	struct loop_lane network_lane; /* of what uses link.rtnl */
 	struct cidr pod_cidr;
 	bool has_cidr;
 	uint32_t next_address;

@@ -480,12 +480,7 @@ static struct error *set_mounts(struct arena *arena, struct container *c, unsign
 	JSON_EACH (json_get(container, "volumeMounts"), it)
 		if (err == NULL)
 			err = mount_volume(arena, c, it.value, spec, own);
-	if (err != NULL || message_path.len == 0)
-		return err;
-	err = root_mkdir(c->pod->kubelet, arena_printf(arena, "%s/containers/%s", dir, c->name), 0755);
-	if (err == NULL)
-		err = root_write(c->pod->kubelet, message, STR(""), 0666);
-	if (err == NULL)
+	if (err == NULL && message_path.len != 0)
 		bind(arena, spec, str_cstr(arena, message_path), message, false);
 	return err;
 }

@@ -13,7 +13,8 @@
 
 struct start {
 	struct pod *pod;
-	struct arena *arena;
+	struct arena *arena;     /* moved to jobs and back */
+	const struct json *tree; /* while the files are written */
 	char id[65];
 	struct ip ip;
 	int netns, rtnl;
@@ -31,7 +32,12 @@ static enum task_result make_volumes(struct task *task, void *arg)
 	return volumes_make(task, ((struct start *)arg)->pod);
 }
 
-static enum task_result unmake_volumes(struct task *task, void *arg)
+static enum task_result mount_volumes(struct task *task, void *arg)
+{
+	return volumes_mount(task, ((struct start *)arg)->pod);
+}
+
+static enum task_result unmount_volumes(struct task *task, void *arg)
 {
 	return volumes_unmount(task, ((struct start *)arg)->pod);
 }
@@ -149,54 +155,58 @@ static enum task_result plug_network(struct task *task, void *arg)
 {
 	struct start *start = arg;
 	struct pod *pod = start->pod;
-	struct error *err = NULL;
 
-	if (!pod_host_network(pod))
-		err = network_plug(pod->kubelet, str_from(pod->uid), start->ip, start->netns, start->rtnl);
-	return err != NULL ? task_fail(task, error_context(err, "set up the pod's network")) : TASK_NEXT;
+	if (pod_host_network(pod))
+		return TASK_NEXT;
+	return network_plug(task, pod->kubelet, &(struct network_plug){ str_from(pod->uid), start->ip, start->netns, start->rtnl });
 }
 
 static enum task_result unplug_network(struct task *task, void *arg)
 {
 	struct start *start = arg;
 
-	if (!pod_host_network(start->pod))
-		log_consume(LOG_WARN, network_unplug(start->pod->kubelet, str_from(start->pod->uid)), "remove a pod's link");
-	(void)task;
-	return TASK_NEXT;
+	return pod_host_network(start->pod) ? TASK_NEXT : network_unplug(task, start->pod->kubelet, str_from(start->pod->uid));
 }
 
 /* Files that show the address. */
-static enum task_result write_files(struct task *task, void *arg)
+static struct error *write_them(void *in)
 {
-	struct start *start = arg;
-	struct pod *pod = start->pod;
-	struct kubelet *kubelet = pod->kubelet;
-	const char *dir = pod_dir(start->arena, pod);
+	struct start *start = in;
+	struct kubelet *kubelet = start->pod->kubelet;
+	const char *dir = pod_dir(start->arena, start->pod);
 	char ip[IP_TEXT], dns[IP_TEXT];
+	struct str domain = str_from(kubelet->options.cluster_domain);
 	struct str node_conf = root_read(start->arena, kubelet, "/etc/resolv.conf", 4096, false);
-	struct str host = pod_hostname(start->arena, pod_tree(pod));
+	struct str host = pod_hostname(start->arena, start->tree);
 	struct error *err;
 
 	ip_format(ip, start->ip);
 	ip_format(dns, kubelet->options.dns_ip);
 	err = root_write(kubelet, arena_printf(start->arena, "%s/etc-hosts", dir),
-			 hosts_file(start->arena, pod_tree(pod), str_from(ip), str_from(kubelet->options.cluster_domain)), 0644);
+			 hosts_file(start->arena, start->tree, str_from(ip), domain), 0644);
 	if (err == NULL)
 		err = root_write(kubelet, arena_printf(start->arena, "%s/resolv.conf", dir),
-				 resolv_conf(start->arena, pod_tree(pod), str_from(dns), str_from(kubelet->options.cluster_domain),
-					     node_conf),
-				 0644);
+				 resolv_conf(start->arena, start->tree, str_from(dns), domain, node_conf), 0644);
 	if (err == NULL)
 		err = root_write(kubelet, arena_printf(start->arena, "%s/hostname", dir),
 				 str_format(start->arena, "%.*s\n", STR_ARG(host)), 0644);
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return err;
+}
+
+static enum task_result write_files(struct task *task, void *arg)
+{
+	struct start *start = arg;
+
+	start->tree = pod_tree(start->pod);
+	object_keep(start->arena, start->pod->object);
+	return task_job(task, NULL, write_them, start);
 }
 
 const struct task_step start_sandbox_steps[] = {
 	{ "read volumes", fetch_volumes, NULL },
 	{ "remove old sandbox", remove_old_sandbox, NULL },
-	{ "make volumes", make_volumes, unmake_volumes },
+	{ "make volumes", make_volumes, NULL },
+	{ "mount volumes", mount_volumes, unmount_volumes },
 	{ "fill volumes", fill_volumes, NULL },
 	{ "take address", take_address, give_address },
 	{ "write files", write_files, NULL },
@@ -288,6 +298,7 @@ struct making {
 	const char *image_name;
 	const char *image_ref; /* with host and tag: docker.io/library/nginx:1 */
 	const struct image *image;
+	const char *message, *message_dir; /* for its last words */
 	struct node_container_create request;
 	struct task *task; /* while the job runs */
 	struct error *err; /* of the job */
@@ -409,6 +420,27 @@ static enum task_result configure(struct task *task, void *arg)
 	wait_for(c, "CreateContainerConfigError", err->text, clock_now() + 10 * NS_PER_S);
 	pod_event(c->pod, c, "Warning", "Failed", "Error: %s", err->text);
 	return task_fail(task, err);
+}
+
+/* The file for its last words, which is mounted into it. */
+static struct error *make_message(void *in)
+{
+	const struct making *making = in;
+	struct error *err = root_mkdir(making->kubelet, making->message_dir, 0755);
+
+	return err != NULL ? err : root_write(making->kubelet, making->message, STR(""), 0666);
+}
+
+static enum task_result make_files(struct task *task, void *arg)
+{
+	struct making *making = arg;
+	struct container *c = making->container;
+
+	if (json_get_str(container_spec(c), "terminationMessagePath").len == 0)
+		return TASK_NEXT;
+	making->message_dir = arena_printf(making->arena, "%s/containers/%s", pod_dir(making->arena, c->pod), c->name);
+	making->message = termination_path(making->arena, c, making->attempt);
+	return task_job(task, NULL, make_message, making);
 }
 
 static void tell_created(struct making *making)
@@ -559,10 +591,9 @@ static enum task_result run_hook(struct task *task, void *arg)
 }
 
 const struct task_step start_container_steps[] = {
-	{ "find image", find_image, NULL },    { "judge image", judge_image, NULL },
-	{ "configure", configure, NULL },      { "create", create, uncreate },
-	{ "created", note_created, NULL },     { "start", start, NULL },
-	{ "post-start hook", run_hook, NULL }, { NULL, NULL, NULL },
+	{ "find image", find_image, NULL }, { "judge image", judge_image, NULL },  { "configure", configure, NULL },
+	{ "make files", make_files, NULL }, { "create", create, uncreate },        { "created", note_created, NULL },
+	{ "start", start, NULL },           { "post-start hook", run_hook, NULL }, { NULL, NULL, NULL },
 };
 
 /* Nothing runs: as upstream, an end with 128 and the words of the runtime. */

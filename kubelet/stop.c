@@ -279,12 +279,10 @@ static enum task_result stop_sidecars(struct task *task, void *arg)
 static enum task_result unplug(struct task *task, void *arg)
 {
 	struct stop *stop = arg;
-	struct error *err = NULL;
 
 	if (link_client(stop->kubelet) == NULL)
 		return task_fail(task, link_absent_error(stop->kubelet));
-	err = network_unplug(stop->kubelet, str_from(stop->pod->uid));
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return network_unplug(task, stop->kubelet, str_from(stop->pod->uid));
 }
 
 static enum task_result stop_sandbox(struct task *task, void *arg)

@@ -257,31 +257,55 @@ static bool is_supported(const struct json *volume)
 }
 
 /* fsGroup: the group owns it and passes itself on. */
-static struct error *own_directory(struct pod *pod, const char *path)
+static struct error *own_directory(struct kubelet *kubelet, const struct json *tree, const char *path)
 {
-	const struct json *group = json_path(pod_tree(pod), "spec.securityContext.fsGroup");
+	const struct json *group = json_path(tree, "spec.securityContext.fsGroup");
 	AUTO_FD int fd = -1;
 	struct error *err;
 
 	if (group == NULL)
 		return NULL;
-	err = root_open(pod->kubelet, path, O_RDONLY | O_DIRECTORY, &fd);
+	err = root_open(kubelet, path, O_RDONLY | O_DIRECTORY, &fd);
 	if (err == NULL && (fchown(fd, (uid_t)-1, (gid_t)json_int(group, 0)) != 0 || fchmod(fd, 02777) != 0))
 		err = error_errno(errno, "change the owner of %s", path);
 	return err;
 }
 
-static struct error *make_directory(struct arena *arena, struct pod *pod, const struct json *volume)
+/* The job that makes directories. */
+struct making {
+	struct kubelet *kubelet; /* only its root is looked at */
+	const struct json *tree; /* of the pod */
+	const char *dir;
+	const char **paths; /* of each volume */
+};
+
+static struct error *make_directory(const struct making *making, const struct json *volume, const char *path)
 {
-	const char *path = volume_path(arena, pod, volume);
 	struct error *err;
 
 	if (!is_supported(volume))
 		return error_new(ERR_UNSUPPORTED, "no volume plugin matched");
 	if (has(volume, "hostPath"))
-		return make_host_path(pod->kubelet, volume);
-	err = root_mkdir(pod->kubelet, path, has(volume, "emptyDir") ? 0777 : 0755);
-	return err == NULL && has(volume, "emptyDir") && !is_memory(volume) ? own_directory(pod, path) : err;
+		return make_host_path(making->kubelet, volume);
+	err = root_mkdir(making->kubelet, path, has(volume, "emptyDir") ? 0777 : 0755);
+	if (err == NULL && has(volume, "emptyDir") && !is_memory(volume))
+		err = own_directory(making->kubelet, making->tree, path);
+	return err;
+}
+
+static struct error *make_directories(void *in)
+{
+	const struct making *making = in;
+	struct error *err = root_mkdir(making->kubelet, making->dir, 0750);
+
+	JSON_EACH (json_path(making->tree, "spec.volumes"), it) {
+		if (err != NULL)
+			return err;
+		err = make_directory(making, it.value, making->paths[it.index]);
+		if (err != NULL)
+			err = set_up_failed(it.value, err);
+	}
+	return err;
 }
 
 static const char *tmpfs_options(struct arena *arena, struct pod *pod, const struct json *volume)
@@ -325,27 +349,37 @@ static struct mounting *mounting_new(struct task *task, struct pod *pod, const s
 enum task_result volumes_make(struct task *task, struct pod *pod)
 {
 	struct arena *arena = task_arena(task);
-	struct node_client *client = link_client(pod->kubelet);
-	struct error *err = client == NULL ? link_absent_error(pod->kubelet)
-					   : root_mkdir(pod->kubelet, arena_printf(arena, "%s/volumes", pod_dir(arena, pod)), 0750);
+	const struct json *volumes = volumes_of(pod);
+	struct making *making = ARENA_NEW(arena, struct making);
 	struct facts facts;
 
+	*making = (struct making){ .kubelet = pod->kubelet,
+				   .tree = pod_tree(pod),
+				   .dir = arena_printf(arena, "%s/volumes", pod_dir(arena, pod)),
+				   .paths = ARENA_ARRAY(arena, const char *, json_len(volumes)) };
+	object_keep(arena, pod->object);
 	facts_of(arena, pod, &facts);
-	JSON_EACH (volumes_of(pod), it) {
+	JSON_EACH (volumes, it) {
 		struct payload payload = { 0 };
+		struct error *err = NULL;
 
-		if (err != NULL)
-			break;
-		if (volume_is_payload(it.value)) /* before anything is mounted */
+		making->paths[it.index] = volume_path(arena, pod, it.value);
+		if (volume_is_payload(it.value)) /* before anything is made */
 			err = payload_build(arena, &facts, it.value, token_text, pod, &payload);
 		vec_fini(&payload.files);
-		if (err == NULL)
-			err = make_directory(arena, pod, it.value);
 		if (err != NULL)
-			err = set_up_failed(it.value, err);
+			return task_fail(task, set_up_failed(it.value, err));
 	}
-	if (err != NULL)
-		return task_fail(task, err);
+	return task_job(task, NULL, make_directories, making);
+}
+
+enum task_result volumes_mount(struct task *task, struct pod *pod)
+{
+	struct arena *arena = task_arena(task);
+	struct node_client *client = link_client(pod->kubelet);
+
+	if (client == NULL)
+		return task_fail(task, link_absent_error(pod->kubelet));
 	JSON_EACH (volumes_of(pod), it) {
 		const char *path = volume_path(arena, pod, it.value);
 
@@ -368,23 +402,52 @@ enum task_result volumes_make(struct task *task, struct pod *pod)
 
 /* --- filling --- */
 
+/* The job that writes one volume's files. */
+struct filling {
+	const struct json *volume;
+	struct payload payload;
+	int dir;
+	int64_t group;
+};
+
+static void filling_fini(void *arg)
+{
+	struct filling *filling = arg;
+
+	vec_fini(&filling->payload.files);
+	auto_close(&filling->dir);
+}
+
+static struct error *write_payload(void *in)
+{
+	const struct filling *filling = in;
+	struct error *err = payload_write(filling->dir, &filling->payload, filling->group);
+
+	return err != NULL ? set_up_failed(filling->volume, err) : NULL;
+}
+
 static void opened(void *arg, struct node_reply *reply)
 {
 	struct mounting *mounting = arg;
-	struct arena *arena = task_arena(mounting->task);
-	struct payload payload = { 0 };
+	struct task *task = mounting->task;
+	struct arena *arena = task_arena(task);
+	struct filling *filling = ARENA_NEW(arena, struct filling);
 	struct error *err = reply->err;
 	struct facts facts;
 
 	reply->err = NULL;
+	*filling = (struct filling){ .volume = mounting->volume,
+				     .dir = -1,
+				     .group = json_int(json_path(pod_tree(mounting->pod), "spec.securityContext.fsGroup"), -1) };
+	arena_defer(arena, filling_fini, filling);
 	facts_of(arena, mounting->pod, &facts);
 	if (err == NULL)
-		err = payload_build(arena, &facts, mounting->volume, token_text, mounting->pod, &payload);
-	if (err == NULL)
-		err = payload_write(reply->fds[0], &payload,
-				    json_int(json_path(pod_tree(mounting->pod), "spec.securityContext.fsGroup"), -1));
-	vec_fini(&payload.files);
-	task_wake(mounting->task, err != NULL ? set_up_failed(mounting->volume, err) : NULL);
+		err = payload_build(arena, &facts, mounting->volume, token_text, mounting->pod, &filling->payload);
+	if (err == NULL) {
+		filling->dir = fd_take(&reply->fds[0]);
+		task_work(task, NULL, write_payload, filling);
+	}
+	task_wake(task, err != NULL ? set_up_failed(mounting->volume, err) : NULL);
 }
 
 enum task_result volumes_fill(struct task *task, struct pod *pod)

@@ -12,7 +12,8 @@ libloop_a_SOURCES = \
 	loop/stream_net.c \
 	loop/stream_pair.c \
 	loop/task.c loop/task.h \
-	loop/timer.c
+	loop/timer.c \
+	loop/turn.c
 loop_LIBS = libloop.a $(base_LIBS)
 
 check_PROGRAMS += tests/unit/loop/test_loop
@@ -20,5 +21,6 @@ tests_unit_loop_test_loop_SOURCES = \
 	tests/unit/loop/test_loop.c \
 	tests/unit/loop/test_stream.c \
 	tests/unit/loop/test_task.c \
+	tests/unit/loop/test_turn.c \
 	$(STATIC_NSS)
 tests_unit_loop_test_loop_LDADD = libtap.a $(loop_LIBS)

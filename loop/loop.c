@@ -1,13 +1,13 @@
 #include "loop/private.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BUDGET (2 * NS_PER_MS)
-
 struct post {
+	const char *name;
 	void (*fn)(void *arg);
 	void *arg;
 };
@@ -18,14 +18,16 @@ static struct {
 	bool sim;
 	bool stopping;
 	pthread_t thread;
-	struct list calls; /* struct loop_call, in order */
+	struct list calls;  /* struct loop_call, in order */
+	struct list behind; /* those of loop_call_behind() */
 	size_t n_calls;
-	uv_idle_t idle;   /* active while calls wait: the poll must not block */
-	uv_check_t check; /* runs calls that callbacks of the poll asked for, in the same turn */
-	uv_async_t async; /* another thread posted */
+	uv_idle_t idle;       /* active while calls wait: the poll must not block */
+	uv_prepare_t prepare; /* before the poll */
+	uv_check_t check;     /* runs calls that callbacks of the poll asked for, in the same turn */
+	uv_async_t async;     /* another thread posted */
 	unsigned refs;
-	uint64_t entered; /* hrtime */
-	struct loop_stats stats;
+	VEC(struct post) posted; /* taken from posts, of which some have had their turn */
+	size_t n_had;
 } loop;
 
 /* Written by other threads. */
@@ -36,16 +38,6 @@ uv_loop_t *loop_uv(void)
 {
 	ASSERT(loop.open);
 	return &loop.uv;
-}
-
-void loop_enter(void)
-{
-	loop.entered = uv_hrtime();
-}
-
-bool loop_over_budget(void)
-{
-	return !loop.sim && uv_hrtime() - loop.entered > BUDGET;
 }
 
 bool loop_on_thread(void)
@@ -74,57 +66,83 @@ struct error *uv_failure_at(const char *file, int line, int status, const char *
 
 /* --- deferred calls --- */
 
-static void calls_run(void)
+static void call_run(struct loop_call *call)
+{
+	struct loop_call now = *call;
+
+	loop_call_cancel(call);
+	if (now.heap)
+		free(call);
+	turn_piece(now.name);
+	now.fn(now.arg);
+}
+
+/* Those that wait, in order, at least so many, until the slice is used up; the others keep their place. */
+static void calls_run(struct list *calls, unsigned least)
 {
 	struct list batch;
 	struct loop_call *call;
 
-	if (list_empty(&loop.calls))
+	turn_slice();
+	if (list_empty(calls))
 		return;
 	/* What is asked for from now on runs in the next round, so that a call that asks for itself starves nobody. */
-	batch = loop.calls;
+	batch = *calls;
 	batch.next->prev = &batch;
 	batch.prev->next = &batch;
-	list_init(&loop.calls);
-	while ((call = LIST_FIRST(&batch, struct loop_call, link)) != NULL) {
-		struct loop_call now = *call;
-
-		list_remove(&call->link);
-		call->queued = false;
-		loop.n_calls--;
-		if (now.heap)
-			free(call);
-		loop_enter();
-		now.fn(now.arg);
+	list_init(calls);
+	for (unsigned n = 0; (call = LIST_FIRST(&batch, struct loop_call, link)) != NULL; n++) {
+		if (n >= least && loop_over_budget())
+			break;
+		call_run(call);
 	}
-	if (list_empty(&loop.calls))
-		uv_idle_stop(&loop.idle);
+	list_splice(calls, &batch);
 }
 
 static void on_idle(uv_idle_t *handle)
 {
+	calls_run(&loop.calls, 1);
+	calls_run(&loop.behind, 1);
+	if (loop.n_calls == 0)
+		uv_idle_stop(handle);
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
 	(void)handle;
-	calls_run();
+	turn_slice();
 }
 
 static void on_check(uv_check_t *handle)
 {
 	(void)handle;
-	calls_run();
+	/* What they ask for here has its turn in the next one, where everything else has, too. */
+	calls_run(&loop.calls, 0);
 }
 
-void loop_call_soon(struct loop_call *call, void (*fn)(void *arg), void *arg)
+static void enqueue(const char *name, struct list *calls, struct loop_call *call, void (*fn)(void *arg), void *arg)
 {
 	ASSERT_ON_LOOP();
+	call->name = name;
 	call->fn = fn;
 	call->arg = arg;
 	if (call->queued)
 		return;
 	call->queued = true;
-	list_push(&loop.calls, &call->link);
+	list_push(calls, &call->link);
 	loop.n_calls++;
 	if (!loop.sim)
 		uv_idle_start(&loop.idle, on_idle);
+}
+
+void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg)
+{
+	enqueue(name, &loop.calls, call, fn, arg);
+}
+
+void loop_call_behind_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg)
+{
+	enqueue(name, &loop.behind, call, fn, arg);
 }
 
 void loop_call_cancel(struct loop_call *call)
@@ -137,12 +155,12 @@ void loop_call_cancel(struct loop_call *call)
 	loop.n_calls--;
 }
 
-void loop_soon(void (*fn)(void *arg), void *arg)
+void loop_soon_as(const char *name, void (*fn)(void *arg), void *arg)
 {
 	struct loop_call *call = xcalloc(1, sizeof(*call));
 
 	call->heap = true;
-	loop_call_soon(call, fn, arg);
+	enqueue(name, &loop.calls, call, fn, arg);
 }
 
 size_t calls_waiting(void)
@@ -155,8 +173,13 @@ void calls_run_nth(size_t n)
 	struct list *link = loop.calls.next;
 	struct loop_call *call, now;
 
-	while (n-- > 0)
+	while (link != &loop.calls && n > 0) {
 		link = link->next;
+		n--;
+	}
+	if (link == &loop.calls)
+		for (link = loop.behind.next; n > 0; n--)
+			link = link->next;
 	call = CONTAINER_OF(link, struct loop_call, link);
 	now = *call;
 	loop_call_cancel(call);
@@ -167,29 +190,38 @@ void calls_run_nth(size_t n)
 
 /* --- posts from other threads --- */
 
-static void on_async(uv_async_t *handle)
+static void take_posts(void)
 {
-	VEC(struct post) batch = { 0 };
-
-	(void)handle;
+	vec_clear(&loop.posted);
+	loop.n_had = 0;
 	pthread_mutex_lock(&posts_lock);
-	batch.ptr = posts.ptr;
-	batch.len = posts.len;
-	batch.cap = posts.cap;
-	posts.ptr = NULL;
-	posts.len = posts.cap = 0;
+	for (size_t i = 0; i < posts.len; i++)
+		vec_push(&loop.posted, posts.ptr[i]);
+	vec_clear(&posts);
 	pthread_mutex_unlock(&posts_lock);
-	for (size_t i = 0; i < batch.len; i++) {
-		loop_enter();
-		batch.ptr[i].fn(batch.ptr[i].arg);
-	}
-	vec_fini(&batch);
 }
 
-void loop_post(void (*fn)(void *arg), void *arg)
+static void on_async(uv_async_t *handle)
+{
+	(void)handle;
+	turn_slice();
+	if (loop.n_had == loop.posted.len)
+		take_posts();
+	while (loop.n_had < loop.posted.len && !loop_over_budget()) {
+		struct post post = loop.posted.ptr[loop.n_had++];
+
+		turn_piece(post.name);
+		post.fn(post.arg);
+	}
+	turn_slice();
+	if (loop.n_had < loop.posted.len)
+		uv_async_send(&loop.async);
+}
+
+void loop_post_as(const char *name, void (*fn)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&posts_lock);
-	vec_push(&posts, (struct post){ fn, arg });
+	vec_push(&posts, (struct post){ name, fn, arg });
 	/* Under the lock, so that loop_fini() cannot close the handle between. */
 	uv_async_send(&loop.async);
 	pthread_mutex_unlock(&posts_lock);
@@ -220,21 +252,24 @@ void loop_init(void)
 	memset(&loop, 0, sizeof(loop));
 	status = uv_loop_init(&loop.uv);
 	ASSERT(status == 0);
-	uv_loop_configure(&loop.uv, UV_METRICS_IDLE_TIME);
 	loop.open = true;
 	loop.thread = pthread_self();
 	list_init(&loop.calls);
+	list_init(&loop.behind);
 	uv_idle_init(&loop.uv, &loop.idle);
+	uv_prepare_init(&loop.uv, &loop.prepare);
+	uv_prepare_start(&loop.prepare, on_prepare);
+	uv_unref((uv_handle_t *)&loop.prepare);
 	uv_check_init(&loop.uv, &loop.check);
 	uv_check_start(&loop.check, on_check);
 	uv_unref((uv_handle_t *)&loop.check);
 	uv_async_init(&loop.uv, &loop.async, on_async);
 	uv_unref((uv_handle_t *)&loop.async);
+	turn_setup();
 	timer_setup();
 	job_setup();
 	/* A peer that is gone is an error of one write, not of the process. */
 	signal(SIGPIPE, SIG_IGN);
-	loop_enter();
 }
 
 void loop_sim(uint64_t seed, int64_t now)
@@ -249,19 +284,11 @@ void loop_sim(uint64_t seed, int64_t now)
 /* One round of libuv; false when nothing is left to wait for. */
 static bool turn(void)
 {
-	uint64_t before = uv_hrtime(), idle = uv_metrics_idle_time(&loop.uv);
-	int64_t busy;
-
 	timer_arm();
 	if (loop.n_calls == 0 && !timer_strong() && !uv_loop_alive(&loop.uv))
 		return false;
 	uv_run(&loop.uv, UV_RUN_ONCE);
-	busy = (int64_t)(uv_hrtime() - before) - (int64_t)(uv_metrics_idle_time(&loop.uv) - idle);
-	loop.stats.turns++;
-	if (busy > BUDGET)
-		loop.stats.over_budget++;
-	if (busy > loop.stats.longest)
-		loop.stats.longest = busy;
+	turn_end();
 	return true;
 }
 
@@ -317,14 +344,6 @@ void loop_stop(void)
 	uv_async_send(&loop.async);
 }
 
-struct loop_stats loop_stats(void)
-{
-	struct loop_stats stats = loop.stats;
-
-	stats.job_threads = job_threads();
-	return stats;
-}
-
 static void on_leaked(uv_handle_t *handle, void *arg)
 {
 	(void)arg;
@@ -339,14 +358,20 @@ void loop_fini(void)
 	ASSERT_ON_LOOP();
 	job_teardown();
 	/* Frees of closed streams and posts of threads that have ended still wait as calls. */
-	on_async(&loop.async);
-	for (int i = 0; i < 100 && loop.n_calls > 0; i++)
-		calls_run();
+	do
+		on_async(&loop.async);
+	while (loop.n_had < loop.posted.len);
+	for (int i = 0; i < 100 && loop.n_calls > 0; i++) {
+		calls_run(&loop.calls, UINT_MAX);
+		calls_run(&loop.behind, UINT_MAX);
+	}
 	stream_teardown();
 	timer_teardown();
 	pthread_mutex_lock(&posts_lock);
 	vec_fini(&posts);
+	vec_fini(&loop.posted);
 	uv_close((uv_handle_t *)&loop.idle, NULL);
+	uv_close((uv_handle_t *)&loop.prepare, NULL);
 	uv_close((uv_handle_t *)&loop.check, NULL);
 	uv_close((uv_handle_t *)&loop.async, NULL);
 	pthread_mutex_unlock(&posts_lock);

@@ -44,11 +44,17 @@ bool loop_is_sim(void);
 void loop_ref(void);
 void loop_unref(void);
 
+/* --- names ------------------------------------------------------------------------------------------------- */
+
+/* Whatever the loop will call bears the name of its function, so that a turn that took too long can say what it did. */
+#define LOOP_NAME(fn) __FILE__ ":" #fn
+
 /* --- timers, on the mono clock --------------------------------------------------------------------------- */
 
 struct loop_timer {
 	int64_t at;    /* mono, ns */
 	int64_t every; /* 0: one shot */
+	const char *name;
 	void (*fn)(void *arg);
 	void *arg;
 	size_t slot;  /* 1 + place in the heap; 0: not running */
@@ -56,8 +62,11 @@ struct loop_timer {
 	bool weak;    /* does not keep loop_run() going */
 };
 
-void loop_timer_start(struct loop_timer *timer, int64_t after_ns, void (*fn)(void *arg), void *arg); /* restarts */
-void loop_timer_every(struct loop_timer *timer, int64_t every_ns, void (*fn)(void *arg), void *arg);
+/* loop_timer_start(timer, after_ns, fn, arg): once; restarts one that runs. loop_timer_every(): again and again. */
+#define loop_timer_start(timer, ns, fn, arg) loop_timer_start_as(LOOP_NAME(fn), (timer), (ns), (fn), (arg))
+#define loop_timer_every(timer, ns, fn, arg) loop_timer_every_as(LOOP_NAME(fn), (timer), (ns), (fn), (arg))
+void loop_timer_start_as(const char *name, struct loop_timer *timer, int64_t after_ns, void (*fn)(void *arg), void *arg);
+void loop_timer_every_as(const char *name, struct loop_timer *timer, int64_t every_ns, void (*fn)(void *arg), void *arg);
 void loop_timer_stop(struct loop_timer *timer); /* harmless when not running */
 static inline bool loop_timer_running(const struct loop_timer *timer)
 {
@@ -69,29 +78,64 @@ static inline bool loop_timer_running(const struct loop_timer *timer)
 /* Runs soon on a fresh stack, within the same turn of the loop when possible. No order between calls is promised. */
 struct loop_call {
 	struct list link;
+	const char *name;
 	void (*fn)(void *arg);
 	void *arg;
 	bool queued;
 	bool heap;
 };
 
-void loop_call_soon(struct loop_call *call, void (*fn)(void *arg), void *arg); /* once, however often asked */
+#define loop_call_soon(call, fn, arg) loop_call_soon_as(LOOP_NAME(fn), (call), (fn), (arg)) /* once, however often asked */
+#define loop_soon(fn, arg)            loop_soon_as(LOOP_NAME(fn), (fn), (arg))              /* cannot be canceled */
+/* The same, behind all others: for what may be long and many, as the components' own work is, so that it does not keep those
+ * waiting who are at a connection's other end. */
+#define loop_call_behind(call, fn, arg) loop_call_behind_as(LOOP_NAME(fn), (call), (fn), (arg))
+void loop_call_soon_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg);
+void loop_call_behind_as(const char *name, struct loop_call *call, void (*fn)(void *arg), void *arg);
 void loop_call_cancel(struct loop_call *call);
-void loop_soon(void (*fn)(void *arg), void *arg); /* cannot be canceled */
+void loop_soon_as(const char *name, void (*fn)(void *arg), void *arg);
 
 /* From any thread: fn(arg) runs on the loop. Posts of one thread stay in order. */
-void loop_post(void (*fn)(void *arg), void *arg);
+#define loop_post(fn, arg) loop_post_as(LOOP_NAME(fn), (fn), (arg))
+void loop_post_as(const char *name, void (*fn)(void *arg), void *arg);
 
 /* --- a turn has 2 ms (architecture.md §5) ---------------------------------------------------------------- */
 
-/* True when the running callback has used its 2 ms: long pure work stores its cursor and goes on by loop_call_soon().
- * Always false in a simulation. */
+/* True when this turn has worked for its share: long pure work stores its cursor and goes on by loop_call_soon(). The loop
+ * asks, too: calls, posts, timers and readable streams that are left wait for the next turn. So each of them has to do one
+ * unit before it asks. Always false in a simulation. */
 bool loop_over_budget(void);
+
+/* Names a part of what the running callback does, in place of the previous part, which is returned to be set again at the
+ * end. Borrowed until then. Tasks name their steps. */
+const char *loop_part(const char *name);
+
+/* A turn that took more than 2 ms; ns. */
+struct loop_turn {
+	int64_t at; /* now, at its end */
+	int64_t wall;
+	int64_t cpu;        /* of the loop thread */
+	int64_t held;       /* what counts: cpu, or wall when it was blocked */
+	unsigned blocked;   /* how often it gave the CPU away: a disk, a lock */
+	unsigned preempted; /* how often others took it */
+	unsigned pieces;    /* callbacks */
+	const char *piece;  /* the longest of them: "FILE:FUNCTION" */
+	int64_t piece_took;
+	char part[160]; /* the longest named part of any: "create pods default/web: decode"; may be empty */
+	int64_t part_took;
+};
+
+#define LOOP_TURNS_KEPT 32
+
+/* Those that held the loop longest, the longest first; valid until the next turn ends. */
+size_t loop_turns(const struct loop_turn **out);
+const char *loop_where(const char *name); /* the name of a piece without the way from where it was built */
 
 struct loop_stats {
 	uint64_t turns;
-	uint64_t over_budget; /* turns that took more than 2 ms */
-	int64_t longest;      /* ns */
+	uint64_t over_budget; /* turns that held the loop for more than 2 ms */
+	uint64_t preempted;   /* that took more than 2 ms only because others had the CPU */
+	int64_t longest;      /* held, ns */
 	unsigned job_threads; /* alive now */
 };
 struct loop_stats loop_stats(void);
@@ -105,6 +149,18 @@ struct loop_job;
 struct loop_job *loop_job_start(void (*work)(void *in), void (*done)(void *in, bool canceled), void *in);
 /* A job that has not begun never will; done still comes, later, with canceled set. One that runs goes on to its end. */
 void loop_job_cancel(struct loop_job *job);
+
+/* As arena_free(), and soon: giving much memory back takes longer than a turn may, so a thread does it. */
+void loop_arena_free(struct arena *arena);
+
+/* Jobs that must not run at the same time, because they use the same thing: each begins when the one before it has ended. All
+ * zero at first; its owner keeps it until the last one is done. */
+struct loop_lane {
+	struct list waiting; /* struct laned */
+	bool busy;
+};
+
+void loop_lane_job(struct loop_lane *lane, void (*work)(void *in), void (*done)(void *in), void *in);
 
 /* --- child processes ------------------------------------------------------------------------------------- */
 
@@ -136,7 +192,8 @@ void loop_process_forget(struct loop_process *process); /* goes on without us; e
 struct loop_poll;
 
 /* The descriptor stays the caller's and must be closed after loop_poll_close(). events may be 0: not watched now. */
-struct loop_poll *loop_poll(int fd, int events, void (*fn)(void *arg, int events), void *arg);
+#define loop_poll(fd, events, fn, arg) loop_poll_as(LOOP_NAME(fn), (fd), (events), (fn), (arg))
+struct loop_poll *loop_poll_as(const char *name, int fd, int events, void (*fn)(void *arg, int events), void *arg);
 void loop_poll_change(struct loop_poll *poll, int events);
 void loop_poll_close(struct loop_poll *poll); /* NULL is fine */
 

@@ -5,6 +5,7 @@
 struct loop_poll {
 	uv_poll_t uv;
 	int events;
+	const char *name;
 	void (*fn)(void *arg, int events);
 	void *arg;
 };
@@ -20,7 +21,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	struct loop_poll *poll = handle->data;
 	int ready = 0;
 
-	loop_enter();
+	turn_piece(poll->name);
 	if (status < 0) {
 		/* The descriptor is broken: whoever reads or writes it will be told why. libuv has stopped watching. */
 		poll->fn(poll->arg, poll->events | LOOP_HANGUP);
@@ -33,13 +34,14 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		poll->fn(poll->arg, ready);
 }
 
-struct loop_poll *loop_poll(int fd, int events, void (*fn)(void *arg, int events), void *arg)
+struct loop_poll *loop_poll_as(const char *name, int fd, int events, void (*fn)(void *arg, int events), void *arg)
 {
 	struct loop_poll *poll = xcalloc(1, sizeof(*poll));
 	int status;
 
 	ASSERT_ON_LOOP();
 	ASSERT(!loop_is_sim());
+	poll->name = name;
 	poll->fn = fn;
 	poll->arg = arg;
 	poll->uv.data = poll;
@@ -75,7 +77,7 @@ static void on_signal(uv_signal_t *handle, int number)
 {
 	struct loop_signal *self = handle->data;
 
-	loop_enter();
+	turn_piece("signal");
 	self->fn(self->arg, number);
 }
 

@@ -8,8 +8,13 @@
 
 uv_loop_t *loop_uv(void);
 
-/* Every callback from outside begins here: the clock of loop_over_budget(). */
-void loop_enter(void);
+/* turn.c: every callback begins with turn_piece(), whose name stays. */
+void turn_setup(void);
+void turn_piece(const char *name);
+void turn_slice(void); /* a new slice of the turn begins with the next piece */
+void turn_end(void);
+uint64_t turn_number(void);
+int64_t turn_held(int64_t took, int64_t cpu, unsigned blocked); /* what counts of a turn; pure */
 
 /* A libuv status as an error: "<what>: <reason>". */
 #define uv_failure(status, ...) uv_failure_at(__FILE__, __LINE__, (status), __VA_ARGS__)

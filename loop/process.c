@@ -14,7 +14,7 @@ static void on_exit_status(uv_process_t *handle, int64_t status, int signal)
 	void (*exited)(void *arg, int status, int signal) = process->exited;
 	void *arg = process->arg;
 
-	loop_enter();
+	turn_piece("child ended");
 	close_and_free((uv_handle_t *)handle);
 	if (exited != NULL)
 		exited(arg, (int)status, signal);

@@ -49,12 +49,16 @@ struct net {
 	bool finishing; /* given away */
 	bool closed;
 	enum ending ending;
+	uint64_t read_in;     /* turn */
+	unsigned passed_over; /* turns in a row in which it was readable and was not read */
 	struct loop_call flush;
 	struct loop_timer finish;
 	uv_write_t write;
 	uv_shutdown_t shutdown;
 	char peer[IP_TEXT + 8];
 };
+
+#define PASSED_OVER 64
 
 static char read_buffer[64 * 1024];
 static struct list given_away = { &given_away, &given_away };
@@ -115,18 +119,37 @@ static void broke(struct net *net, int status, const char *doing)
 
 /* --- reading --- */
 
+/* One buffer a turn for each, and none when the turn's slice is used up, or a peer that always sends would hold up all others.
+ * What is not taken is asked for again in the next turn; one that was passed over often is taken all the same. */
+static bool has_its_turn(struct net *net)
+{
+	if (net->read_in == turn_number() || (loop_over_budget() && net->passed_over < PASSED_OVER))
+		return false;
+	net->read_in = turn_number();
+	return true;
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-	(void)handle;
+	struct net *net = handle->data;
+
 	(void)suggested;
-	*buf = uv_buf_init(read_buffer, sizeof(read_buffer));
+	if (has_its_turn(net)) {
+		net->passed_over = 0;
+		*buf = uv_buf_init(read_buffer, sizeof(read_buffer));
+	} else {
+		net->passed_over++;
+		*buf = uv_buf_init(NULL, 0); /* libuv reads nothing then, and says UV_ENOBUFS */
+	}
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct net *net = stream->data;
 
-	loop_enter();
+	if (n == UV_ENOBUFS)
+		return;
+	turn_piece("stream read");
 	if (n > 0) {
 		stream_emit_read(&net->base, str_of(buf->base, (size_t)n));
 	} else if (n == UV_EOF || n == UV_EIO) { /* EIO: the last holder of a terminal's other side has gone */
@@ -247,7 +270,7 @@ static void on_written(uv_write_t *request, int status)
 {
 	struct net *net = request->data;
 
-	loop_enter();
+	turn_piece("stream written");
 	net->writing = false;
 	if (net->closed)
 		return;
@@ -346,6 +369,7 @@ static struct net *net_new(bool tcp)
 
 	list_init(&net->link);
 	net->base.ops = &net_ops;
+	net->read_in = UINT64_MAX;
 	net->uv.handle.data = net;
 	snprintf(net->peer, sizeof(net->peer), "unix");
 	if (tcp)
@@ -433,7 +457,7 @@ static void on_connect(uv_connect_t *request, int status)
 {
 	struct stream_connect *connect = request->data;
 
-	loop_enter();
+	turn_piece("stream connected");
 	free(request);
 	if (connect == NULL)
 		return;
@@ -554,7 +578,7 @@ static void on_connection(uv_stream_t *server, int status)
 	struct stream_listener *listener = server->data;
 	struct net *net;
 
-	loop_enter();
+	turn_piece("stream accepted");
 	if (status != 0) {
 		log_consume(LOG_WARN, uv_failure(status, "accept"), "cannot take a connection");
 		return;

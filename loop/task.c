@@ -162,7 +162,7 @@ static void finish(struct task *task, struct error *err)
 static void call(struct task *task, task_fn *fn, bool undo)
 {
 	const struct task_step *step = &task->options.steps[task->at];
-	const char *previous;
+	const char *previous, *part;
 
 	name_action(task, undo ? "undo " : "", step->name);
 	boundary(task, step->name, undo, clock_mono() - task->step_started);
@@ -171,7 +171,9 @@ static void call(struct task *task, task_fn *fn, bool undo)
 	task->holds_canceled = false;
 	task->step_failed = false;
 	previous = log_action(task->action);
+	part = loop_part(task->action);
 	task->result = fn(task, task->options.arg);
+	loop_part(part);
 	log_action(previous);
 }
 
@@ -350,6 +352,52 @@ enum task_result task_fail(struct task *task, struct error *err)
 	}
 	take_error(task, err);
 	return TASK_FAILED;
+}
+
+struct job {
+	struct task *task;
+	struct error *(*work)(void *in);
+	void *in;
+	struct error *err;
+};
+
+static void job_work(void *arg)
+{
+	struct job *job = arg;
+
+	job->err = job->work(job->in);
+}
+
+static void job_done(void *arg)
+{
+	struct job now = *(struct job *)arg;
+
+	free(arg);
+	task_wake(now.task, now.err);
+}
+
+static void job_over(void *arg, bool canceled)
+{
+	ASSERT(!canceled);
+	job_done(arg);
+}
+
+void task_work(struct task *task, struct loop_lane *lane, struct error *(*work)(void *in), void *in)
+{
+	struct job *job = xmalloc(sizeof(*job));
+
+	*job = (struct job){ task, work, in, NULL };
+	task_hold(task);
+	if (lane != NULL)
+		loop_lane_job(lane, job_work, job_done, job);
+	else
+		loop_job_start(job_work, job_over, job);
+}
+
+enum task_result task_job(struct task *task, struct loop_lane *lane, struct error *(*work)(void *in), void *in)
+{
+	task_work(task, lane, work, in);
+	return TASK_WAIT;
 }
 
 enum task_result task_goto(struct task *task, task_fn *step)

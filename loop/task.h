@@ -80,6 +80,12 @@ void task_wake(struct task *task, struct error *err); /* takes err */
 enum task_result task_fail(struct task *task, struct error *err) MUST_CHECK;
 /* Undoes the completed steps back to and including that one (named by its function), then runs it again. */
 enum task_result task_goto(struct task *task, task_fn *step) MUST_CHECK;
+/* The step is work that blocks or takes long: it runs on a thread of the pool, which sees nothing but `in`, and its error is the
+ * step's. In the lane, when there is one, after the jobs before it. It is not canceled, but waited for. */
+struct loop_lane;
+enum task_result task_job(struct task *task, struct loop_lane *lane, struct error *(*work)(void *in), void *in) MUST_CHECK;
+/* The same for a completion: one hold more. */
+void task_work(struct task *task, struct loop_lane *lane, struct error *(*work)(void *in), void *in);
 /* What to do when the current step is canceled while it waits; must lead to its holds being woken. May be called for
  * each thing the step started. Forgotten when the step ends. */
 void task_on_cancel(struct task *task, void (*fn)(void *arg), void *arg);

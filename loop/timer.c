@@ -59,22 +59,23 @@ static void insert(struct loop_timer *timer)
 	n_strong += !timer->weak;
 }
 
-void loop_timer_start(struct loop_timer *timer, int64_t after_ns, void (*fn)(void *arg), void *arg)
+void loop_timer_start_as(const char *name, struct loop_timer *timer, int64_t after_ns, void (*fn)(void *arg), void *arg)
 {
 	ASSERT_ON_LOOP();
 	ASSERT(after_ns >= 0);
 	loop_timer_stop(timer);
 	timer->at = clock_mono() + after_ns;
 	timer->every = 0;
+	timer->name = name;
 	timer->fn = fn;
 	timer->arg = arg;
 	insert(timer);
 }
 
-void loop_timer_every(struct loop_timer *timer, int64_t every_ns, void (*fn)(void *arg), void *arg)
+void loop_timer_every_as(const char *name, struct loop_timer *timer, int64_t every_ns, void (*fn)(void *arg), void *arg)
 {
 	ASSERT(every_ns > 0);
-	loop_timer_start(timer, every_ns, fn, arg);
+	loop_timer_start_as(name, timer, every_ns, fn, arg);
 	timer->every = every_ns;
 }
 
@@ -125,7 +126,7 @@ void timer_fire_one(void)
 			timer->at = now + every;
 		insert(timer);
 	}
-	loop_enter();
+	turn_piece(timer->name);
 	timer->fn(timer->arg);
 }
 
@@ -139,7 +140,7 @@ static void on_timer(uv_timer_t *handle)
 	/* libuv calls us before it waits, too: it must not wait for what was right before we ran. */
 	uv_stop(loop_uv());
 	/* At most as many as there were: timers that restart themselves with 0 must not starve the poll. */
-	while (most-- > 0 && timer_next(&at) && at <= now)
+	for (bool first = true; most-- > 0 && timer_next(&at) && at <= now && (first || !loop_over_budget()); first = false)
 		timer_fire_one();
 }
 

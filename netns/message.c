@@ -8,7 +8,7 @@
 #define ANSWER_MS     2000 /* rtnetlink answers at once; this bounds a lost one */
 #define MESSAGE_BYTES 4096
 
-static uint32_t next_sequence = 1;
+static _Atomic uint32_t next_sequence = 1; /* jobs ask, too */
 
 struct nl_msg *message_new(int type, int flags, size_t header, void **out_header)
 {

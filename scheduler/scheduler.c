@@ -127,7 +127,7 @@ static void enqueue(struct waiting *waiting)
 			break;
 		}
 	list_push(at, &waiting->link); /* before it */
-	loop_call_soon(&self->run, schedule_some, self);
+	loop_call_behind(&self->run, schedule_some, self);
 }
 
 static void activate(struct waiting *waiting)
@@ -335,7 +335,7 @@ static void schedule_some(void *arg)
 	while (!list_empty(&self->active)) {
 		schedule_one(LIST_FIRST(&self->active, struct waiting, link));
 		if (loop_over_budget()) {
-			loop_call_soon(&self->run, schedule_some, self);
+			loop_call_behind(&self->run, schedule_some, self);
 			return;
 		}
 	}
@@ -456,7 +456,7 @@ static void synced(void *arg)
 
 	MAP_EACH (&self->states, it)
 		count_node(self, it->value);
-	loop_call_soon(&self->run, schedule_some, self);
+	loop_call_behind(&self->run, schedule_some, self);
 }
 
 static void flush(void *arg)

@@ -137,7 +137,8 @@ struct store {
 	size_t pending_bytes;
 	struct list gathering; /* struct commit */
 	struct list in_flight; /* struct batch */
-	struct loop_call hand_over;
+	struct list published; /* struct commit, to be answered */
+	struct loop_call hand_over, answer_more;
 	struct store_version *current; /* weak: a version of the published state, if somebody holds one */
 	struct list watches;
 	size_t n_busy; /* queries and snapshots under way */

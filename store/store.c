@@ -42,6 +42,7 @@ struct error *store_open(const struct store_options *options, struct store **out
 	store->cool = options->cool;
 	list_init(&store->gathering);
 	list_init(&store->in_flight);
+	list_init(&store->published);
 	list_init(&store->watches);
 	store->epoch = 1;
 	if (options->path != NULL)
@@ -165,6 +166,8 @@ struct error *store_commit(struct store *store, const struct store_commit *commi
 
 /* --- publish --- */
 
+static void maybe_close(struct store *store);
+
 static void commit_free(struct store *store, struct commit *commit)
 {
 	store->pending_bytes -= commit->bytes;
@@ -256,11 +259,25 @@ static void cool_some(struct store *store)
 	tree_drop(&store->index, root);
 }
 
+static void answer_some(void *arg)
+{
+	struct store *store = arg;
+	struct commit *commit;
+
+	while ((commit = LIST_FIRST(&store->published, struct commit, link)) != NULL) {
+		answer(store, commit, NULL);
+		if (loop_over_budget() && !list_empty(&store->published)) {
+			loop_call_soon(&store->answer_more, answer_some, store);
+			return;
+		}
+	}
+	maybe_close(store);
+}
+
 static void publish_batch(struct store *store, struct batch *batch)
 {
 	uint64_t first = window_end(&store->window);
 	int64_t mono = clock_mono();
-	struct commit *commit;
 
 	TRACE("store publish", store->revision, first);
 	window_strip(&store->window);
@@ -273,8 +290,13 @@ static void publish_batch(struct store *store, struct batch *batch)
 	if (first < store->window.base)
 		first = store->window.base;
 	watch_published(store, first);
-	while ((commit = LIST_FIRST(&batch->commits, struct commit, link)) != NULL)
-		answer(store, commit, NULL);
+	while (!list_empty(&batch->commits)) {
+		struct list *link = batch->commits.next;
+
+		list_remove(link);
+		list_push(&store->published, link);
+	}
+	answer_some(store);
 }
 
 static void fail_commits(struct store *store, struct list *commits, const struct error *err)
@@ -303,8 +325,6 @@ static void end_epoch(struct store *store, const struct error *err)
 	}
 	fail_commits(store, &doomed, err);
 }
-
-static void maybe_close(struct store *store);
 
 static void settle(struct store *store)
 {
@@ -391,7 +411,7 @@ static void maybe_close(struct store *store)
 	VEC(struct store_value *) renewals = { 0 };
 
 	if (store->closed == NULL || store->engine == NULL || !list_empty(&store->gathering) || !list_empty(&store->in_flight) ||
-	    store->n_busy > 0)
+	    !list_empty(&store->published) || store->n_busy > 0)
 		return;
 	MAP_EACH (&store->renewed, it) {
 		struct store_value *value = tree_find(&store->index, it->key);

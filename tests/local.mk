@@ -17,6 +17,8 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_admission.c \
 	tests/unit/apiserver/test_custom.c \
 	tests/unit/apiserver/test_definitions.c \
+	tests/unit/apiserver/test_large.c \
+	tests/unit/apiserver/test_lists.c \
 	tests/unit/apiserver/test_pure.c \
 	tests/unit/apiserver/test_remote.c \
 	tests/unit/apiserver/test_versions.c \
@@ -28,6 +30,11 @@ tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(client_LIBS) $(apiserver_
 noinst_PROGRAMS += tests/crash/monokube
 tests_crash_monokube_SOURCES = $(monokube_SOURCES) tests/crash/die.c
 tests_crash_monokube_LDADD = $(monokube_LDADD)
+
+# Clients for tests/bench.
+noinst_PROGRAMS += tests/bench/load
+tests_bench_load_SOURCES = tests/bench/load.c $(STATIC_NSS)
+tests_bench_load_LDADD = $(client_LIBS)
 
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
 # tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
@@ -43,7 +50,7 @@ $(FUZZ_ALL): tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $(FUZZ_WITH)
 	$(AM_V_CCLD)$(LINK) $< $(FUZZ_SHARED) $(filter -%,$(FUZZ_DRIVER)) $(FUZZ_WITH) $(LIBS)
 fuzz-programs: $(FUZZ_ALL)
 mostlyclean-local:
-	rm -f tests/fuzz/*.o $(FUZZ_ALL)
+	rm -rf tests/fuzz/*.o $(FUZZ_ALL) tests/attack/weak-http
 
 # make fuzz [SECONDS=600] [TARGET=json]: needs clang; its tree is build/fuzz.
 fuzz:
@@ -64,3 +71,17 @@ endif
 check_PROGRAMS += tests/unit/controllers/test_controllers
 tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(STATIC_NSS)
 tests_unit_controllers_test_controllers_LDADD = libtap.a $(controllers_LIBS)
+
+# http with its limits lifted and its checks left out, under the unit tests of http: those of attacks must be red (tests/attack/weak).
+WEAK = tests/attack/weak-http
+WEAK_OBJECTS = $(patsubst http/%.c,$(WEAK)/%.o,$(filter %.c,$(libhttp_a_SOURCES)))
+$(WEAK)/base/limits.h: base/limits.h tests/attack/weak.sed
+	@$(MKDIR_P) $(WEAK)/base
+	$(AM_V_GEN)sed -E -f $(srcdir)/tests/attack/weak.sed $< >$@
+$(WEAK)/%.o: http/%.c $(WEAK)/base/limits.h $(wildcard $(top_srcdir)/*/*.h)
+	@sed -E -f $(srcdir)/tests/attack/weak.sed $< >$(@:.o=.c)
+	$(AM_V_CC)$(CC) -I$(WEAK) $(DEFS) $(AM_CPPFLAGS) $(AM_CFLAGS) $(CFLAGS) -w -c -o $@ $(@:.o=.c)
+$(WEAK)/test_http: $(WEAK_OBJECTS) $(tests_unit_http_test_http_OBJECTS) libtap.a $(loop_LIBS)
+	$(AM_V_CCLD)$(LINK) $^ $(LIBS)
+weak-http: $(WEAK)/test_http
+.PHONY: weak-http

@@ -21,8 +21,8 @@ static const struct admission rows[] = {
 	{ .name = "TaintNodesByCondition", .group = "", .resource = "nodes", .verbs = VERB(CREATE), .decide = taint_node },
 	{ .name = "ServiceAccount", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = service_account },
 	{ .name = "Priority", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = priority },
-	{ .name = "RuntimeClass", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = runtime_class },
 	{ .name = "DefaultTolerationSeconds", .group = "", .resource = "pods", .verbs = WRITES, .decide = default_tolerations },
+	{ .name = "RuntimeClass", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = runtime_class },
 };
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -250,21 +250,76 @@ static struct error *service_account(struct request *req)
 	return NULL;
 }
 
+static struct error *pod_rejected(const struct request *req, const char *why)
+{
+	return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: %s", STR_ARG(meta_str(req->tree, "name")), why);
+}
+
+static struct error *class_overhead(struct request *req, const struct json *class)
+{
+	const struct json *fixed = json_path(class, "overhead.podFixed"), *said = json_path(req->tree, "spec.overhead");
+
+	if (json_get(class, "overhead") == NULL)
+		return said == NULL
+			       ? NULL
+			       : pod_rejected(req,
+					      "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
+	if (said != NULL && !json_equal(said, fixed))
+		return pod_rejected(req, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+	req->tree = with(req, req->tree, "spec.overhead", fixed);
+	return NULL;
+}
+
+/* Where the class is at home: both selectors, and all tolerations. */
+static struct error *class_scheduling(struct request *req, const struct json *class)
+{
+	const struct json *selector = json_path(req->tree, "spec.nodeSelector"), *had = json_path(req->tree, "spec.tolerations");
+	struct json_builder all = { .arena = req->arena };
+
+	JSON_EACH (json_path(class, "scheduling.nodeSelector"), it) {
+		const char *key = str_cstr(req->arena, it.key);
+		const struct json *own = selector != NULL ? json_get(selector, key) : NULL;
+
+		if (own != NULL && !json_equal(own, it.value))
+			return pod_rejected(req, arena_printf(req->arena,
+							      "conflict: runtimeClass.scheduling.nodeSelector[%s] = %.*s; "
+							      "pod.spec.nodeSelector[%s] = %.*s",
+							      key, STR_ARG(json_str(it.value)), key, STR_ARG(json_str(own))));
+		selector = json_with(req->arena, selector != NULL ? selector : &json_empty_object, key, it.value);
+	}
+	if (selector != NULL)
+		req->tree = with(req, req->tree, "spec.nodeSelector", selector);
+	JSON_EACH (had, it)
+		json_builder_item(&all, it.value);
+	JSON_EACH (json_path(class, "scheduling.tolerations"), more) {
+		bool there = false;
+
+		JSON_EACH (had, it)
+			there = there || json_equal(it.value, more.value);
+		if (!there)
+			json_builder_item(&all, more.value);
+	}
+	if (json_len(json_path(class, "scheduling.tolerations")) != 0)
+		req->tree = with(req, req->tree, "spec.tolerations", json_builder_array(&all));
+	return NULL;
+}
+
+/* k8s.io/kubernetes/plugin/pkg/admission/runtimeclass. */
 static struct error *runtime_class(struct request *req)
 {
 	struct str name = json_path_str(req->tree, "spec.runtimeClassName");
+	const struct json *class;
+	struct error *err;
 
 	if (name.len == 0 && json_path(req->tree, "spec.runtimeClassName") != NULL)
 		return error_new(ERR_PLAIN, "resource name may not be empty");
-	if (name.len == 0 && json_path(req->tree, "spec.overhead") != NULL)
-		return error_new(ERR_FORBIDDEN,
-				 "pods \"%.*s\" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass "
-				 "defined Overhead",
-				 STR_ARG(meta_str(req->tree, "name")));
-	if (name.len == 0 || lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name) != NULL)
-		return NULL;
-	return error_new(ERR_FORBIDDEN, "pods \"%.*s\" is forbidden: pod rejected: RuntimeClass \"%.*s\" not found",
-			 STR_ARG(meta_str(req->tree, "name")), STR_ARG(name));
+	if (name.len == 0)
+		return class_overhead(req, &json_empty_object);
+	class = lookup(req, kind_must("node.k8s.io/v1", "RuntimeClass"), STR(""), name);
+	if (class == NULL)
+		return pod_rejected(req, arena_printf(req->arena, "pod rejected: RuntimeClass \"%.*s\" not found", STR_ARG(name)));
+	err = class_overhead(req, class);
+	return err != NULL ? err : class_scheduling(req, class);
 }
 
 static const struct json *toleration(struct arena *arena, const char *key)

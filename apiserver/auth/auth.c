@@ -21,6 +21,22 @@ static void set_groups(struct arena *arena, struct user *user, const struct str 
 	user->n_groups = n + 1;
 }
 
+/* "Impersonate-Extra-example.com%2Fscope: a", once for each value. */
+static const struct json *impersonated_extra(struct arena *arena, const struct http_headers *headers)
+{
+	const struct str prefix = STR("impersonate-extra-");
+	const struct json *extra = NULL;
+
+	for (size_t i = 0; i < headers->n; i++) {
+		const struct http_header *header = &headers->ptr[i];
+		struct str key;
+
+		if (str_has_prefix(header->name, prefix) && http_unescape(arena, str_skip(header->name, prefix.len), false, &key))
+			extra = user_extra_add(arena, extra, key, str_dup(arena, header->value));
+	}
+	return extra;
+}
+
 static struct error *nobody(const struct str *groups, size_t n, struct str uid)
 {
 	AUTO_BUF struct buf list = { 0 };
@@ -52,7 +68,8 @@ static struct error *impersonate(struct arena *arena, struct http_request *http,
 				 "\"users\" in API group \"\" at the cluster scope",
 				 STR_ARG(name), STR_ARG(user->name));
 	*user = (struct user){ .name = str_dup(arena, name),
-			       .uid = str_dup(arena, http_header(&http->headers, "impersonate-uid")) };
+			       .uid = str_dup(arena, http_header(&http->headers, "impersonate-uid")),
+			       .extra = impersonated_extra(arena, &http->headers) };
 	if (n == 0 && str_has_prefix(name, STR("system:serviceaccount:"))) {
 		struct str rest = str_skip(name, 22), ns = STR("");
 
@@ -70,18 +87,23 @@ static struct error *impersonate(struct arena *arena, struct http_request *http,
 struct error *authenticate_http(const struct apiserver *server, struct arena *arena, struct http_request *http, struct user *user)
 {
 	struct str token = http_header(&http->headers, "authorization");
-	struct error *err = NULL;
+	struct error *err;
 
 	if (http->peer->verified) {
 		user->name = str_dup(arena, http->peer->common_name);
+		user->cert = http->peer->cert_der;
 		set_groups(arena, user, http->peer->orgs, http->peer->n_orgs, "system:authenticated");
 	} else if (token.len > 7 && strncasecmp(token.ptr, "bearer ", 7) == 0) {
-		err = token_verify(server, arena, str_trim(str_skip(token, 7)), user);
+		err = token_verify(server, arena, str_trim(str_skip(token, 7)), NULL, user);
+		if (err != NULL) {
+			error_free(err);
+			return error_new(ERR_UNAUTHORIZED, "Unauthorized");
+		}
 	} else {
 		user->name = STR("system:anonymous");
 		set_groups(arena, user, NULL, 0, "system:unauthenticated");
 	}
-	return err != NULL ? err : impersonate(arena, http, user);
+	return impersonate(arena, http, user);
 }
 
 struct error *authenticate(struct request *req)
@@ -91,6 +113,34 @@ struct error *authenticate(struct request *req)
 		return NULL;
 	}
 	return authenticate_http(req->server, req->arena, req->http, &req->user);
+}
+
+const struct json *user_extra_add(struct arena *arena, const struct json *extra, struct str key, struct str value)
+{
+	const char *name = str_cstr(arena, key);
+	struct json_builder values = { .arena = arena };
+
+	JSON_EACH (extra != NULL ? json_get(extra, name) : NULL, it)
+		json_builder_item(&values, it.value);
+	json_builder_item(&values, json_string(arena, value));
+	return json_with(arena, extra != NULL ? extra : &json_empty_object, name, json_builder_array(&values));
+}
+
+const struct json *user_extra(struct arena *arena, const struct user *user)
+{
+	char digest[2 * SHA256_BYTES + 1];
+	struct json_builder sorted = { .arena = arena };
+
+	if (user->cert.len == 0 && user->extra == NULL)
+		return NULL;
+	if (user->cert.len == 0) {
+		JSON_EACH (user->extra, it)
+			json_builder_member(&sorted, it.key, it.value);
+		json_builder_sort(&sorted);
+		return json_builder_object(&sorted);
+	}
+	pki_sha256_hex(user->cert, digest);
+	return user_extra_add(arena, NULL, STR(CREDENTIAL_ID), str_format(arena, "X509SHA256=%s", digest));
 }
 
 bool user_may_all(const struct user *user)
@@ -127,20 +177,34 @@ struct error *authorize(const struct request *req)
 	return error_about(err, route->group, route->resource, route->name);
 }
 
-/* system:public-info-viewer for everybody, system:discovery for those who are known. */
+/* What the bootstrap policy lets a group read: system:public-info-viewer, system:discovery,
+ * system:service-account-issuer-discovery. */
+static const struct {
+	const char *group; /* NULL: everybody */
+	const char *path;
+	bool below; /* and what begins with it */
+} readable[] = {
+	{ NULL, "/healthz", false },
+	{ NULL, "/livez", false },
+	{ NULL, "/readyz", false },
+	{ NULL, "/version", false },
+	{ NULL, "/version/", false },
+	{ "system:authenticated", "/api", true },
+	{ "system:authenticated", "/apis", true },
+	{ "system:authenticated", "/openapi", true },
+	{ "system:serviceaccounts", "/.well-known/openid-configuration", false },
+	{ "system:serviceaccounts", "/openid/v1/jwks", false },
+};
+
 struct error *authorize_path(const struct user *user, struct str method, struct str path)
 {
-	static const char *const open[] = { "/healthz", "/livez", "/readyz", "/version", "/version/" };
-	static const char *const known[] = { "/api", "/apis", "/openapi" };
 	AUTO_BUF struct buf verb = { 0 };
 
 	if (user_may_all(user))
 		return NULL;
-	for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
-		if (str_is(path, open[i]))
-			return NULL;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (in_group(user, "system:authenticated") && str_has_prefix(path, str_from(known[i])))
+	for (size_t i = 0; i < sizeof(readable) / sizeof(readable[0]); i++)
+		if ((readable[i].below ? str_has_prefix(path, str_from(readable[i].path)) : str_is(path, readable[i].path)) &&
+		    (readable[i].group == NULL || in_group(user, readable[i].group)))
 			return NULL;
 	for (size_t i = 0; i < method.len; i++)
 		buf_putc(&verb, (char)(method.ptr[i] | 0x20));

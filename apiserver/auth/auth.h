@@ -10,6 +10,10 @@ struct error *authenticate(struct request *req) MUST_CHECK;
 /* ERR_FORBIDDEN in upstream's words. */
 struct error *authorize(const struct request *req) MUST_CHECK;
 struct error *authorize_path(const struct user *user, struct str method, struct str path) MUST_CHECK;
+#define CREDENTIAL_ID "authentication.kubernetes.io/credential-id"
+/* What is known of a user beyond name and groups, as "extra" of reviews: an object of lists of strings, or NULL. */
+const struct json *user_extra(struct arena *arena, const struct user *user);
+const struct json *user_extra_add(struct arena *arena, const struct json *extra, struct str key, struct str value);
 /* What SubjectAccessReviews ask. */
 bool user_may_all(const struct user *user);
 struct error *authenticate_http(const struct apiserver *server, struct arena *arena, struct http_request *http,
@@ -24,7 +28,11 @@ struct token_request {
 };
 void token_issue(const struct apiserver *server, struct arena *arena, const struct token_request *request, struct buf *out,
 		 int64_t *expires);
-/* The user of a token, or ERR_UNAUTHORIZED. audiences NULL: the issuer's own. */
-struct error *token_verify(const struct apiserver *server, struct arena *arena, struct str token, struct user *user) MUST_CHECK;
+/* The user of a token, or ERR_UNAUTHORIZED, whose text says why when it is one of ours. It must be meant for one of these audiences; none, or NULL: for this server. */
+struct error *token_verify(const struct apiserver *server, struct arena *arena, struct str token, const struct json *audiences,
+			   struct user *user) MUST_CHECK;
+/* Those of these audiences that the token is meant for; the token is valid. */
+const struct json *token_audiences(const struct apiserver *server, struct arena *arena, struct str token,
+				   const struct json *audiences);
 
 #endif

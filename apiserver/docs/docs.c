@@ -7,43 +7,104 @@
 /* Documents that do not change while the server runs are made on first use and kept. */
 enum { DOC_CORE, DOC_GROUPS, DOC_OPENAPI_V2, DOC_OPENAPI_V2_PROTO, DOC_OPENAPI_V3, DOC_COUNT };
 
-static void reply_kept(struct apiserver *server, struct http_request *http, int which, const char *media,
-		       void (*write)(struct buf *out))
+/* What nobody but the client itself may keep, unless the headers say otherwise. */
+static void reply(struct http_request *http, int status, struct http_headers given, struct bytes *kept, struct str body)
 {
-	struct bytes **slot = &server->documents[which];
-	char digest[2 * SHA256_BYTES + 1], quoted[2 * SHA256_BYTES + 3];
-	struct http_header headers[3];
+	struct http_header *headers = ARENA_ARRAY(http->arena, struct http_header, given.n + 1);
+	size_t n = given.n;
 
-	if (server->documents_of != kinds_generation()) {
-		for (int i = 0; i < DOC_COUNT; i++) {
-			bytes_unref(server->documents[i]);
-			server->documents[i] = NULL;
-		}
-		server->documents_of = kinds_generation();
+	memcpy(headers, given.ptr, n * sizeof(headers[0]));
+	if (http_header(&given, "cache-control").len == 0)
+		headers[n++] = (struct http_header){ STR("cache-control"), STR("no-cache, private") };
+	if (kept != NULL)
+		http_reply_bytes(http, status, (struct http_headers){ headers, n }, kept);
+	else
+		http_reply(http, status, (struct http_headers){ headers, n }, body);
+}
+
+static void reply_text(struct http_request *http, int status, struct str text)
+{
+	static const struct http_header headers[] = { { STR_INIT("content-type"), STR_INIT("text/plain; charset=utf-8") },
+						      { STR_INIT("x-content-type-options"), STR_INIT("nosniff") } };
+
+	reply(http, status, (struct http_headers){ headers, 2 }, NULL, text);
+}
+
+#define AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+static void write_core_aggregated(struct buf *out)
+{
+	api_write_aggregated(out, true);
+}
+
+static void write_groups_aggregated(struct buf *out)
+{
+	api_write_aggregated(out, false);
+}
+
+/* A document that is kept, and how it is sent. */
+static const struct kept {
+	const char *media;
+	const char *cache; /* NULL: as everything */
+	const char *vary;  /* NULL: not at all */
+	void (*write)(struct buf *out);
+} kept[DOC_COUNT] = {
+	[DOC_CORE] = { AGGREGATED, "public", "Accept", write_core_aggregated },
+	[DOC_GROUPS] = { AGGREGATED, "public", "Accept", write_groups_aggregated },
+	[DOC_OPENAPI_V2] = { "application/json", NULL, "Accept-Encoding, Accept", api_write_openapi_v2 },
+	[DOC_OPENAPI_V2_PROTO] = { "application/com.github.proto-openapi.spec.v2.v1.0+protobuf", NULL, "Accept-Encoding, Accept",
+				   api_write_openapi_v2_proto },
+	[DOC_OPENAPI_V3] = { "text/plain; charset=utf-8", NULL, NULL, api_write_openapi_v3_index },
+};
+
+static void forget_documents(struct apiserver *server)
+{
+	for (int i = 0; i < DOC_COUNT; i++) {
+		bytes_unref(server->documents[i]);
+		server->documents[i] = NULL;
 	}
+	server->documents_of = kinds_generation();
+}
+
+static void reply_kept(struct apiserver *server, struct http_request *http, int which)
+{
+	const struct kept *how = &kept[which];
+	struct bytes **slot = &server->documents[which];
+	char digest[2 * SHA256_BYTES + 1];
+	struct http_header headers[4];
+	struct str quoted;
+	size_t n = 0;
+
+	if (server->documents_of != kinds_generation())
+		forget_documents(server);
 	if (*slot == NULL) {
 		AUTO_BUF struct buf out = { 0 };
 
-		write(&out);
+		how->write(&out);
 		*slot = bytes_new(buf_str(&out));
 	}
 	pki_sha256_hex(bytes_str(*slot), digest);
-	snprintf(quoted, sizeof(quoted), "\"%s\"", digest);
-	headers[0] = (struct http_header){ STR("etag"), str_from(quoted) };
-	headers[1] = (struct http_header){ STR("vary"), STR("Accept") };
-	headers[2] = (struct http_header){ STR("content-type"), str_from(media) };
-	if (str_is(http_header(&http->headers, "if-none-match"), quoted))
-		http_reply(http, 304, (struct http_headers){ headers, 2 }, STR(""));
-	else
-		http_reply_bytes(http, 200, (struct http_headers){ headers, 3 }, *slot);
+	quoted = str_format(http->arena, "\"%s\"", digest);
+	headers[n++] = (struct http_header){ STR("etag"), quoted };
+	if (how->vary != NULL)
+		headers[n++] = (struct http_header){ STR("vary"), str_from(how->vary) };
+	if (how->cache != NULL)
+		headers[n++] = (struct http_header){ STR("cache-control"), str_from(how->cache) };
+	if (str_eq(http_header(&http->headers, "if-none-match"), quoted)) {
+		reply(http, 304, (struct http_headers){ headers, n }, NULL, STR(""));
+		return;
+	}
+	headers[n++] = (struct http_header){ STR("content-type"), str_from(how->media) };
+	if (how->vary != NULL && str_contains(str_from(how->vary), STR("Accept-Encoding")))
+		http_reply_compress(http);
+	reply(http, 200, (struct http_headers){ headers, n }, *slot, STR(""));
 }
 
 static void reply_buf(struct http_request *http, const char *media, struct buf *out)
 {
-	struct http_header headers[] = { { STR("cache-control"), STR("no-cache, private") },
-					 { STR("content-type"), str_from(media) } };
+	struct http_header type = { STR("content-type"), str_from(media) };
 
-	http_reply(http, 200, (struct http_headers){ headers, 2 }, buf_str(out));
+	reply(http, 200, (struct http_headers){ &type, 1 }, NULL, buf_str(out));
 }
 
 static void reply_error(struct http_request *http, struct error *err)
@@ -59,7 +120,7 @@ static void reply_error(struct http_request *http, struct error *err)
 		json_write(&out, status);
 		buf_putc(&out, '\n');
 	}
-	http_reply(http, error_http_status(err->kind), (struct http_headers){ headers, 1 }, buf_str(&out));
+	reply(http, error_http_status(err->kind), (struct http_headers){ headers, 1 }, NULL, buf_str(&out));
 	error_free(err);
 }
 
@@ -98,25 +159,13 @@ static void reply_discovery(struct http_request *http, struct buf *text)
 	reply_buf(http, media_name(accept.media), &out);
 }
 
-static void write_core_aggregated(struct buf *out)
-{
-	api_write_aggregated(out, true);
-}
-
-static void write_groups_aggregated(struct buf *out)
-{
-	api_write_aggregated(out, false);
-}
-
 static void discovery(struct apiserver *server, struct http_request *http, bool core)
 {
 	struct str version;
 	AUTO_BUF struct buf out = { 0 };
 
 	if (accept_aggregated(http_header(&http->headers, "accept"), &version) && str_is(version, "v2")) {
-		reply_kept(server, http, core ? DOC_CORE : DOC_GROUPS,
-			   "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-			   core ? write_core_aggregated : write_groups_aggregated);
+		reply_kept(server, http, core ? DOC_CORE : DOC_GROUPS);
 		return;
 	}
 	if (core) {
@@ -146,16 +195,13 @@ static void serve_openapi_v2(struct apiserver *server, struct http_request *http
 {
 	struct str accept = http_header(&http->headers, "accept");
 
-	if (str_contains(accept, STR("com.github.proto-openapi.spec.v2")))
-		reply_kept(server, http, DOC_OPENAPI_V2_PROTO, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-			   api_write_openapi_v2_proto);
-	else
-		reply_kept(server, http, DOC_OPENAPI_V2, "application/json", api_write_openapi_v2);
+	reply_kept(server, http,
+		   str_contains(accept, STR("com.github.proto-openapi.spec.v2")) ? DOC_OPENAPI_V2_PROTO : DOC_OPENAPI_V2);
 }
 
 static void serve_openapi_v3(struct apiserver *server, struct http_request *http)
 {
-	reply_kept(server, http, DOC_OPENAPI_V3, "text/plain; charset=utf-8", api_write_openapi_v3_index);
+	reply_kept(server, http, DOC_OPENAPI_V3);
 }
 
 static void serve_version(struct apiserver *server, struct http_request *http)
@@ -174,12 +220,12 @@ static void serve_version(struct apiserver *server, struct http_request *http)
 		reply_error(http, error_about(err, STR(""), STR(""), STR("")));
 		return;
 	}
-	http_reply(http, 200, (struct http_headers){ headers, 1 },
-		   STR("{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n"
-		       "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
-		       "  \"gitVersion\": \"v1.36.3+monokube\",\n  \"gitCommit\": \"" MONOKUBE_VERSION "\",\n"
-		       "  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"2026-01-01T00:00:00Z\",\n"
-		       "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));
+	reply(http, 200, (struct http_headers){ headers, 1 }, NULL,
+	      STR("{\n  \"major\": \"1\",\n  \"minor\": \"36\",\n  \"emulationMajor\": \"1\",\n  \"emulationMinor\": \"36\",\n"
+		  "  \"minCompatibilityMajor\": \"1\",\n  \"minCompatibilityMinor\": \"35\",\n"
+		  "  \"gitVersion\": \"v1.36.3+monokube\",\n  \"gitCommit\": \"" MONOKUBE_VERSION "\",\n"
+		  "  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"2026-01-01T00:00:00Z\",\n"
+		  "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));
 }
 
 /* --- health: one row a line, each with what it asks --- */
@@ -256,7 +302,7 @@ static void serve_health(struct apiserver *server, struct http_request *http)
 		buf_printf(&out, ok ? "[+]%s ok\n" : "[-]%s failed: reason withheld\n", probes[i].name);
 	}
 	buf_printf(&out, "%.*s check %s\n", STR_ARG(which), good ? "passed" : "failed");
-	http_reply_text(http, good ? 200 : 500, verbose || !good ? buf_str(&out) : STR("ok"));
+	reply_text(http, good ? 200 : 500, verbose || !good ? buf_str(&out) : STR("ok"));
 }
 
 /* /readyz/etcd: one of them alone. False: there is no such one. */
@@ -270,9 +316,9 @@ static bool serve_probe(struct apiserver *server, struct http_request *http, str
 		if (!str_is(name, probes[i].name) || (probes[i].ready_only && !str_is(which, "readyz")))
 			continue;
 		if (probes[i].ask(server))
-			http_reply_text(http, 200, STR("ok"));
+			reply_text(http, 200, STR("ok"));
 		else
-			http_reply_text(http, 500, str_format(http->arena, "internal server error: %.*s failed\n", STR_ARG(name)));
+			reply_text(http, 500, str_format(http->arena, "internal server error: %.*s failed\n", STR_ARG(name)));
 		return true;
 	}
 	return false;
@@ -297,8 +343,14 @@ static void serve_metrics(struct apiserver *server, struct http_request *http)
 	buf_printf(&out, "# TYPE monokube_store_transactions_total counter\nmonokube_store_transactions_total %llu\n",
 		   (unsigned long long)stats.transactions);
 	buf_printf(&out, "# TYPE monokube_store_watches gauge\nmonokube_store_watches %u\n", stats.watches);
+	buf_printf(&out, "# TYPE monokube_loop_turns_total counter\nmonokube_loop_turns_total %llu\n",
+		   (unsigned long long)turns.turns);
 	buf_printf(&out, "# TYPE monokube_loop_turns_over_budget_total counter\nmonokube_loop_turns_over_budget_total %llu\n",
 		   (unsigned long long)turns.over_budget);
+	buf_printf(&out, "# TYPE monokube_loop_turns_preempted_total counter\nmonokube_loop_turns_preempted_total %llu\n",
+		   (unsigned long long)turns.preempted);
+	buf_printf(&out, "# TYPE monokube_loop_turn_longest_seconds gauge\nmonokube_loop_turn_longest_seconds %.6f\n",
+		   (double)turns.longest / (double)NS_PER_S);
 	reply_buf(http, "text/plain; version=0.0.4; charset=utf-8", &out);
 }
 
@@ -324,7 +376,7 @@ static void serve_keys(struct apiserver *server, struct http_request *http)
 	uint8_t x[32], y[32];
 
 	if (!pki_key_point(server->options.token_key, x, y)) {
-		http_reply_text(http, 404, STR("404 page not found\n"));
+		reply_text(http, 404, STR("404 page not found\n"));
 		return;
 	}
 	pki_key_id(server->options.token_key, &id);
@@ -353,6 +405,7 @@ static const struct document {
 	{ "/api", serve_api },
 	{ "/apis", serve_apis },
 	{ "/debug/monokube/revisions", debug_revisions },
+	{ "/debug/monokube/turns", debug_turns },
 	{ "/healthz", serve_health },
 	{ "/livez", serve_health },
 	{ "/metrics", serve_metrics },
@@ -375,20 +428,51 @@ static void serve_paths(struct apiserver *server, struct http_request *http)
 	reply_buf(http, "application/json", &out);
 }
 
-/* /api/v1, /apis/G, /apis/G/V, /openapi/v3/…: made on request. */
+/* /openapi/v3/…: made on request. With the hash that the index names a client may keep it; another hash leads to that one.
+ * Source: kube-openapi's handler3. */
+static void serve_openapi_v3_version(struct http_request *http, struct str path)
+{
+	struct str group = STR(""), version, hash = http_param(http, "hash", NULL), now;
+	struct str accept = http_header(&http->headers, "accept");
+	bool core = str_has_prefix(path, STR("api/"));
+	AUTO_BUF struct buf out = { 0 };
+	struct http_header headers[5];
+	size_t n = 0;
+
+	version = str_skip(path, core ? 4 : 5);
+	headers[n++] = (struct http_header){ STR("vary"), STR("Accept") };
+	if ((!core && (!str_has_prefix(path, STR("apis/")) || !str_cut(&version, '/', &group))) ||
+	    !api_write_openapi_v3(&out, group, version)) {
+		reply(http, 404, (struct http_headers){ headers, n }, NULL, STR(""));
+		return;
+	}
+	if (accept.len != 0 && !str_contains(accept, STR("application/json")) && !str_contains(accept, STR("*/*"))) {
+		reply(http, 406, (struct http_headers){ headers, n }, NULL, STR(""));
+		return;
+	}
+	now = str_format(http->arena, "%016llX", (unsigned long long)api_openapi_v3_hash(group, version));
+	headers[n++] = (struct http_header){ STR("etag"), str_format(http->arena, "\"%.*s\"", STR_ARG(now)) };
+	if (hash.len != 0 && !str_eq(hash, now)) {
+		headers[n++] = (struct http_header){ STR("location"), str_format(http->arena, "/openapi/v3/%.*s?hash=%.*s",
+										 STR_ARG(path), STR_ARG(now)) };
+		reply(http, 301, (struct http_headers){ headers, n }, NULL, STR(""));
+		return;
+	}
+	if (hash.len != 0)
+		headers[n++] = (struct http_header){ STR("cache-control"), STR("public, immutable") };
+	if (str_eq(http_header(&http->headers, "if-none-match"), headers[1].value)) {
+		reply(http, 304, (struct http_headers){ headers, n }, NULL, STR(""));
+		return;
+	}
+	headers[n++] = (struct http_header){ STR("content-type"), STR("application/json") };
+	reply(http, 200, (struct http_headers){ headers, n }, NULL, buf_str(&out));
+}
+
+/* /api/v1, /apis/G, /apis/G/V: made on request. */
 static bool write_made(struct str path, struct buf *out)
 {
 	struct str head, group = STR("");
 
-	if (str_has_prefix(path, STR("/openapi/v3/"))) {
-		path = str_skip(path, 12);
-		if (str_has_prefix(path, STR("api/")))
-			return api_write_openapi_v3(out, STR(""), str_skip(path, 4));
-		if (!str_has_prefix(path, STR("apis/")))
-			return false;
-		path = str_skip(path, 5);
-		return str_cut(&path, '/', &group) && api_write_openapi_v3(out, group, path);
-	}
 	path = str_skip(path, 1);
 	if (!str_cut(&path, '/', &head))
 		return false;
@@ -428,10 +512,10 @@ void docs_handle(struct apiserver *server, struct http_request *http)
 		}
 	if (serve_probe(server, http, path))
 		return;
-	if (write_made(path, &out))
+	if (str_has_prefix(path, STR("/openapi/v3/")))
+		serve_openapi_v3_version(http, str_skip(path, 12));
+	else if (write_made(path, &out))
 		reply_discovery(http, &out);
-	else if (str_has_prefix(path, STR("/openapi/v3/")))
-		http_reply(http, 404, (struct http_headers){ NULL, 0 }, STR(""));
 	else
-		http_reply_text(http, 404, STR("404 page not found\n"));
+		reply_text(http, 404, STR("404 page not found\n"));
 }

@@ -9,4 +9,7 @@ void docs_handle(struct apiserver *server, struct http_request *http);
 /* GET /debug/monokube/revisions?resource=pods&namespace=default&name=web: who wrote each revision, because of which. */
 void debug_revisions(struct apiserver *server, struct http_request *http);
 
+/* GET /debug/monokube/turns: the turns of the loop that took longest, and in what. */
+void debug_turns(struct apiserver *server, struct http_request *http);
+
 #endif

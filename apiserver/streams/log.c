@@ -1,4 +1,4 @@
-/* What goes on to the kubelet of a pod, by a table; and logs: the kubelet's answer, passed on as it comes, at the client's pace. */
+/* What goes on to a kubelet or a pod, by a table; and logs: the kubelet's answer, passed on as it comes, at the client's pace. */
 #include "apiserver/streams/streams.h"
 
 struct relay {
@@ -8,29 +8,28 @@ struct relay {
 };
 
 static const struct row {
-	const char *subresource;
-	const char *path; /* of the kubelet's server */
+	const char *resource, *subresource;
+	const char *path; /* of the kubelet's server; NULL: relay.c */
 	bool container;   /* one is meant; port-forward speaks to the pod */
 	bool upgrade;     /* only by an upgrade */
 } rows[] = {
-	{ "log", "containerLogs", true, false },
-	{ "exec", "exec", true, true },
-	{ "attach", "attach", true, true },
-	{ "portforward", "portForward", false, true },
+	{ "pods", "log", "containerLogs", true, false }, { "pods", "exec", "exec", true, true },
+	{ "pods", "attach", "attach", true, true },      { "pods", "portforward", "portForward", false, true },
+	{ "pods", "proxy", NULL, false, false },         { "services", "proxy", NULL, false, false },
+	{ "nodes", "proxy", NULL, false, false },
 };
 
 static const struct row *row_of(const struct request *req)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (str_is(req->route.subresource, rows[i].subresource))
+		if (str_is(req->route.subresource, rows[i].subresource) && str_is(req->route.resource, rows[i].resource))
 			return &rows[i];
 	return NULL;
 }
 
 bool streams_wants(const struct request *req)
 {
-	return req->route.what == ROUTE_RESOURCE && !req->route.bad_method && str_is(req->route.resource, "pods") &&
-	       row_of(req) != NULL;
+	return req->route.what == ROUTE_RESOURCE && !req->route.bad_method && row_of(req) != NULL;
 }
 
 static void client_closed(void *arg)
@@ -126,12 +125,20 @@ static struct error *choose_container(struct request *req, const struct json *tr
 			 STR_ARG(req->route.name), buf_cstr(&names));
 }
 
-void streams_start(struct request *req)
+static void upgrade_over(struct request *req, void *arg, struct error *err)
+{
+	(void)arg;
+	if (err != NULL)
+		respond_error(req, err);
+	else
+		request_end(req);
+}
+
+static void kubelet_start(struct request *req, const struct row *row)
 {
 	const struct json *tree = lookup(req, req->route.kind, req->route.ns, req->route.name);
 	struct http_client *client;
 	struct relay *relay;
-	const struct row *row = row_of(req);
 	struct str container = STR(""), node, target;
 	struct error *err = str_is(req->route.subresource, "log") ? options_check_logs(req) : NULL;
 
@@ -163,7 +170,13 @@ void streams_start(struct request *req)
 			    container.len != 0 ? "/" : "", STR_ARG(container), req->http->query.len != 0 ? "?" : "",
 			    STR_ARG(req->http->query));
 	if (req->http->wants_upgrade) {
-		upgrade_start(req, client, target);
+		upgrade_start(req, client,
+			      &(struct http_call_options){
+				      .method = str_cstr(req->arena, req->http->method),
+				      .target = target,
+				      .headers = upgrade_headers(req->arena, &req->http->headers),
+			      },
+			      upgrade_over, NULL);
 		return;
 	}
 	relay = ARENA_NEW(req->arena, struct relay);
@@ -176,4 +189,14 @@ void streams_start(struct request *req)
 						.done = done,
 						.arg = relay,
 					});
+}
+
+void streams_start(struct request *req)
+{
+	const struct row *row = row_of(req);
+
+	if (row->path != NULL)
+		kubelet_start(req, row);
+	else
+		relay_start(req);
 }

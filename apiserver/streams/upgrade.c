@@ -10,7 +10,8 @@ struct upgrade {
 	struct request *req;
 	struct http_call *call;
 	bool refused; /* the kubelet answered something else than 101: that answer is passed on */
-	bool client_gone;
+	void (*over)(struct request *req, void *arg, struct error *err);
+	void *arg;
 };
 
 static const char *const passed[] = { "upgrade",
@@ -22,7 +23,7 @@ static const char *const passed[] = { "upgrade",
 				      "x-stream-protocol-version",
 				      "sec-websocket-accept" };
 
-static struct http_headers pick_headers(struct arena *arena, const struct http_headers *from)
+struct http_headers upgrade_headers(struct arena *arena, const struct http_headers *from)
 {
 	struct http_header *to = ARENA_ARRAY(arena, struct http_header, from->n + 1);
 	size_t n = 0;
@@ -44,7 +45,7 @@ static void client_closed(void *arg)
 		http_reply_end(upgrade->req->http);
 	else
 		http_reply_text(upgrade->req->http, 499, STR(""));
-	request_end(upgrade->req);
+	upgrade->over(upgrade->req, upgrade->arg, NULL);
 }
 
 static const struct http_request_events events = { .closed = client_closed };
@@ -55,17 +56,17 @@ static void upgraded(void *arg, const struct http_response *response, struct str
 	struct request *req = upgrade->req;
 	AUTO_BUF struct buf early = { 0 };
 	struct stream *client;
-	struct error *err = http_upgrade(req->http, pick_headers(req->arena, &response->headers), &client, &early);
+	struct error *err = http_upgrade(req->http, upgrade_headers(req->arena, &response->headers), &client, &early);
 
 	if (err != NULL) {
 		stream_close(kubelet);
-		respond_error(req, err);
+		upgrade->over(req, upgrade->arg, err);
 		return;
 	}
 	if (leftover.len != 0)
 		stream_write(client, leftover);
 	pump_start(client, kubelet, buf_str(&early), NULL, NULL);
-	request_end(req);
+	upgrade->over(req, upgrade->arg, NULL);
 }
 
 static void responded(void *arg, struct http_call *call, const struct http_response *response)
@@ -91,28 +92,28 @@ static void done(void *arg, struct error *err)
 	struct request *req = upgrade->req;
 
 	if (!upgrade->refused) {
-		respond_error(req, err != NULL ? err : error_new(ERR_UNAVAILABLE, "the kubelet gave no answer"));
+		upgrade->over(req, upgrade->arg, err != NULL ? err : error_new(ERR_UNAVAILABLE, "the kubelet gave no answer"));
 		return;
 	}
 	error_free(err);
 	http_reply_end(req->http);
-	request_end(req);
+	upgrade->over(req, upgrade->arg, NULL);
 }
 
-void upgrade_start(struct request *req, struct http_client *client, struct str target)
+void upgrade_start(struct request *req, struct http_client *client, const struct http_call_options *what,
+		   void (*over)(struct request *req, void *arg, struct error *err), void *arg)
 {
 	struct upgrade *upgrade = ARENA_NEW(req->arena, struct upgrade);
+	struct http_call_options options = *what;
 
 	upgrade->req = req;
+	upgrade->over = over;
+	upgrade->arg = arg;
 	http_request_listen(req->http, &events, upgrade);
-	upgrade->call = http_call(client, &(struct http_call_options){
-						  .method = str_cstr(req->arena, req->http->method),
-						  .target = target,
-						  .headers = pick_headers(req->arena, &req->http->headers),
-						  .responded = responded,
-						  .data = data,
-						  .upgraded = upgraded,
-						  .done = done,
-						  .arg = upgrade,
-					  });
+	options.responded = responded;
+	options.data = data;
+	options.upgraded = upgraded;
+	options.done = done;
+	options.arg = upgrade;
+	upgrade->call = http_call(client, &options);
 }

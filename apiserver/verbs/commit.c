@@ -84,10 +84,31 @@ static struct error *say(struct request *req, struct error *err, struct str name
 			 STR_ARG(resource), STR_ARG(name));
 }
 
+/* A dry run writes nothing, so it may be as large as it likes. */
+struct error *make_lasting(void *arg)
+{
+	struct request *req = arg;
+
+	struct error *err;
+
+	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
+	req->made = object_owned(req->arena, lasting_object(req, req->tree));
+	if (req->query.dry_run)
+		return NULL;
+	err = check_size(req, req->made);
+	if (err == NULL || is_apply(req) || json_path(req->tree, "metadata.managedFields") == NULL)
+		return err;
+	/* Who owns what may be as large as the object: k8s.io/apiserver/pkg/endpoints/handlers/create.go. */
+	error_free(err);
+	req->tree = with(req, req->tree, "metadata.managedFields", NULL);
+	req->made = object_owned(req->arena, lasting_object(req, req->tree));
+	return check_size(req, req->made);
+}
+
 /* Dry run: everything but the commit. The object shows no revision of its own. */
 static enum task_result pretend(struct request *req)
 {
-	struct object *object = lasting_object(req, req->tree);
+	struct object *object = req->made;
 	uint64_t revision = 0;
 
 	if (req->old != NULL)
@@ -95,7 +116,6 @@ static enum task_result pretend(struct request *req)
 	else
 		str_to_u64(meta_str(req->input, "resourceVersion"), &revision);
 	req->object = object_owned(req->arena, object_with_revision(object, revision));
-	object_unref(object);
 	if (kind_stored_as(req->route.kind) != req->route.kind)
 		req->object = object_owned(req->arena, object_convert(req->object, req->route.kind));
 	return TASK_NEXT;
@@ -159,20 +179,23 @@ enum task_result commit_tree(struct task *task, struct request *req)
 {
 	struct str name = meta_str(req->tree, "name");
 	struct commit_wait *wait = ARENA_NEW(req->arena, struct commit_wait);
+	struct error *err;
 	struct store_op op = { .kind = STORE_PUT, .expect = req->old != NULL ? req->old->revision : 0 };
 
 	/* It stopped being served while this waited: nothing may be written that nobody would find. */
 	if (kind_is_gone(req->route.kind))
 		return task_fail(task, error_about(error_new(ERR_NOT_FOUND, "the server could not find the requested resource"),
 						   STR(""), STR(""), STR("")));
+	err = req->made == NULL ? make_lasting(req) : NULL;
+	if (err != NULL)
+		return task_fail(task, err);
 	op.key = object_key(req->arena, req->route.kind, req->route.ns, name);
-	req->tree = api_as_kept(req->arena, kind_type(req->route.kind), req->tree);
 	if (req->query.dry_run) {
 		if (req->old == NULL && store_latest(req->server->options.store, op.key) != NULL)
 			return task_fail(task, exists_error(req, name));
 		return pretend(req);
 	}
-	*wait = (struct commit_wait){ req, task, lasting_object(req, req->tree) };
+	*wait = (struct commit_wait){ req, task, object_ref(req->made) };
 	op.bytes = object_stored(wait->object);
 	op.attachment = wait->object;
 	op.attachment_free = object_release;

@@ -12,6 +12,7 @@ const struct task_step patch_steps[] = {
 	{ "read old", step_read_old, NULL },
 	{ "make", step_patch, NULL },
 	ADMIT_STEPS,
+	{ "encode", step_encode, NULL },
 	{ "commit", step_commit, NULL },
 	{ "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
@@ -371,7 +372,7 @@ struct error *patch_normalize(struct request *req, const struct type *type, enum
 	return notes_refused(req) ? strict_patch_error(req, how, patch, raw) : NULL;
 }
 
-static enum task_result step_patch(struct task *task, void *arg)
+static struct error *make_patched(void *arg)
 {
 	struct request *req = arg;
 	const struct kind *kind = req->route.kind;
@@ -379,10 +380,8 @@ static enum task_result step_patch(struct task *task, void *arg)
 	enum api_patch how;
 	struct error *err;
 
-	if (is_apply(req)) {
-		err = apply_config(req);
-		return err != NULL ? task_fail(task, err) : TASK_NEXT;
-	}
+	if (is_apply(req))
+		return apply_config(req);
 	err = patch_apply(req, kind_type(kind), req->old_tree, &how, &patch, &raw);
 	if (err == NULL)
 		err = patch_normalize(req, kind_type(kind), how, patch, raw, &next);
@@ -390,5 +389,10 @@ static enum task_result step_patch(struct task *task, void *arg)
 		err = check_name(req, next);
 	if (err == NULL)
 		err = make_next(req, api_default(req->arena, kind, api_with_kind(req->arena, next, kind)));
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return err;
+}
+
+static enum task_result step_patch(struct task *task, void *arg)
+{
+	return step_pure(task, arg, make_patched);
 }

@@ -2,6 +2,7 @@
  * What kinds do when they are written, beyond what their tables say: one row per kind, found by resource. What is not
  * here has no behaviour of its own. Sources: the strategies in k8s.io/kubernetes/pkg/registry.
  */
+#include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
 /* Maps of the normal form are in key order. */
@@ -299,7 +300,7 @@ static struct error *signing_create(struct request *req)
 	req->tree = with(req, req->tree, "spec.username", json_string(req->arena, req->user.name));
 	req->tree = with(req, req->tree, "spec.groups", groups.len == 0 ? NULL : json_builder_array(&groups));
 	req->tree = with(req, req->tree, "spec.uid", req->user.uid.len == 0 ? NULL : json_string(req->arena, req->user.uid));
-	req->tree = with(req, req->tree, "spec.extra", NULL);
+	req->tree = with(req, req->tree, "spec.extra", user_extra(req->arena, &req->user));
 	return NULL;
 }
 
@@ -322,6 +323,7 @@ static const struct prepare rows[] = {
 	  .answers_object = true },
 	{ .group = "",
 	  .resource = "services",
+	  .looks = true,
 	  .create = allocate_service,
 	  .update = allocate_service,
 	  .removed = release_service,
@@ -397,6 +399,7 @@ static const struct prepare rows[] = {
 	  .rv_required = true },
 	{ .group = "apiextensions.k8s.io",
 	  .resource = "customresourcedefinitions",
+	  .looks = true,
 	  .create = definition_new,
 	  .update = definition_stores,
 	  .finalizer = "customresourcecleanup.apiextensions.k8s.io",

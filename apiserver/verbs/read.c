@@ -6,7 +6,7 @@
 #include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
-task_fn step_get, step_list;
+static task_fn step_get, step_choose, step_list;
 
 const struct task_step get_steps[] = {
 	{ "get", step_get, NULL },
@@ -14,6 +14,7 @@ const struct task_step get_steps[] = {
 };
 
 const struct task_step list_steps[] = {
+	{ "choose version", step_choose, NULL },
 	{ "list", step_list, NULL },
 	{ NULL, NULL, NULL },
 };
@@ -41,7 +42,7 @@ static struct error *too_large(uint64_t asked, uint64_t current)
 	return err;
 }
 
-enum task_result step_get(struct task *task, void *arg)
+static enum task_result step_get(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	struct store *store = req->server->options.store;
@@ -125,12 +126,19 @@ static struct error *parse_token(struct request *req, uint64_t *revision, struct
 	return NULL;
 }
 
-static struct error *expired_token(struct request *req, struct error *err)
+#define INCONSISTENT UINT64_MAX /* -1 in a token: what is there now, from that key on */
+
+/* Whoever does not mind gaps may go on with the token that the answer bears. */
+static struct error *expired_token(struct request *req, struct error *err, struct str start)
 {
 	error_free(err);
-	req->continue_token = STR("");
-	return error_new(ERR_EXPIRED, "The provided continue parameter is too old to display a consistent list result. "
-				      "You must start a new list without the continue parameter.");
+	req->continue_token = make_token(req, INCONSISTENT, start);
+	return error_new(ERR_EXPIRED,
+			 "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+			 "without the continue parameter, or use the continue token in this response to retrieve the remainder of "
+			 "the results. Continuing with the provided token results in an inconsistent list - objects that were "
+			 "created, modified, or deleted between the time the first chunk was returned and now may show up in the "
+			 "list.");
 }
 
 /* Which snapshot a list shows: the token's, an exact one, or today's. */
@@ -145,17 +153,16 @@ static struct error *choose_version(struct request *req, struct str *start)
 		if (req->query.resource_version.len != 0 && !str_is(req->query.resource_version, "0"))
 			return error_new(ERR_BAD_REQUEST, "specifying resource version is not allowed when using continue");
 		err = parse_token(req, &version, start);
-		if (err == NULL && version != UINT64_MAX && version > store_revision(store))
+		if (err == NULL && version != INCONSISTENT && version > store_revision(store))
 			return too_large(version, store_revision(store));
-		if (err == NULL && version != 0) {
-			err = store_hold_at(store, version, &req->version);
-			if (err != NULL)
-				err = expired_token(req, err);
+		if (err != NULL)
 			return err;
-		}
-		if (err == NULL)
+		if (version == INCONSISTENT) {
 			req->version = store_hold(store);
-		return err;
+			return NULL;
+		}
+		err = store_hold_at(store, version, &req->version);
+		return err != NULL ? expired_token(req, err, *start) : NULL;
 	}
 	err = read_version(req, true, &version);
 	if (err != NULL)
@@ -175,14 +182,29 @@ static struct error *choose_version(struct request *req, struct str *start)
 	return NULL;
 }
 
-enum task_result step_list(struct task *task, void *arg)
+/* How far a list has got: matching may have to decode each object, so it goes in slices. */
+struct listing {
+	struct match *match;
+	struct str prefix;
+	struct store_iter it;
+	bool more; /* it stands on a value that was not looked at */
+	VEC(struct store_value *) found;
+	struct loop_call again;
+};
+
+static void forget_found(void *arg)
+{
+	struct listing *listing = arg;
+
+	vec_fini(&listing->found);
+}
+
+static enum task_result step_choose(struct task *task, void *arg)
 {
 	struct request *req = arg;
-	VEC(struct store_value *) found = { 0 };
-	struct str prefix = list_prefix(req->arena, req->route.kind, req->route.ns), start, next = STR("");
-	struct store_iter it;
-	struct match *match;
-	struct error *err = match_parse(req->arena, req->route.kind, req->query.labels, req->query.fields, &match);
+	struct listing *listing = ARENA_NEW(req->arena, struct listing);
+	struct error *err = match_parse(req->arena, req->route.kind, req->query.labels, req->query.fields, &listing->match);
+	struct str start;
 
 	if (err == NULL)
 		err = choose_version(req, &start);
@@ -191,25 +213,46 @@ enum task_result step_list(struct task *task, void *arg)
 	/* Version 0 asks for what is at hand, which is everything (k8s.io/apiserver/pkg/storage/cacher). */
 	if (str_is(req->query.resource_version, "0"))
 		req->query.limit = 0;
-	for (bool ok = store_seek(&it, req->version, prefix, start); ok; ok = store_next(&it)) {
-		if (req->query.limit > 0 && (int64_t)found.len == req->query.limit) {
-			next = it.value->key;
-			break;
+	arena_defer(req->arena, forget_found, listing);
+	listing->prefix = list_prefix(req->arena, req->route.kind, req->route.ns);
+	listing->more = store_seek(&listing->it, req->version, listing->prefix, start);
+	req->listing = listing;
+	return TASK_NEXT;
+}
+
+static void next_slice(void *arg)
+{
+	task_wake(arg, NULL);
+}
+
+static bool page_is_full(const struct request *req)
+{
+	return req->query.limit > 0 && (int64_t)req->listing->found.len == req->query.limit;
+}
+
+static enum task_result step_list(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	struct listing *listing = req->listing;
+
+	while (listing->more && !page_is_full(req)) {
+		if (match_value(listing->match, listing->it.value))
+			vec_push(&listing->found, listing->it.value);
+		listing->more = store_next(&listing->it);
+		if (listing->more && loop_over_budget()) {
+			task_hold(task);
+			loop_call_behind(&listing->again, next_slice, task);
+			return TASK_AGAIN;
 		}
-		if (match_value(match, it.value))
-			vec_push(&found, it.value);
 	}
-	if (next.len != 0) {
-		req->continue_token = make_token(req, store_version_revision(req->version), next);
+	if (listing->more) {
+		req->continue_token = make_token(req, store_version_revision(req->version), listing->it.value->key);
 		/* How many remain is only told when counting needs no matching. */
-		if (match_all(match))
-			req->remaining = (int64_t)store_count(req->version, prefix, next);
+		if (match_all(listing->match))
+			req->remaining = (int64_t)store_count(req->version, listing->prefix, listing->it.value->key);
 	}
-	req->items = ARENA_ARRAY(req->arena, struct store_value *, found.len + 1);
-	if (found.len != 0)
-		memcpy(req->items, found.ptr, found.len * sizeof(found.ptr[0]));
-	req->n_items = found.len;
-	vec_fini(&found);
+	req->items = listing->found.ptr;
+	req->n_items = listing->found.len;
 	return TASK_DONE;
 }
 

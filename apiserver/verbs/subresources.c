@@ -7,11 +7,10 @@
 static task_fn step_dispatch, step_evict, step_finish;
 
 const struct task_step subresource_steps[] = {
-	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL },
-	{ "make", step_dispatch, NULL },       { "mutate", step_mutate, NULL },
-	{ "prepare", step_prepare, NULL },     { "judge", step_judge, NULL },
-	{ "commit", step_commit, NULL },       { "evict", step_evict, NULL },
-	{ "answer", step_finish, NULL },       { NULL, NULL, NULL },
+	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL }, { "make", step_dispatch, NULL },
+	{ "mutate", step_mutate, NULL },       { "default", step_default, NULL },   { "prepare", step_prepare, NULL },
+	{ "judge", step_judge, NULL },         { "encode", step_encode, NULL },     { "commit", step_commit, NULL },
+	{ "evict", step_evict, NULL },         { "answer", step_finish, NULL },     { NULL, NULL, NULL },
 };
 
 /* The body as that type, in normal form. */
@@ -544,7 +543,8 @@ static const struct json *user_info(struct arena *arena, const struct user *user
 		json_builder_item(&groups, json_string(arena, user->groups[i]));
 	return JSON_OBJECT_OF(arena, { "username", json_string(arena, user->name) },
 			      { "uid", user->uid.len != 0 ? json_string(arena, user->uid) : NULL },
-			      { "groups", groups.len != 0 ? json_builder_array(&groups) : NULL });
+			      { "groups", groups.len != 0 ? json_builder_array(&groups) : NULL },
+			      { "extra", user_extra(arena, user) });
 }
 
 static const struct json *allowed(struct arena *arena, bool yes)
@@ -559,6 +559,8 @@ static const struct json *rules(struct arena *arena, const struct user *user)
 	const struct json *group = JSON_ARRAY_OF(arena, json_text(arena, "authorization.k8s.io"));
 	const struct json *own =
 		JSON_ARRAY_OF(arena, json_text(arena, "selfsubjectaccessreviews"), json_text(arena, "selfsubjectrulesreviews"));
+	const struct json *who = JSON_ARRAY_OF(arena, json_text(arena, "authentication.k8s.io"));
+	const struct json *self = JSON_ARRAY_OF(arena, json_text(arena, "selfsubjectreviews"));
 	struct json_builder resources = { .arena = arena }, paths = { .arena = arena };
 
 	if (user_may_all(user)) {
@@ -566,6 +568,7 @@ static const struct json *rules(struct arena *arena, const struct user *user)
 		json_builder_item(&paths, JSON_OBJECT_OF(arena, { "verbs", all }, { "nonResourceURLs", all }));
 	}
 	json_builder_item(&resources, JSON_OBJECT_OF(arena, { "verbs", create }, { "apiGroups", group }, { "resources", own }));
+	json_builder_item(&resources, JSON_OBJECT_OF(arena, { "verbs", create }, { "apiGroups", who }, { "resources", self }));
 	return JSON_OBJECT_OF(arena, { "resourceRules", json_builder_array(&resources) },
 			      { "nonResourceRules", json_builder_array(&paths) }, { "incomplete", &json_false });
 }
@@ -573,15 +576,19 @@ static const struct json *rules(struct arena *arena, const struct user *user)
 static const struct json *token_status(struct request *req)
 {
 	struct user user = { 0 };
-	struct error *err = token_verify(req->server, req->arena, json_path_str(req->input, "spec.token"), &user);
+	const struct json *audiences = json_path(req->input, "spec.audiences");
+	struct str token = json_path_str(req->input, "spec.token");
+	struct error *err = token_verify(req->server, req->arena, token, audiences, &user);
 
 	if (err != NULL) {
+		const char *text = err->text[0] != '\0' ? arena_printf(req->arena, "[invalid bearer token, %s]", err->text)
+							: "invalid bearer token";
+
 		error_free(err);
-		return JSON_OBJECT_OF(req->arena, { "user", &json_empty_object },
-				      { "error", json_text(req->arena, "invalid bearer token") });
+		return JSON_OBJECT_OF(req->arena, { "user", &json_empty_object }, { "error", json_text(req->arena, text) });
 	}
 	return JSON_OBJECT_OF(req->arena, { "authenticated", &json_true }, { "user", user_info(req->arena, &user) },
-			      { "audiences", JSON_ARRAY_OF(req->arena, json_text(req->arena, req->server->options.issuer)) });
+			      { "audiences", token_audiences(req->server, req->arena, token, audiences) });
 }
 
 static bool reviewed_may(struct request *req)
@@ -590,6 +597,57 @@ static bool reviewed_may(struct request *req)
 		if (str_is(json_str(it.value), "system:masters"))
 			return true;
 	return false;
+}
+
+static const struct json *self_status(struct request *req)
+{
+	return JSON_OBJECT_OF(req->arena, { "userInfo", user_info(req->arena, &req->user) });
+}
+
+static const struct json *self_access_status(struct request *req)
+{
+	return allowed(req->arena, user_may_all(&req->user));
+}
+
+static const struct json *self_rules_status(struct request *req)
+{
+	return rules(req->arena, &req->user);
+}
+
+static const struct json *access_status(struct request *req)
+{
+	return allowed(req->arena, reviewed_may(req));
+}
+
+/* What comes back besides the status: of some what was sent, with who sent it; of the others nothing. */
+static const struct review {
+	const char *kind;
+	const struct json *(*status)(struct request *req);
+	enum { COMES_BACK, MADE_NOW, EMPTY } what;
+} reviews[] = {
+	{ "SelfSubjectReview", self_status, MADE_NOW },         { "SelfSubjectAccessReview", self_access_status, COMES_BACK },
+	{ "SelfSubjectRulesReview", self_rules_status, EMPTY }, { "TokenReview", token_status, COMES_BACK },
+	{ "SubjectAccessReview", access_status, COMES_BACK },   { "LocalSubjectAccessReview", access_status, COMES_BACK },
+};
+
+static const struct json *what_comes_back(struct request *req, const struct review *review)
+{
+	struct arena *arena = req->arena;
+	struct api_manager me = manager_of(req);
+	char time[TIME_TEXT];
+	const struct json *meta = &json_empty_object, *tree = req->input;
+
+	switch (review->what) {
+	case COMES_BACK:
+		return req->http != NULL ? api_track(arena, &me, NULL, tree) : tree;
+	case MADE_NOW:
+		meta = JSON_OBJECT_OF(arena, { "creationTimestamp", json_string_copy(arena, time_format(time, clock_now())) });
+		break;
+	case EMPTY:
+		break;
+	}
+	return JSON_OBJECT_OF(arena, { "kind", json_get(tree, "kind") }, { "apiVersion", json_get(tree, "apiVersion") },
+			      { "metadata", meta }, { "spec", review->what == EMPTY ? &json_empty_object : NULL });
 }
 
 /* A selector of attributes says something, one way or the other. */
@@ -638,7 +696,6 @@ static struct error *check_review(struct request *req)
 	static const char *const system[] = { "metadata.uid", "metadata.creationTimestamp", "metadata.deletionTimestamp",
 					      "metadata.deletionGracePeriodSeconds", "metadata.selfLink" };
 	struct str kind = kind_name(req->route.kind), ns = meta_str(req->input, "namespace");
-	struct api_manager me = manager_of(req);
 
 	if (kind_namespaced(req->route.kind) && ns.len != 0 && !str_eq(ns, req->route.ns))
 		return error_new(ERR_BAD_REQUEST,
@@ -649,40 +706,24 @@ static struct error *check_review(struct request *req)
 		req->input = with(req, req->input, system[i], NULL);
 	if (str_is(kind, "SelfSubjectRulesReview") && json_path_str(req->input, "spec.namespace").len == 0)
 		return error_new(ERR_BAD_REQUEST, "no namespace on request");
-	struct error *err = str_has_suffix(kind, STR("AccessReview")) ? check_access(req, kind) : NULL;
-	if (err == NULL)
-		req->input = api_track(req->arena, &me, NULL, req->input);
-	return err;
+	return str_has_suffix(kind, STR("AccessReview")) ? check_access(req, kind) : NULL;
 }
 
 static enum task_result step_review(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	struct str kind = kind_name(req->route.kind);
-	const struct json *status = NULL;
 	struct error *err = check_review(req);
-	char time[TIME_TEXT];
 
 	if (err != NULL)
 		return task_fail(task, err);
-
-	if (str_is(kind, "SelfSubjectReview"))
-		status = JSON_OBJECT_OF(req->arena, { "userInfo", user_info(req->arena, &req->user) });
-	else if (str_is(kind, "SelfSubjectAccessReview"))
-		status = allowed(req->arena, user_may_all(&req->user));
-	else if (str_is(kind, "SelfSubjectRulesReview"))
-		status = rules(req->arena, &req->user);
-	else if (str_is(kind, "TokenReview"))
-		status = token_status(req);
-	else if (str_is(kind, "SubjectAccessReview") || str_is(kind, "LocalSubjectAccessReview"))
-		status = allowed(req->arena, reviewed_may(req));
-	if (status == NULL)
-		return task_fail(task, error_new(ERR_UNSUPPORTED, "%.*s is not served yet", STR_ARG(kind)));
-	if (str_is(kind, "SelfSubjectReview"))
-		req->input = with(req, req->input, "metadata.creationTimestamp",
-				  json_string_copy(req->arena, time_format(time, clock_now())));
-	req->status = 201;
-	req->answer = with(req, req->input, "status", status);
-	req->answer_type = kind_type(req->route.kind);
-	return TASK_DONE;
+	for (size_t i = 0; i < sizeof(reviews) / sizeof(reviews[0]); i++)
+		if (str_is(kind, reviews[i].kind)) {
+			req->status = 201;
+			req->answer = api_with(req->arena, kind_type(req->route.kind), what_comes_back(req, &reviews[i]), "status",
+					       reviews[i].status(req));
+			req->answer_type = kind_type(req->route.kind);
+			return TASK_DONE;
+		}
+	return task_fail(task, error_new(ERR_UNSUPPORTED, "%.*s is not served yet", STR_ARG(kind)));
 }

@@ -13,9 +13,17 @@
 extern const struct task_step get_steps[], list_steps[], create_steps[], update_steps[], patch_steps[], delete_steps[],
 	delete_collection_steps[], subresource_steps[], review_steps[];
 
+/* --- requests that are large, or about something large (heavy.c) --- */
+
+bool is_heavy(const struct request *req);
+/* A step whose work is pure: here, or on a thread when it is heavy. */
+enum task_result step_pure(struct task *task, struct request *req, struct error *(*work)(void *req)) MUST_CHECK;
+/* Whether the store takes it: object is req->tree as it would be kept. */
+struct error *check_size(const struct request *req, struct object *object) MUST_CHECK;
+
 /* Steps that several tables share. */
-task_fn step_media, step_read_body, step_write_options, step_decode, step_read_old, step_mutate, step_prepare, step_validate,
-	step_judge, step_commit, step_keep_result;
+task_fn step_media, step_read_body, step_write_options, step_decode, step_read_old, step_mutate, step_default, step_prepare,
+	step_validate, step_judge, step_encode, step_commit, step_keep_result;
 
 /* From a request to an object. */
 #define DECODE_STEPS                                                                                                               \
@@ -26,7 +34,8 @@ task_fn step_media, step_read_body, step_write_options, step_decode, step_read_o
 
 /* Between what shall be and its commit. */
 #define ADMIT_STEPS                                                                                                                \
-	{ "mutate", step_mutate, NULL }, { "prepare", step_prepare, NULL }, { "validate", step_validate, NULL },                   \
+	{ "mutate", step_mutate, NULL }, { "default", step_default, NULL }, { "prepare", step_prepare, NULL },                     \
+		{ "validate", step_validate, NULL },                                                                               \
 	{                                                                                                                          \
 		"judge", step_judge, NULL                                                                                          \
 	}
@@ -41,6 +50,7 @@ struct prepare {
 	struct error *(*update)(struct request *req);
 	/* Grace for a deletion in seconds; 0 at once. NULL: at once. asked: -1 when the client said nothing. */
 	int64_t (*grace)(struct request *req, int64_t asked);
+	bool looks;            /* create and update look into the store, or at what is served: they are the loop's */
 	bool generation;       /* metadata.generation is kept */
 	const char *finalizer; /* set by the first deletion */
 	/* What a deletion that does not remove at once changes besides. NULL: nothing. */
@@ -102,6 +112,8 @@ bool notes_refused(struct request *req);
 /* Sets req->body_media, or ERR_MEDIA_TYPE. kind: that of the object in the body; NULL: it is none, but options or a Scale. */
 struct error *media_of_body(struct request *req, const struct kind *kind) MUST_CHECK;
 bool is_status(const struct request *req);
+/* req->tree as the store will keep it, in req->made. Pure. */
+struct error *make_lasting(void *req) MUST_CHECK;
 /* Commits req->tree (or its removal) and waits; results in req->object. */
 enum task_result commit_tree(struct task *task, struct request *req) MUST_CHECK;
 enum task_result commit_removal(struct task *task, struct request *req) MUST_CHECK;

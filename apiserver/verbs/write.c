@@ -8,14 +8,20 @@ const struct task_step create_steps[] = {
 	DECODE_STEPS,
 	{ "make", step_create, NULL },
 	ADMIT_STEPS,
+	{ "encode", step_encode, NULL },
 	{ "commit", step_commit, NULL },
 	{ "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
 const struct task_step update_steps[] = {
-	DECODE_STEPS,         { "read old", step_read_old, NULL }, { "make", step_update, NULL },
-	ADMIT_STEPS,          { "commit", step_commit, NULL },     { "keep result", step_keep_result, NULL },
+	DECODE_STEPS,
+	{ "read old", step_read_old, NULL },
+	{ "make", step_update, NULL },
+	ADMIT_STEPS,
+	{ "encode", step_encode, NULL },
+	{ "commit", step_commit, NULL },
+	{ "keep result", step_keep_result, NULL },
 	{ NULL, NULL, NULL },
 };
 
@@ -110,28 +116,31 @@ bool notes_refused(struct request *req)
 	return false;
 }
 
-enum task_result step_decode(struct task *task, void *arg)
+static struct error *decode(void *arg)
 {
 	struct request *req = arg;
-	struct api_body body = { .kind = req->route.kind };
+	struct api_body body = { .kind = req->route.kind, .media = req->body_media, .text = req->body };
 	struct error *err;
 
 	if (req->http == NULL) {
 		err = api_normalize(req->arena, kind_type(req->route.kind), req->call.body, NULL, &req->input);
 		if (err != NULL)
-			return task_fail(task, err);
+			return err;
 		req->input = api_with_kind(req->arena, req->input, req->route.kind);
 	} else {
-		body.media = req->body_media;
-		body.text = req->body;
 		err = api_decode(req->arena, &body, &req->notes, &req->input);
 		if (err == NULL && notes_refused(req))
 			err = api_strict_error(&body, &req->notes);
 		if (err != NULL)
-			return task_fail(task, err);
+			return err;
 	}
 	req->input = api_default(req->arena, req->route.kind, req->input);
-	return TASK_NEXT;
+	return NULL;
+}
+
+enum task_result step_decode(struct task *task, void *arg)
+{
+	return step_pure(task, arg, decode);
 }
 
 /* --- create --- */
@@ -267,19 +276,23 @@ static struct error *prepare_new(struct request *req)
 	return prepare->create != NULL ? prepare->create(req) : NULL;
 }
 
+static struct error *create(void *arg)
+{
+	struct request *req = arg;
+	struct error *err = check_namespace(req);
+
+	return err != NULL ? err : make_new(req);
+}
+
 static enum task_result step_create(struct task *task, void *arg)
 {
 	struct request *req = arg;
-	struct error *err = NULL;
 
 	req->status = 201;
 	req->old = NULL;
 	req->old_tree = NULL;
 	vec_clear(&req->also);
-	err = check_namespace(req);
-	if (err == NULL)
-		err = make_new(req);
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return step_pure(task, req, create);
 }
 
 /* --- the old state --- */
@@ -302,9 +315,10 @@ static void begin_attempt(struct request *req)
 		return;
 	}
 	if (req->arena != req->lasting)
-		arena_free(req->arena);
+		loop_arena_free(req->arena);
 	req->arena = arena_new();
 	req->tree = NULL;
+	req->made = NULL;
 	req->notes = (struct api_notes){ 0 };
 	req->warnings.len = req->n_lasting_warnings;
 }
@@ -557,7 +571,30 @@ static struct error *prepare_next(struct request *req)
 	return err;
 }
 
-/* What the kind does when it is written; after admission, which may have changed anything. */
+static struct error *default_again(void *arg)
+{
+	struct request *req = arg;
+
+	req->tree = api_default(req->arena, req->route.kind, req->tree);
+	return NULL;
+}
+
+/* After admission, which may have changed anything. */
+enum task_result step_default(struct task *task, void *arg)
+{
+	struct request *req = arg;
+
+	return req->admitting != 0 ? step_pure(task, req, default_again) : TASK_NEXT;
+}
+
+static struct error *prepare(void *arg)
+{
+	struct request *req = arg;
+
+	return req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+}
+
+/* What the kind does when it is written. */
 enum task_result step_prepare(struct task *task, void *arg)
 {
 	struct request *req = arg;
@@ -565,8 +602,9 @@ enum task_result step_prepare(struct task *task, void *arg)
 
 	if (req->admitting == 0)
 		return TASK_NEXT;
-	req->tree = api_default(req->arena, req->route.kind, req->tree);
-	err = req->admitting == VERB(CREATE) ? prepare_new(req) : prepare_next(req);
+	if (!prepare_of(req->route.kind)->looks)
+		return step_pure(task, req, prepare);
+	err = prepare(req);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -588,20 +626,23 @@ struct error *check_name(struct request *req, const struct json *input)
 	return NULL;
 }
 
-static enum task_result step_update(struct task *task, void *arg)
+static struct error *update(void *arg)
 {
 	struct request *req = arg;
 	struct error *err = check_name(req, req->input);
 
-	if (err == NULL && req->old == NULL) {
-		req->status = 201;
-		err = check_namespace(req);
-		if (err == NULL)
-			err = make_new(req);
-	} else if (err == NULL) {
-		err = make_next(req, req->input);
-	}
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	if (err != NULL)
+		return err;
+	if (req->old != NULL)
+		return make_next(req, req->input);
+	req->status = 201;
+	err = check_namespace(req);
+	return err != NULL ? err : make_new(req);
+}
+
+static enum task_result step_update(struct task *task, void *arg)
+{
+	return step_pure(task, arg, update);
 }
 
 /* --- validate and commit --- */
@@ -611,7 +652,7 @@ static void tell_warning(void *arg, struct str text)
 	warn(arg, text);
 }
 
-enum task_result step_validate(struct task *task, void *arg)
+static struct error *validate(void *arg)
 {
 	struct request *req = arg;
 	const struct kind *kind = req->route.kind;
@@ -623,7 +664,12 @@ enum task_result step_validate(struct task *task, void *arg)
 		err = api_validate_subresource(req->arena, kind, req->route.subresource, req->tree, req->old_tree);
 	if (err == NULL && req->http != NULL && req->route.subresource.len == 0)
 		api_warnings(req->arena, kind, req->tree, req->old_tree, tell_warning, req);
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	return err;
+}
+
+enum task_result step_validate(struct task *task, void *arg)
+{
+	return step_pure(task, arg, validate);
 }
 
 bool is_finished(const struct json *tree)
@@ -634,22 +680,35 @@ bool is_finished(const struct json *tree)
 	       json_int(json_get(meta, "deletionGracePeriodSeconds"), 0) == 0 && json_len(json_path(tree, "spec.finalizers")) == 0;
 }
 
-static bool unchanged(const struct request *req)
+/* What the write comes to. A pod with an own grace period is removed by its kubelet, which deletes with grace 0. */
+static struct error *encode(void *arg)
 {
-	return req->old != NULL && json_equal(req->tree, req->old_tree);
+	struct request *req = arg;
+
+	req->fate = req->old != NULL && json_equal(req->tree, req->old_tree) ? STAYS
+		    : req->old != NULL && is_finished(req->tree)             ? ENDS
+									     : CHANGES;
+	return req->fate == CHANGES ? make_lasting(req) : NULL;
+}
+
+enum task_result step_encode(struct task *task, void *arg)
+{
+	return step_pure(task, arg, encode);
 }
 
 enum task_result step_commit(struct task *task, void *arg)
 {
 	struct request *req = arg;
 
-	if (unchanged(req)) {
+	switch (req->fate) {
+	case STAYS:
 		req->object = value_served(req->arena, req->route.kind, req->old);
 		return TASK_NEXT;
-	}
-	/* A pod with an own grace period is removed by its kubelet, which deletes with grace 0. */
-	if (req->old != NULL && is_finished(req->tree))
+	case ENDS:
 		return commit_removal(task, req);
+	case CHANGES:
+		break;
+	}
 	return commit_tree(task, req);
 }
 

@@ -39,7 +39,7 @@ static void kick(void *arg)
 	struct watcher *w = arg;
 
 	if (!w->closed)
-		loop_call_soon(&w->again, pump, w);
+		loop_call_behind(&w->again, pump, w);
 }
 
 static void watcher_free(struct watcher *w)
@@ -304,7 +304,7 @@ static bool pump_initial(struct watcher *w)
 		if (full(w))
 			return false;
 		if (loop_over_budget()) {
-			loop_call_soon(&w->again, pump, w);
+			loop_call_behind(&w->again, pump, w);
 			return false;
 		}
 		if (!store_next(&w->it))
@@ -343,7 +343,7 @@ static void pump(void *arg)
 			return;
 		}
 		if (!w->closed && loop_over_budget()) {
-			loop_call_soon(&w->again, pump, w);
+			loop_call_behind(&w->again, pump, w);
 			return;
 		}
 	}

@@ -81,3 +81,34 @@ for version in "$beside/kubectl.1.27" "$beside/kubectl.1.33" "$newest"; do
 		skip "$version" "this version of kubectl is not on this machine"
 	fi
 done
+
+# Long answers go as gzip to those who take it, whichever form they have; what comes in pieces, too. The answers must be the
+# same unpacked. (The kubeconfig tells kubectl not to ask: nothing is far away.)
+packed() {
+	python3 - "$here/../twin" "$KUBECONFIG" <<'P'
+import gzip, json, sys
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+from client import Server
+server = Server(sys.argv[2])
+maps = "/api/v1/namespaces/default/configmaps"
+for name in "abcdefgh":
+    body = json.dumps({"metadata": {"name": name}, "data": {"text": (name + " and more, ") * 4000}})
+    assert server.send("POST", maps, [], body.encode()).status == 201
+table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+for target, accept, most in ((maps, "application/json", 30000), (maps, "application/yaml", 30000),
+                             (maps, "application/vnd.kubernetes.protobuf", 30000), (maps + "?includeObject=Object", table, 30000),
+                             (maps + "?limit=3", "application/json", 20000), ("/openapi/v2", "application/json", 200000)):
+    plain = server.send("GET", target, [("Accept", accept)], None)
+    answer = server.send("GET", target, [("Accept", accept), ("Accept-Encoding", "gzip")], None)
+    print(target, accept, answer.status, answer.headers, len(plain.body), len(answer.body))
+    assert plain.header("content-encoding") == "" and len(plain.body) > 131072
+    assert answer.header("content-encoding") == "gzip" and "Accept-Encoding" in answer.header("vary")
+    assert len(answer.body) < most and gzip.decompress(answer.body) == plain.body
+short = server.send("GET", maps + "/a", [("Accept-Encoding", "gzip")], None)
+assert short.header("content-encoding") == "" and json.loads(short.body)["metadata"]["name"] == "a"
+P
+}
+here=$(dirname "$0")
+ok "long answers go as gzip" packed
+ok "the kubeconfig spares kubectl that" grep -q 'disable-compression: true' "$KUBECONFIG"

@@ -30,6 +30,33 @@ ok "get all -A -o wide" k get all -A -o wide
 ok "describe a pod" k describe pods -l app=web
 ok "events tell the story" sh -c "timeout 20 kubectl get events | grep -q 'Container started'"
 ok "logs" sh -c "timeout 20 kubectl logs -l app=web --tail=-1 | grep -q listening"
+web_pod=$(k get pods -l app=web -o jsonpath='{.items[0].metadata.name}')
+raw=/api/v1/namespaces/default
+says() { # PATTERN COMMAND…: its output or its error has it
+	local pattern=$1
+	shift
+	"$@" 2>&1 | tee "$work/said" | grep -q -- "$pattern" || { cat "$work/said"; return 1; }
+}
+ok "the API server passes a request on to a pod" says "Hello from pod $web_pod" k get --raw "$raw/pods/$web_pod:8080/proxy/"
+ok "and to a Service, by the number of its port" says 'Hello from pod web-' k get --raw "$raw/services/http:web:80/proxy/any/path?q=1"
+ok "and to a node" says '^ok$' k get --raw "/api/v1/nodes/$P/proxy/healthz"
+ok "a port where nobody listens" says 'error trying to reach service: dial tcp 10.244.*:81: connect: connection refused' k get --raw "$raw/pods/$web_pod:81/proxy/"
+ok "a port that the Service does not have" says 'no service port 82 found for service "web"' k get --raw "$raw/services/web:82/proxy/"
+cat >"$work/elsewhere.yaml" <<Y
+apiVersion: v1
+kind: Service
+metadata: {name: elsewhere}
+spec: {type: NodePort, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: elsewhere}
+subsets: [{addresses: [{ip: $(k get pod "$web_pod" -o jsonpath='{.status.podIP}')}], ports: [{port: 8080}]}]
+Y
+k apply -f "$work/elsewhere.yaml" >/dev/null 2>&1
+elsewhere=$(k get service elsewhere -o jsonpath='{.spec.ports[0].nodePort}')
+ok "a Service without selector has the endpoints that somebody wrote" within 5 says "Hello from pod $web_pod" get "http://$node_ip:$elsewhere/"
+k delete -f "$work/elsewhere.yaml" >/dev/null 2>&1
 ok "explain" k explain deployment.spec
 ok "api-resources" k api-resources
 ok "scale" k scale deployment web --replicas=4
@@ -45,7 +72,7 @@ ok "the new version answers" sh -c "curl --noproxy '*' -fsS --max-time 3 http://
 ok "rollout undo" k rollout undo deployment web
 ok "the undone deployment is ready" k rollout status deployment web --timeout=60s
 
-pod=$(k get pods -l app=web -o name | head -n 1)
+pod=pod/$(k get pods -l app=web --no-headers | awk '$3 == "Running" {print $1; exit}') # not one of the old template that still ends
 ok "delete a pod" k delete "$pod" --timeout=40s
 four_ready() { [ "$(k get deployment web -o jsonpath='{.status.readyReplicas}')" = 4 ]; }
 ok "it returns" within 20 four_ready
@@ -79,24 +106,7 @@ spec:
   - {name: work, emptyDir: {}}
   - {name: keys, secret: {secretName: keys}}
 Y
-mkdir -p "$work/image/rootfs/bin"
-cp /bin/busybox "$work/image/rootfs/bin/busybox"
-"$work/image/rootfs/bin/busybox" --install -s "$work/image/rootfs/bin" 2>/dev/null
-for link in "$work"/image/rootfs/bin/*; do [ -L "$link" ] && ln -sf busybox "$link"; done
-python3 - "$work/image" <<'P'
-import hashlib, json, sys, tarfile, io, os
-d = sys.argv[1]
-layer = io.BytesIO()
-with tarfile.open(fileobj=layer, mode="w") as t:
-    t.add(os.path.join(d, "rootfs"), arcname=".")
-raw = layer.getvalue()
-config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
-    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]}}).encode()
-manifest = json.dumps([{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]).encode()
-with tarfile.open(os.path.join(d, "busybox.tar"), "w") as t:
-    for name, data in (("layer.tar", raw), ("config.json", config), ("manifest.json", manifest)):
-        i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
-P
+busybox_image "$work/image"
 ok "image load" monokube image load "$work/image/busybox.tar"
 ok "image ls shows it" sh -c "'$program' image ls | grep -q busybox"
 ok "apply several documents" k apply -f "$work/app.yaml"

@@ -13,6 +13,7 @@ Lines that begin with "#" before the first "==" are a comment. Directives are li
     @events N           read N lines of the stream and close it
     @repeat N TEXT      the body is that text so many times
     @base64             the body is base64
+    @long N             {long} in the body stands for so many letters
     @wait N             so many milliseconds before
 """
 
@@ -28,6 +29,7 @@ class Step:
         self.headers, self.body, self.want = [], [], []
         self.saves, self.events, self.repeat, self.encoded, self.wait = [], None, None, False, 0
         self.stranger = False  # sent without the client's certificate
+        self.long = 0
         self.base = None  # the title of an earlier step: the answer is kept as what differs from that one's
 
     def text(self):
@@ -39,6 +41,8 @@ class Step:
             out.append("@repeat %d %s" % self.repeat)
         if self.encoded:
             out.append("@base64")
+        if self.long:
+            out.append("@long %d" % self.long)
         if self.wait:
             out.append("@wait %d" % self.wait)
         out.append("> %s %s" % (self.method, self.target))
@@ -53,7 +57,7 @@ class Step:
         if not self.body:
             return None
         text = "\n".join(self.body)
-        return base64.b64decode(text) if self.encoded else fill(text, names).encode()
+        return base64.b64decode(text) if self.encoded else fill(text, {**names, "long": "x" * self.long}).encode()
 
 
 def fill(text, names):
@@ -94,6 +98,8 @@ def directive(step, line):
         step.repeat = (int(count), text)
     elif word == "base64":
         step.encoded = True
+    elif word == "long":
+        step.long = int(rest)
     elif word == "wait":
         step.wait = int(rest)
     else:

@@ -1,6 +1,7 @@
 /* The pure parts: routes and negotiation. */
 #include "apiserver/negotiate.h"
 #include "apiserver/route.h"
+#include "apiserver/streams/rewrite.h"
 #include "tests/unit/tap.h"
 
 TEST(routes)
@@ -101,4 +102,78 @@ TEST(aggregated_discovery_is_asked_for_by_name)
 	CHECK_STR(version, "v2");
 	CHECK(!accept_aggregated(STR("application/json"), &version));
 	CHECK(!accept_aggregated(STR("application/json;as=Other;g=apidiscovery.k8s.io;v=v2"), &version));
+}
+
+/* --- what a proxy subresource changes in answers --- */
+
+static const struct rewrite proxied = { .prefix = STR_INIT("/p/proxy"),
+					.hosts = { STR_INIT("10.0.0.3:80"), STR_INIT("api:6443") } };
+
+TEST(addresses_get_the_path_of_the_proxy)
+{
+	static const struct {
+		const char *url, *want;
+	} table[] = {
+		{ "/a/b?x=1#y", "/p/proxy/a/b?x=1#y" },
+		{ "/", "/p/proxy/" },
+		{ "a/b", "a/b" },
+		{ "?x", "?x" },
+		{ "", "" },
+		{ "#top", "#top" },
+		{ "mailto:me@here", "mailto:me@here" },
+		{ "http://elsewhere/a", "http://elsewhere/a" },
+		{ "//elsewhere/a", "//elsewhere/a" },
+		{ "http://10.0.0.3:80/a", "http://10.0.0.3:80/p/proxy/a" },
+		{ "https://api:6443/a?b", "/p/proxy/a?b" },
+		{ "http://10.0.0.3:80", "http://10.0.0.3:80" },
+		{ "/p/proxy/a", "/p/proxy/a" },
+		{ "https://api:6443/p/proxy/a", "/p/proxy/a" },
+	};
+	struct arena *arena = arena_new();
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		CHECK_STR(rewrite_url(arena, &proxied, str_from(table[i].url)), table[i].want);
+	arena_free(arena);
+}
+
+TEST(html_gets_it_however_it_is_cut)
+{
+	static const char text[] =
+		"<!DOCTYPE html><html><HEAD><link rel=x href=/s.css><script src = '/x.js'></script></HEAD>"
+		"<body><a href=\"/rewriteme\" title=\"/stays > here\">a < b</a> <img src=\"/i.png\"/><p href=\"/no\">"
+		"<a href>x</a><form action=/f method=post></form> 3 < 4 and <a HREF=\"/here\">";
+	static const char want[] =
+		"<!DOCTYPE html><html><HEAD><link rel=x href=/p/proxy/s.css><script src = '/p/proxy/x.js'></script>"
+		"</HEAD><body><a href=\"/p/proxy/rewriteme\" title=\"/stays > here\">a < b</a> "
+		"<img src=\"/p/proxy/i.png\"/><p href=\"/no\"><a href>x</a><form action=/p/proxy/f method=post></form>"
+		" 3 < 4 and <a HREF=\"/p/proxy/here\">";
+
+	for (size_t step = 1; step < sizeof(text) + 5; step += step < 20 ? 1 : 17) {
+		AUTO_BUF struct buf rest = { 0 }, out = { 0 };
+
+		for (size_t at = 0; at < sizeof(text) - 1; at += step) {
+			size_t n = sizeof(text) - 1 - at < step ? sizeof(text) - 1 - at : step;
+
+			buf_add(&rest, str_of(text + at, n));
+			rewrite_html(&proxied, &rest, false, &out);
+		}
+		rewrite_html(&proxied, &rest, true, &out);
+		CHECK_STR(buf_str(&out), want);
+		CHECK_EQ(rest.len, 0);
+	}
+}
+
+TEST(half_a_tag_is_bounded_and_passes)
+{
+	AUTO_BUF struct buf rest = { 0 }, out = { 0 };
+
+	buf_add(&rest, STR("<a href=\"/x"));
+	for (int i = 0; i < 10000; i++) {
+		buf_add(&rest, STR("0123456789"));
+		rewrite_html(&proxied, &rest, false, &out);
+		CHECK(rest.len <= 64 * 1024 + 10);
+	}
+	rewrite_html(&proxied, &rest, true, &out);
+	CHECK_EQ(rest.len, 0);
+	CHECK_EQ(out.len, 11 + 100000);
 }

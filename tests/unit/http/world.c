@@ -147,6 +147,7 @@ static void handle(void *arg, struct http_request *request)
 	if (str_is(request->path, "/hello")) {
 		http_reply_text(request, 200, STR("hello\n"));
 	} else if (str_is(request->path, "/echo")) {
+		http_reply_compress(request);
 		http_body(request, 1000000, echo_body, job);
 	} else if (str_is(request->path, "/small")) {
 		http_body(request, 1000, echo_body, job);
@@ -161,6 +162,7 @@ static void handle(void *arg, struct http_request *request)
 		job->block = bytes_alloc(20000);
 		memset(job->block->ptr, 'p', job->block->len);
 		http_request_listen(request, &produce_events, job);
+		http_reply_compress(request);
 		http_reply_start(request, 200, (struct http_headers){ NULL, 0 });
 		produce(job);
 	} else if (str_is(request->path, "/abort")) {
