@@ -41,6 +41,7 @@ struct api_body {
 	const struct type *type; /* instead of kind: for options, bindings, scales, … */
 	enum api_media media;
 	struct str text;
+	bool bare; /* errors are told as they are, without what was to be read */
 };
 
 /* A request body to a tree. Errors are ERR_BAD_REQUEST in upstream's words (wrong kind, wrong type, no JSON, …). notes may
@@ -159,6 +160,8 @@ struct error *api_strategic_merge(struct arena *arena, const struct type *type, 
 /* How long ago a time was, as the cells of tables tell it. */
 struct str api_age(struct arena *arena, const struct json *time, int64_t now, const char *absent);
 /* A value as Go prints it with %v, for messages: map[spec:map[replicas:x]]. */
+/* Whether Go calls a type of texts so: "v1.Protocol". */
+bool api_go_names_text(struct str name);
 struct str api_go_text(struct arena *arena, const struct json *value);
 
 /* ---- tables ---------------------------------------------------------------------------------------------------- */

@@ -217,6 +217,17 @@ static void managers_cap(struct managers *all)
 
 /* ---- every other write ---- */
 
+/* Sets of fields are objects all the way down. */
+static bool sound(const struct json *fields)
+{
+	if (fields != NULL && fields->type != JSON_OBJECT)
+		return false;
+	JSON_EACH (fields, it)
+		if (!sound(it.value))
+			return false;
+	return true;
+}
+
 /* Those of the request, unless it has none: clients that do not know them do not delete them. [{}] takes all away. */
 static struct managers managers_of(struct arena *arena, const struct api_manager *me, const struct json *live,
 				   const struct json *tree)
@@ -225,13 +236,13 @@ static struct managers managers_of(struct arena *arena, const struct api_manager
 
 	if (me->subresource.len != 0 || json_len(asked) == 0)
 		return managers_read(arena, have);
-	if (json_len(asked) == 1 && json_get_str(json_at(asked, 0), "operation").len == 0)
+	if (json_len(asked) == 1 && json_len(json_at(asked, 0)) == 0)
 		return managers_read(arena, NULL);
 	/* What cannot be read is not taken. */
 	JSON_EACH (asked, it) {
 		struct str operation = json_get_str(it.value, "operation");
 
-		if (!str_is(operation, "Apply") && !str_is(operation, "Update"))
+		if ((!str_is(operation, "Apply") && !str_is(operation, "Update")) || !sound(json_get(it.value, "fieldsV1")))
 			return managers_read(arena, have);
 	}
 	return managers_read(arena, asked);
@@ -397,6 +408,23 @@ static const struct json *before_first_apply(struct arena *arena, const struct a
 	return json_path(api_track(arena, &first, NULL, live), "metadata.managedFields");
 }
 
+static struct error *not_typed(struct error *err, const struct kind *kind, const struct json *tree, const char *what,
+			       const char *to)
+{
+	struct str version = kind_api_version(kind), name = kind_name(kind);
+	const char *slash = kind_group(kind).len == 0 ? "/" : "";
+	AUTO_BUF struct buf into = { 0 };
+
+	err->kind = ERR_PLAIN;
+	buf_add(&into, str_from(to));
+	if (into.len != 0)
+		buf_printf(&into, "%s%.*s, Kind=%.*s", slash, STR_ARG(version), STR_ARG(name));
+	return error_context(err, "failed to %s (%.*s/%.*s; %s%.*s, Kind=%.*s)%s", what,
+			     STR_ARG(json_str(json_path(tree, "metadata.namespace"))),
+			     STR_ARG(json_str(json_path(tree, "metadata.name"))), slash, STR_ARG(version), STR_ARG(name),
+			     buf_cstr(&into));
+}
+
 struct error *api_apply(struct arena *arena, const struct api_manager *me, const struct json *live, const struct json *config,
 			bool force, const struct json **out)
 {
@@ -407,17 +435,11 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 	const struct json *managed = json_path(config, "metadata.managedFields"), *merged;
 	struct error *err;
 
-	if (managed != NULL && managed->type != JSON_NULL)
+	if (json_is(managed, JSON_ARRAY))
 		return error_new(ERR_BAD_REQUEST, "metadata.managedFields must be nil");
-	err = merge_check(arena, type, config, &config);
-	if (err != NULL) {
-		err->kind = ERR_PLAIN;
-		return error_context(err, "failed to create typed patch object (%.*s/%.*s; %s%.*s, Kind=%.*s)",
-				     STR_ARG(json_str(json_path(config, "metadata.namespace"))),
-				     STR_ARG(json_str(json_path(config, "metadata.name"))),
-				     kind_group(me->kind).len == 0 ? "/" : "", STR_ARG(kind_api_version(me->kind)),
-				     STR_ARG(kind_name(me->kind)));
-	}
+	err = merge_check(arena, type, config);
+	if (err != NULL)
+		return not_typed(err, me->kind, config, "create typed patch object", "");
 	live = live != NULL ? without_managers(arena, me, live) : nothing(arena, me);
 	merged = merge_trees(arena, type, live, config);
 	struct manager *mine = manager_must(&all, me, true);
@@ -438,7 +460,8 @@ struct error *api_apply(struct arena *arena, const struct api_manager *me, const
 		mine->time = me->now;
 	err = api_normalize(arena, type, merged, NULL, &merged);
 	if (err != NULL)
-		return err;
+		return not_typed(err, me->kind, config, "convert new object",
+				 " to proper version: unable to convert unstructured object to ");
 	merged = with_last_applied(arena, me, api_with_kind(arena, merged, me->kind), config);
 	*out = api_with(arena, type, merged, "metadata.managedFields", managers_json(&all));
 	return NULL;

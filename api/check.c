@@ -243,6 +243,18 @@ static void check_owners(struct api_findings *f, const struct json *owners)
 	}
 }
 
+/* Groups whose kinds take the metadata as machinery does, without the core's rule for finalizers. */
+static bool own_finalizers(const struct kind *kind)
+{
+	static const char *const groups[] = { "admissionregistration.k8s.io", "coordination.k8s.io",    "node.k8s.io",
+					      "apiextensions.k8s.io",         "apiregistration.k8s.io", "policy" };
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		if (str_is(kind_group(kind), groups[i]))
+			return true;
+	return (kind->flags & KIND_CUSTOM) != 0 || (kind_group(kind).len == 0 && str_is(kind_name(kind), "Event"));
+}
+
 static void check_finalizers(struct api_findings *f, const struct kind *kind, const struct json *finalizers)
 {
 	bool orphan = false, foreground = false;
@@ -254,7 +266,7 @@ static void check_finalizers(struct api_findings *f, const struct kind *kind, co
 		bool standard = str_is(name, "orphan") || str_is(name, "foregroundDeletion") || str_is(name, "kubernetes");
 		orphan = orphan || str_is(name, "orphan");
 		foreground = foreground || str_is(name, "foregroundDeletion");
-		if (str_find(name, '/') < 0 && !standard && kind_group(kind).len == 0)
+		if (str_find(name, '/') < 0 && !standard && !own_finalizers(kind))
 			finding_invalid_text(f, AT(f, "metadata.finalizers[%zu]", it.index), name,
 					     "name is neither a standard finalizer name nor is it fully qualified");
 	}

@@ -76,6 +76,8 @@ void update_ip_address(struct api_findings *f, const struct json *tree, const st
 void update_service_cidr(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_event(struct api_findings *f, const struct json *tree, const struct json *old);
 void create_event(struct api_findings *f, const struct json *tree);
+/* What may not change, by a table. */
+void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 /* What may be said through /status. */
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old);

@@ -21,4 +21,7 @@ void check_id(struct api_findings *f, const char *path, const struct json *id);
 /* All of the spec's containers, of the three lists. */
 void check_containers(struct api_findings *f, const char *path, const struct json *spec, const struct json *volumes, bool template);
 
+/* The name of a resource: of any, or of one that containers ask for. */
+void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container);
+
 #endif

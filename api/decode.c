@@ -25,7 +25,8 @@ struct decoder {
 	struct buf path;         /* "spec.containers[0]", kept only with notes */
 	VEC(struct str) fields;  /* Go's field stack */
 	const struct type *owner;
-	size_t structs; /* so far */
+	struct error *mismatch; /* the first value of a wrong type: Go reads on, and what a type's own decoder says comes first */
+	size_t structs;         /* so far */
 	VEC(const struct json *) slots;
 };
 
@@ -34,7 +35,7 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 
 /* ---- errors and notes ---- */
 
-static struct error *mismatch(struct decoder *d, const char *what, struct str number, struct str go_type)
+static struct error *mismatch_error(struct decoder *d, const char *what, struct str number, struct str go_type)
 {
 	AUTO_BUF struct buf text = { 0 };
 
@@ -52,29 +53,46 @@ static struct error *mismatch(struct decoder *d, const char *what, struct str nu
 	return error_new(ERR_BAD_REQUEST, "%s", buf_cstr(&text));
 }
 
-/* What Go calls the type of the field that is being read, when that is a string with a name of its own. */
-static struct str go_name_of_text(const struct decoder *d)
+static struct error *mismatch(struct decoder *d, const char *what, struct str number, struct str go_type)
 {
-	static const struct {
-		const char *owner, *field, *name;
-	} rows[] = {
+	if (d->mismatch == NULL)
+		d->mismatch = mismatch_error(d, what, number, go_type);
+	return NULL;
+}
+
+/* What Go calls the type of the field that is being read, when that is a string with a name of its own. */
+static const struct {
+	const char *owner, *field, *name;
+} go_names[] = {
 #define ROW(owner, field, name) { #owner, #field, name },
 #include "api/gonames.def"
 #undef ROW
-	};
+};
 
+static struct str go_name_of_text(const struct decoder *d)
+{
 	if (d->owner == NULL || d->fields.len == 0)
 		return STR("string");
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (str_is(type_name(d->owner), rows[i].owner) && str_is(d->fields.ptr[d->fields.len - 1], rows[i].field))
-			return str_from(rows[i].name);
+	for (size_t i = 0; i < sizeof(go_names) / sizeof(go_names[0]); i++)
+		if (str_is(type_name(d->owner), go_names[i].owner) && str_is(d->fields.ptr[d->fields.len - 1], go_names[i].field))
+			return str_from(go_names[i].name);
 	return STR("string");
+}
+
+bool api_go_names_text(struct str name)
+{
+	for (size_t i = 0; i < sizeof(go_names) / sizeof(go_names[0]); i++)
+		if (str_is(name, go_names[i].name))
+			return true;
+	return false;
 }
 
 static struct error *wrong_type(struct decoder *d, const struct json *value, struct str go_type)
 {
 	if (str_is(go_type, "string"))
 		go_type = go_name_of_text(d);
+	else if (str_is(go_type, "[]string"))
+		go_type = str_format(d->arena, "[]%.*s", STR_ARG(go_name_of_text(d)));
 	return mismatch(d, json_type_name(value), (struct str){ 0 }, go_type);
 }
 
@@ -324,10 +342,9 @@ static struct error *decode_int_or_string(struct decoder *d, const struct json *
 	if (value->type == JSON_STRING)
 		return NULL;
 	if (value->type != JSON_NUMBER)
-		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go value of type int32", json_type_name(value));
+		return mismatch_error(d, json_type_name(value), (struct str){ 0 }, STR("int32"));
 	if (!str_to_i64(value->text, &number) || number < INT32_MIN || number > INT32_MAX)
-		return error_new(ERR_BAD_REQUEST, "json: cannot unmarshal number %.*s into Go value of type int32",
-				 STR_ARG(value->text));
+		return mismatch_error(d, "number", value->text, STR("int32"));
 	*out = json_number(d->arena, number);
 	return NULL;
 }
@@ -347,7 +364,7 @@ static struct error *decode_quantity(struct decoder *d, const struct json *value
 }
 
 /* Go also takes a list of numbers for bytes. */
-static struct error *bytes_of_numbers(struct decoder *d, const struct type *type, const struct json *value, const struct json **out)
+static struct error *bytes_of_numbers(struct decoder *d, const struct json *value, const struct json **out)
 {
 	AUTO_BUF struct buf bytes = { 0 }, text = { 0 };
 
@@ -355,7 +372,7 @@ static struct error *bytes_of_numbers(struct decoder *d, const struct type *type
 		int64_t n = json_int(it.value, -1);
 
 		if (n < 0 || n > 255)
-			return wrong_type(d, it.value, walk_go_name(d->arena, type));
+			return wrong_type(d, it.value, STR("uint8"));
 		buf_putc(&bytes, (char)n);
 	}
 	base64_encode(&text, buf_str(&bytes));
@@ -369,13 +386,17 @@ static struct error *decode_bytes(struct decoder *d, const struct type *type, co
 	struct error *err;
 
 	if (value->type == JSON_ARRAY)
-		return bytes_of_numbers(d, type, value, out);
+		return bytes_of_numbers(d, value, out);
 	if (value->type != JSON_STRING)
 		return wrong_type(d, value, walk_go_name(d->arena, type));
 	err = walk_base64(d->arena, value->text, &text);
 	if (err == NULL)
 		*out = json_string(d->arena, text);
-	return err;
+	else if (d->mismatch == NULL)
+		d->mismatch = err;
+	else
+		error_free(err);
+	return NULL;
 }
 
 static struct error *decode_schema_union(struct decoder *d, const struct type *type, const struct json *value,
@@ -437,6 +458,7 @@ static struct error *decode_list(struct decoder *d, const struct field *field, c
 {
 	struct json_builder b = { .arena = d->arena };
 
+	*out = &json_null;
 	if (value->type != JSON_ARRAY)
 		return wrong_type(d, value, walk_go_type(d->arena, field));
 	if (too_many(d, field, value))
@@ -458,6 +480,7 @@ static struct error *decode_map(struct decoder *d, const struct field *field, co
 {
 	struct json_builder b = { .arena = d->arena };
 
+	*out = &json_null;
 	if (value->type != JSON_OBJECT)
 		return wrong_type(d, value, walk_go_type(d->arena, field));
 	if (too_many(d, field, value))
@@ -638,7 +661,7 @@ static struct error *decode_type(struct decoder *d, const struct type *type, con
 	case FORM_TIME:
 	case FORM_MICRO_TIME:
 		if (value->type != JSON_STRING)
-			return wrong_type(d, value, STR("string"));
+			return mismatch_error(d, json_type_name(value), (struct str){ 0 }, STR("string"));
 		return walk_time(d->arena, value, type->form == FORM_MICRO_TIME, out);
 	case FORM_QUANTITY:
 		return decode_quantity(d, value, out);
@@ -665,6 +688,10 @@ struct error *api_normalize(struct arena *arena, const struct type *type, const 
 	struct decoder d = { .arena = arena, .notes = notes };
 	struct error *err = decode_type(&d, type, value, out);
 
+	if (err == NULL)
+		err = d.mismatch;
+	else
+		error_free(d.mismatch);
 	buf_fini(&d.path);
 	vec_fini(&d.fields);
 	vec_fini(&d.slots);
@@ -701,6 +728,12 @@ static struct error *unrecognized(const struct api_body *body, struct error *cau
 	AUTO_BUF struct buf start = { 0 };
 	struct str text = body->text;
 
+	if (body->bare) {
+		struct error *err = error_new(ERR_BAD_REQUEST, "%s%s", prefix, cause->text);
+
+		error_free(cause);
+		return err;
+	}
 	if (text.len == 0) {
 		buf_add(&start, STR("<empty>"));
 	} else if (text.ptr[0] == '{') {
@@ -748,7 +781,7 @@ static struct error *read_text(struct arena *arena, const struct api_body *body,
 
 static struct error *not_handled(const struct api_body *body, struct str version, struct str kind, struct error *cause)
 {
-	if (cause->kind == ERR_TOO_LARGE)
+	if (cause->kind == ERR_TOO_LARGE || body->bare)
 		return cause;
 	struct error *err = error_new(ERR_BAD_REQUEST, "%.*s in version \"%.*s\" cannot be handled as a %.*s: %s", STR_ARG(kind),
 				      STR_ARG(version), STR_ARG(body_kind(body)), cause->text);
@@ -819,6 +852,10 @@ static struct error *check_kind(struct arena *arena, const struct api_body *body
 	const struct type *said = type_find_named(group, rest, kind);
 	if (said == type)
 		return NULL;
+	if (body->bare)
+		return error_new(ERR_BAD_REQUEST,
+				 "no kind \"%.*s\" is registered for version \"%s\" in scheme \"pkg/runtime/scheme.go:111\"",
+				 STR_ARG(kind), api_version.len == 0 ? "meta.k8s.io/v1" : str_cstr(arena, api_version));
 	if (str_find(rest, '/') >= 0)
 		return unrecognized(body, error_new(ERR_BAD_REQUEST, "unexpected GroupVersion string: %.*s", STR_ARG(api_version)),
 				    "");
@@ -1096,7 +1133,17 @@ struct error *api_check_type(struct arena *arena, const struct type *type, const
 	struct str version = json_get_str(raw, "apiVersion"), kind = json_get_str(raw, "kind"), rest = version, group = STR("");
 	const struct type *said;
 	struct str package = type_group(type), head = STR("core");
+	static const char *const names[] = { "apiVersion", "kind" };
 
+	for (int i = 0; i < 2; i++) {
+		const struct json *value = json_find(raw, str_from(names[i]));
+
+		if (value != NULL && value->type != JSON_STRING && value->type != JSON_NULL)
+			return error_new(ERR_BAD_REQUEST,
+					 "couldn't get version/kind; json parse error: json: cannot unmarshal %s into Go struct "
+					 "field .%s of type string",
+					 json_type_name(value), names[i]);
+	}
 	if (str_find(version, '/') >= 0)
 		str_cut(&rest, '/', &group);
 	said = type_find_named(group, rest, kind);

@@ -316,14 +316,23 @@ static struct place item_place(struct place place)
 	return settled((struct place){ .type = field_type(place.field) });
 }
 
-/* A key that an item leaves out may have a default in the schema. */
+/* A key that an item leaves out may have a default in the schema; what Go always writes has its zero. */
 static const struct json *key_of(struct arena *arena, const struct field *list, const struct json *item, struct str key)
 {
 	const struct json *value = json_find(item, key);
 	const struct field *field = type_find(field_type(list), key);
 
-	if (value != NULL || field == NULL || field_declared(field).len == 0)
+	if (value != NULL || field == NULL)
 		return value;
+	if (field_declared(field).len == 0) {
+		bool zero = (field->flags & (FIELD_OMIT_EMPTY | FIELD_POINTER)) == 0 &&
+			    (field_type(list)->flags & TYPE_CUSTOM) == 0;
+
+		return !zero                                    ? NULL
+		       : field_type(field)->form == FORM_STRING ? &json_empty_string
+		       : field_type(field)->form == FORM_INT32  ? json_number(arena, 0)
+								: NULL;
+	}
 	AUTO_ERROR err = json_read(arena, field_declared(field), NULL, &value);
 	return err == NULL ? value : NULL;
 }
@@ -495,97 +504,169 @@ struct fieldset *fieldset_named(struct arena *arena, const struct type *type, co
 
 /* ---- merging ---- */
 
-static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value,
-			   const struct json **out);
+/* What a tree says against its schema, all of it, in the words of structured-merge-diff's typed/validate.go. */
+struct judge {
+	struct arena *arena;
+	struct buf all;
+	size_t n;
+};
 
-static struct error *check_items(struct arena *arena, struct place place, enum node node, struct str path, const struct json *value,
-				 const struct json **out)
+static void judge(struct judge *j, struct place place, struct str path, const struct json *value);
+
+#define BLAME(j, path, ...)                                                                                                        \
+	do {                                                                                                                       \
+		buf_printf(&(j)->all, "%s%.*s: ", (j)->n++ == 0 ? "" : "\n  ", STR_ARG(path));                                     \
+		buf_printf(&(j)->all, __VA_ARGS__);                                                                                \
+	} while (0)
+
+/* A value as Go's %#v writes it. */
+static struct str go_syntax(struct arena *arena, const struct json *value)
 {
-	struct json_builder b = { .arena = arena };
-	struct fieldset *seen = fieldset_new(arena);
+	bool map = value->type == JSON_OBJECT;
+	AUTO_BUF struct buf out = { 0 };
 
-	JSON_EACH (value, it) {
-		const struct json *item = it.value;
-		for (size_t i = 0; node == NODE_LIST && i < place.field->list_keys.n; i++) {
-			struct str key = catalog_text_at(&place.field->list_keys, i);
-			if (key_of(arena, place.field, item, key) == NULL)
-				return error_new(ERR_PLAIN,
-						 "%.*s: element %zu: associative list with keys has an element that omits key "
-						 "field \"%.*s\" (and doesn't have default value)",
-						 STR_ARG(path), it.index, STR_ARG(key));
-		}
-		struct fieldset_entry entry = { .name = element(arena, place, node, item), .member = true };
-		struct str text = path_below(arena, STR(""), sort(arena, &(struct fieldset){ .entries = &entry, .len = 1 }));
-		if (find(seen, entry.name) != NULL)
-			return error_new(ERR_PLAIN, "%.*s: duplicate entries for key %.*s", STR_ARG(path), STR_ARG(text));
-		keep(seen, entry.name, true, NULL);
-		struct error *err =
-			check(arena, item_place(place), str_format(arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), item, &item);
-		if (err != NULL)
-			return err;
-		json_builder_item(&b, item);
+	if (value->type != JSON_OBJECT && value->type != JSON_ARRAY)
+		return value->type == JSON_STRING ? str_from(api_quoted(arena, json_str(value))) : json_format(arena, value);
+	buf_printf(&out, "%s{", map ? "map[string]interface {}" : "[]interface {}");
+	JSON_EACH (value, it)
+		buf_printf(&out, "%s%s%s%.*s", it.index == 0 ? "" : ", ", map ? api_quoted(arena, it.key) : "", map ? ":" : "",
+			   STR_ARG(go_syntax(arena, it.value)));
+	buf_putc(&out, '}');
+	return str_dup(arena, buf_str(&out));
+}
+
+static const char *go_type(const struct json *value)
+{
+	static const char *const names[] = { [JSON_BOOL] = "bool",
+					     [JSON_NUMBER] = "float64",
+					     [JSON_STRING] = "string",
+					     [JSON_ARRAY] = "[]interface {}",
+					     [JSON_OBJECT] = "map[string]interface {}" };
+
+	return names[value->type];
+}
+
+/* Why an item can be none of the list, or NULL. */
+static const char *no_item(struct judge *j, struct place place, enum node node, const struct json *item)
+{
+	AUTO_BUF struct buf keys = { 0 };
+
+	if (node == NODE_SET)
+		return json_is(item, JSON_OBJECT)  ? "associative list without keys has an element that's a map type"
+		       : json_is(item, JSON_ARRAY) ? "not supported: associative list with lists as elements"
+		       : json_is(item, JSON_NULL)  ? "associative list without keys has an element that's an explicit null"
+						   : NULL;
+	if (!json_is(item, JSON_OBJECT))
+		return json_is(item, JSON_NULL) ? "associative list with keys may not have a null element"
+						: "associative list with keys may not have non-map elements";
+	for (size_t i = 0; i < place.field->list_keys.n; i++) {
+		struct str key = catalog_text_at(&place.field->list_keys, i);
+		if (key_of(j->arena, place.field, item, key) != NULL)
+			return NULL;
+		buf_printf(&keys, "%s\"%.*s\"", i == 0 ? "" : " ", STR_ARG(key));
 	}
-	*out = json_builder_array(&b);
-	return NULL;
+	return arena_printf(j->arena,
+			    "associative list with keys has an element that omits all key fields [%s] (and doesn't have default "
+			    "values for any key fields)",
+			    buf_cstr(&keys));
 }
 
-/* A scalar of the wrong kind, in the words of structured-merge-diff. Maps and lists in its place are found by decoding. */
-static struct error *check_scalar(struct arena *arena, struct place place, struct str path, const struct json *value)
+static void judge_items(struct judge *j, struct place place, struct str path, const struct json *list)
 {
-	const struct type *type = place.type;
-	const char *expected = NULL;
-	bool scalar = json_is(value, JSON_STRING) || json_is(value, JSON_NUMBER) || json_is(value, JSON_BOOL);
+	enum node node = place.leaf ? NODE_LEAF : node_of(place, list);
+	struct places seen = { .arena = j->arena };
+	struct place below = place.leaf ? (struct place){ .type = place.type } : item_place(place);
 
-	if (type == NULL || !scalar)
-		return NULL;
-	if (type->form == FORM_STRING && value->type != JSON_STRING)
-		expected = "string";
-	else if (type->form == FORM_BOOL && value->type != JSON_BOOL)
-		expected = "boolean";
-	else if ((type->form == FORM_INT32 || type->form == FORM_INT64) && value->type != JSON_NUMBER)
-		expected = "numeric (int or float)";
-	if (expected == NULL)
-		return NULL;
-	return error_new(ERR_PLAIN, "%.*s: expected %s, got &value.valueUnstructured{Value:%s}", STR_ARG(path), expected,
-			 json_is(value, JSON_STRING) ? api_quoted(arena, json_str(value)) : json_format(arena, value).ptr);
+	JSON_EACH (list, it) {
+		const char *why = node == NODE_LEAF ? NULL : no_item(j, place, node, it.value);
+		struct str text = str_format(j->arena, "[%zu]", it.index);
+
+		if (why != NULL) {
+			BLAME(j, path, "element %zu: %s", it.index, why);
+			return;
+		}
+		if (node != NODE_LEAF) {
+			struct fieldset_entry entry = { .name = element(j->arena, place, node, it.value), .member = true };
+			text = path_below(j->arena, STR(""), sort(j->arena, &(struct fieldset){ .entries = &entry, .len = 1 }));
+			if (places_add(&seen, entry.name, it.index) != it.index)
+				BLAME(j, path, "duplicate entries for key %.*s", STR_ARG(text));
+		}
+		judge(j, below, str_format(j->arena, "%.*s%.*s", STR_ARG(path), STR_ARG(text)), it.value);
+	}
 }
 
-static struct error *check(struct arena *arena, struct place place, struct str path, const struct json *value,
-			   const struct json **out)
+static void judge_members(struct judge *j, struct place place, enum node node, struct str path, const struct json *map)
 {
-	struct json_builder b = { .arena = arena };
-	enum node node = node_of(place, value);
-	bool known;
-
-	*out = value;
-	if (node == NODE_LEAF)
-		return check_scalar(arena, place, path, value);
-	if (value->type != (is_map(node) ? JSON_OBJECT : JSON_ARRAY))
-		return NULL;
-	if (!is_map(node))
-		return check_items(arena, place, node, path, value, out);
-	JSON_EACH (value, it) {
-		const struct json *child = it.value;
+	JSON_EACH (map, it) {
+		bool known, self = path.len == 0 && (str_is(it.key, "kind") || str_is(it.key, "apiVersion"));
 		struct place below = place_below(place, node, it.key, &known);
-		if (node == NODE_STRUCT && !known && path.len == 0 && (str_is(it.key, "kind") || str_is(it.key, "apiVersion"))) {
-			json_builder_member(&b, it.key, child);
-			continue;
+		struct str at = str_format(j->arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key));
+
+		if (node == NODE_STRUCT && !known && !self && (place.type->flags & TYPE_PRESERVES) == 0) {
+			BLAME(j, at, "field not declared in schema");
+			return;
 		}
-		if (node == NODE_STRUCT && !known && (place.type->flags & TYPE_PRESERVES) == 0)
-			return error_new(ERR_PLAIN, "%.*s.%.*s: field not declared in schema", STR_ARG(path), STR_ARG(it.key));
-		struct error *err =
-			check(arena, below, str_format(arena, "%.*s.%.*s", STR_ARG(path), STR_ARG(it.key)), child, &child);
-		if (err != NULL)
-			return err;
-		json_builder_member(&b, it.key, child);
+		if (node != NODE_STRUCT || known)
+			judge(j, below, at, it.value);
 	}
-	*out = json_builder_object(&b);
-	return NULL;
 }
 
-struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree, const struct json **out)
+static void judge_scalar(struct judge *j, int form, struct str path, const struct json *value)
 {
-	return check(arena, (struct place){ .type = type }, STR(""), tree, out);
+	static const struct {
+		enum json_type is;
+		const char *name;
+	} forms[FORM_COUNT] = {
+		[FORM_STRING] = { JSON_STRING, "string" },
+		[FORM_BYTES] = { JSON_STRING, "string" },
+		[FORM_BOOL] = { JSON_BOOL, "boolean" },
+		[FORM_INT32] = { JSON_NUMBER, "numeric (int or float)" },
+		[FORM_INT64] = { JSON_NUMBER, "numeric (int or float)" },
+		[FORM_DOUBLE] = { JSON_NUMBER, "numeric (int or float)" },
+	};
+	bool any = form == FORM_QUANTITY || form == FORM_INT_OR_STRING || form == FORM_TIME || form == FORM_MICRO_TIME,
+	     holds = json_is(value, JSON_OBJECT) || json_is(value, JSON_ARRAY);
+
+	if (any ? !holds : forms[form].name == NULL || value->type == forms[form].is)
+		return;
+	if (any || form == FORM_BOOL)
+		BLAME(j, path, "expected %s, got &{%.*s}", any ? "any scalar" : "boolean", STR_ARG(api_go_text(j->arena, value)));
+	else if (forms[form].is == JSON_NUMBER)
+		BLAME(j, path, "expected %s, got %s", forms[form].name, go_type(value));
+	else
+		BLAME(j, path, "expected string, got &value.valueUnstructured{Value:%.*s}", STR_ARG(go_syntax(j->arena, value)));
+}
+
+static void judge(struct judge *j, struct place place, struct str path, const struct json *value)
+{
+	const struct field *field = place.field;
+	bool list = place.leaf || (field != NULL && field->shape == SHAPE_LIST);
+	bool map = !list &&
+		   ((field != NULL && field->shape != SHAPE_ONE) || (place.type != NULL && place.type->form == FORM_STRUCT));
+	enum node node = field != NULL && field->shape != SHAPE_ONE ? NODE_MAP : NODE_STRUCT;
+
+	if (value->type == JSON_NULL || place.type == NULL || j->n > 100)
+		return;
+	if ((list && value->type != JSON_ARRAY) || (map && value->type != JSON_OBJECT))
+		BLAME(j, path, "expected %s, got &{%.*s}", list ? "list" : "map", STR_ARG(api_go_text(j->arena, value)));
+	else if (list)
+		judge_items(j, place, path, value);
+	else if (map)
+		judge_members(j, place, node, path, value);
+	else
+		judge_scalar(j, place.type->form, path, value);
+}
+
+struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree)
+{
+	struct judge j = { .arena = arena };
+	struct error *err = NULL;
+
+	judge(&j, (struct place){ .type = type }, STR(""), tree);
+	if (j.n != 0)
+		err = error_new(ERR_PLAIN, "%s%s", j.n > 1 ? "errors:\n  " : "", buf_cstr(&j.all));
+	buf_fini(&j.all);
+	return err;
 }
 
 static const struct json *merge(struct arena *arena, struct place place, const struct json *live, const struct json *config);

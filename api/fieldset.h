@@ -52,9 +52,8 @@ struct comparison fieldset_compare(struct arena *arena, const struct type *type,
 /* Fields of structs that have members below them become members themselves. */
 struct fieldset *fieldset_named(struct arena *arena, const struct type *type, const struct fieldset *set);
 
-/* The tree without fields that the schema does not know; an error when items of a list lack their keys or share them. */
-struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree,
-			  const struct json **out) MUST_CHECK;
+/* What a tree says that its schema does not: fields, kinds of values, items of lists that lack their keys or share them. */
+struct error *merge_check(struct arena *arena, const struct type *type, const struct json *tree) MUST_CHECK;
 /* live with everything that config says. */
 const struct json *merge_trees(struct arena *arena, const struct type *type, const struct json *live, const struct json *config);
 const struct json *merge_remove(struct arena *arena, const struct type *type, const struct json *tree, const struct fieldset *set);

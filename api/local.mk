@@ -68,7 +68,7 @@ libapi_a_SOURCES = \
 	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
-	api/rules.c api/rules_batch.c api/rules_control.c api/rules_rest.c api/rules_work.c \
+	api/rules.c api/rules_batch.c api/rules_control.c api/rules_rest.c api/rules_update.c api/rules_work.c \
 	api/schema.c api/schema.h \
 	api/selector.c api/selector.h \
 	api/strategic.c \

@@ -81,7 +81,7 @@ void rules_find(struct api_findings *f, const struct rule *rows, const struct js
 		const char *at = rules_at(f, path, rule->field);
 
 		if (rule->what == RULE_CALL)
-			rule->call(f, at, tree);
+			rule->call(f, path, tree);
 		else if (rule->what == RULE_NEEDED && empty(value))
 			finding_required(f, at, rule->say == NULL ? "" : rule->say);
 		else if (!json_absent(value))

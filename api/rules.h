@@ -85,6 +85,11 @@ struct rule {
 	{                                                                                                                          \
 		.field = (name_), .what = RULE_SELECTOR                                                                            \
 	}
+/* A function of the struct, which speaks of that field too. */
+#define CALL_OF(name_, function)                                                                                                   \
+	{                                                                                                                          \
+		.field = (name_), .what = RULE_CALL, .call = (function)                                                            \
+	}
 /* A function of the struct: what stands between fields. */
 #define CALL(function)                                                                                                             \
 	{                                                                                                                          \

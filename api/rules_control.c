@@ -211,12 +211,12 @@ static void validation_actions(struct api_findings *f, const char *path, const s
 
 const struct rule policy_binding_rules[] = {
 	NEEDED("policyName", ""),
-	NAME("policyName", name_path_segment),
+	NAME("policyName", name_dns_subdomain),
 	NEEDED("validationActions", "at least one validation action is required"),
 	CALL(validation_actions),
 	RULES_END,
 };
-const struct rule mutating_binding_rules[] = { NEEDED("policyName", ""), NAME("policyName", name_path_segment), RULES_END };
+const struct rule mutating_binding_rules[] = { NEEDED("policyName", ""), NAME("policyName", name_dns_subdomain), RULES_END };
 
 /* ---- flow control ---- */
 
@@ -233,6 +233,17 @@ static void precedence(struct api_findings *f, const char *path, const struct js
 		finding_invalid(f, path, value, "only the schema named 'exempt' may have matchingPrecedence 1");
 }
 
+static void distinguisher(struct api_findings *f, const char *path, const struct json *method)
+{
+	static const char *const types[] = { "ByNamespace", "ByUser" };
+	static const struct shown_field fields[] = { { "Type", "type", "\"\"" } };
+	struct str type = json_get_str(method, "type");
+
+	if (!str_is(type, types[0]) && !str_is(type, types[1]))
+		finding_unsupported_value(f, rules_at(f, path, "type"), shown_struct(f->arena, method, fields, 1), types, 2);
+}
+
+const struct rule distinguisher_rules[] = { CALL_OF("type", distinguisher), RULES_END };
 const struct rule flow_schema_rules[] = { CALL(precedence), RULES_END };
 const struct rule level_reference_rules[] = { NEEDED("name", "must reference a priority level"), NAME("name", name_dns_subdomain),
 					      RULES_END };

@@ -447,3 +447,97 @@ void validate_revision(struct api_findings *f, const struct type *type, const st
 	else if (!json_is(data, JSON_OBJECT))
 		finding_required(f, "data", "data must be a valid JSON object");
 }
+
+/* ---- limit ranges ---- */
+
+/* Where one amount is more than another: what is told, of which, and in which words. */
+static const struct limit_pair {
+	const char *less, *more, *told;
+	bool value_of_more;
+	const char *less_name, *more_name;
+} limit_pairs[] = {
+	{ "min", "max", "min", false, "min value", "max value" },
+	{ "min", "defaultRequest", "defaultRequest", true, "min value", "default request value" },
+	{ "defaultRequest", "max", "defaultRequest", false, "default request value", "max value" },
+	{ "defaultRequest", "default", "defaultRequest", false, "default request value", "default limit value" },
+	{ "min", "default", "default", false, "min value", "default value" },
+	{ "default", "max", "default", true, "default value", "max value" },
+};
+
+static void compare_limits(struct api_findings *f, const char *path, const struct json *limit, const struct limit_pair *pair)
+{
+	JSON_EACH (json_get(limit, pair->less), it) {
+		const struct json *other = json_find(json_get(limit, pair->more), it.key);
+		struct quantity less = quantity_of(it.value), more = quantity_of(other);
+
+		if (other != NULL && quantity_cmp(&less, &more) > 0)
+			finding_invalid(f, AT(f, "%s.%s[%.*s]", path, pair->told, STR_ARG(it.key)),
+					pair->value_of_more ? other : it.value,
+					AT(f, "%s %.*s is greater than %s %.*s", pair->less_name, STR_ARG(json_str(it.value)),
+					   pair->more_name, STR_ARG(json_str(other))));
+	}
+}
+
+static void limit_ratios(struct api_findings *f, const char *path, const struct json *limit)
+{
+	JSON_EACH (json_get(limit, "maxLimitRequestRatio"), it) {
+		const struct json *min = json_find(json_get(limit, "min"), it.key),
+				  *max = json_find(json_get(limit, "max"), it.key);
+		struct quantity ratio = quantity_of(it.value), low = quantity_of(min), high = quantity_of(max);
+		const char *at = AT(f, "%s.maxLimitRequestRatio[%.*s]", path, STR_ARG(it.key));
+		double most = (double)quantity_milli(&high) / (double)quantity_milli(&low);
+
+		if (quantity_milli(&ratio) < 1000)
+			finding_invalid(f, at, it.value, AT(f, "ratio %.*s is less than 1", STR_ARG(json_str(it.value))));
+		if (min != NULL && max != NULL && quantity_sign(&low) > 0 && (double)quantity_milli(&ratio) / 1000 > most)
+			finding_invalid(f, at, it.value,
+					AT(f, "ratio %.*s is greater than max/min = %f", STR_ARG(json_str(it.value)), most));
+	}
+}
+
+static void limit_item(struct api_findings *f, const char *path, const struct json *limit)
+{
+	static const char *const maps[] = { "max", "min", "maxLimitRequestRatio", "default", "defaultRequest" };
+	static const char *const types[] = { "Pod", "Container", "PersistentVolumeClaim" };
+	struct str type = json_get_str(limit, "type");
+	struct complaints c = name_label_key(type);
+	bool pod = str_is(type, "Pod"), standard = str_find(type, '/') >= 0;
+
+	for (size_t i = 0; i < N_OF(types); i++)
+		standard = standard || str_is(type, types[i]);
+	check_complaints(f, rules_at(f, path, "type"), type, c);
+	if (c.n == 0 && !standard)
+		finding_invalid_text(f, rules_at(f, path, "type"), type, "must be a standard limit type or fully qualified");
+	for (size_t i = 0; i < N_OF(maps); i++) {
+		const struct json *map = json_get(limit, maps[i]);
+
+		if (pod && i > 2 && json_len(map) != 0)
+			finding_forbidden(f, rules_at(f, path, maps[i]), "may not be specified when `type` is 'Pod'");
+		JSON_EACH (pod &&i > 2 ? NULL : map, it)
+			check_resource_name(f, AT(f, "%s.%s[%.*s]", path, maps[i], STR_ARG(it.key)), it.key,
+					    pod || str_is(type, "Container"));
+	}
+	if (str_is(type, "PersistentVolumeClaim") && json_path(limit, "min.storage") == NULL &&
+	    json_path(limit, "max.storage") == NULL)
+		finding_required(f, rules_at(f, path, "limits"),
+				 "either minimum or maximum storage value is required, but neither was provided");
+	for (size_t i = 0; i < N_OF(limit_pairs); i++)
+		if (!pod || i == 0)
+			compare_limits(f, path, limit, &limit_pairs[i]);
+	limit_ratios(f, path, limit);
+}
+
+static void limit_types(struct api_findings *f, const char *path, const struct json *spec)
+{
+	struct places seen = { .arena = f->arena };
+
+	JSON_EACH (json_get(spec, "limits"), it) {
+		const struct json *type = json_get(it.value, "type");
+
+		if (places_add(&seen, json_str(type), it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s[%zu].type", rules_at(f, path, "limits"), it.index), type);
+	}
+}
+
+const struct rule limit_item_rules[] = { CALL_OF("type", limit_item), RULES_END };
+const struct rule limit_range_rules[] = { CALL(limit_types), RULES_END };

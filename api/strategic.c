@@ -321,20 +321,23 @@ static struct error *merge_items(struct arena *arena, struct shape shape, const 
 	return NULL;
 }
 
-static struct error *check_items(const struct json *original, const struct json *patch, bool *objects)
+static struct error *check_items(struct arena *arena, const struct json *original, const struct json *patch, bool *objects)
 {
 	enum json_type type = JSON_NULL;
+	bool lists = false;
 
 	for (int round = 0; round < 2; round++) {
 		JSON_EACH (round == 0 ? original : patch, it) {
-			if (it.value->type == JSON_ARRAY)
-				return error_new(ERR_INVALID, "lists of lists are not supported");
+			lists = lists || it.value->type == JSON_ARRAY;
 			if (type != JSON_NULL && (type == JSON_OBJECT) != (it.value->type == JSON_OBJECT))
-				return error_new(ERR_PLAIN, "list element types are not identical: [%s %s]",
-						 "map[string]interface {}", "string");
+				return error_new(ERR_PLAIN, "list element types are not identical: [%.*s %.*s]",
+						 STR_ARG(api_go_text(arena, original == NULL ? &json_empty_array : original)),
+						 STR_ARG(api_go_text(arena, patch == NULL ? &json_empty_array : patch)));
 			type = it.value->type;
 		}
 	}
+	if (lists)
+		return error_new(ERR_INVALID, "lists of lists are not supported");
 	*objects = type == JSON_OBJECT;
 	return NULL;
 }
@@ -351,7 +354,7 @@ static struct error *merge_list(struct arena *arena, const struct field *field, 
 		*out = patch;
 		return NULL;
 	}
-	err = check_items(original, patch, &objects);
+	err = check_items(arena, original, patch, &objects);
 	if (err != NULL)
 		return err;
 	if (!objects) {

@@ -141,22 +141,23 @@ void api_find_invalid(struct api_findings *f, const struct kind *kind, const str
 static const struct {
 	const char *group, *kind;
 	void (*check)(struct api_findings *f, const struct json *tree, const struct json *old);
+	enum { FIRST, LAST, ALONE } when; /* by what else is looked at, or in its place */
 } updates[] = {
-	{ "", "Pod", update_pod },
-	{ "", "Service", update_service },
-	{ "", "ConfigMap", update_config_map },
-	{ "", "Secret", update_secret },
-	{ "", "Node", update_node },
-	{ "events.k8s.io", "Event", update_event },
-	{ "networking.k8s.io", "IPAddress", update_ip_address },
-	{ "networking.k8s.io", "ServiceCIDR", update_service_cidr },
-	{ "apps", "Deployment", update_selector },
-	{ "apps", "ReplicaSet", update_selector },
-	{ "apps", "DaemonSet", update_selector },
-	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice },
-	{ "storage.k8s.io", "StorageClass", update_storage_class },
-	{ "scheduling.k8s.io", "PriorityClass", update_priority_class },
-	{ "apiextensions.k8s.io", "CustomResourceDefinition", update_definition },
+	{ "", "Pod", update_pod, FIRST },
+	{ "", "Service", update_service, FIRST },
+	{ "", "ConfigMap", update_config_map, FIRST },
+	{ "", "Secret", update_secret, FIRST },
+	{ "", "Node", update_node, FIRST },
+	{ "events.k8s.io", "Event", update_event, FIRST },
+	{ "networking.k8s.io", "IPAddress", update_ip_address, LAST },
+	{ "networking.k8s.io", "ServiceCIDR", update_service_cidr, ALONE },
+	{ "apps", "Deployment", update_selector, LAST },
+	{ "apps", "ReplicaSet", update_selector, LAST },
+	{ "apps", "DaemonSet", update_selector, LAST },
+	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice, FIRST },
+	{ "storage.k8s.io", "StorageClass", update_storage_class, FIRST },
+	{ "scheduling.k8s.io", "PriorityClass", update_priority_class, FIRST },
+	{ "apiextensions.k8s.io", "CustomResourceDefinition", update_definition, FIRST },
 };
 
 /* Kinds that judge a changed object as if it were new, beside the change; and those that do not look at metadata of their own. */
@@ -180,6 +181,7 @@ static const struct {
 void api_find_invalid_update(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	bool again = false, none = false;
+	size_t at;
 
 	for (size_t i = 0; i < N_OF(updated); i++)
 		if (str_is(kind_group(kind), updated[i].group) && str_is(kind_name(kind), updated[i].kind)) {
@@ -195,12 +197,18 @@ void api_find_invalid_update(struct api_findings *f, const struct kind *kind, co
 		api_check_schema(f, custom_schema(kind), tree, old);
 		return;
 	}
-	for (size_t i = 0; i < N_OF(updates); i++)
-		if (str_is(kind_group(kind), updates[i].group) && str_is(kind_name(kind), updates[i].kind))
-			updates[i].check(f, tree, old);
+	for (at = 0; at < N_OF(updates); at++)
+		if (str_is(kind_group(kind), updates[at].group) && str_is(kind_name(kind), updates[at].kind))
+			break;
+	if (at < N_OF(updates) && updates[at].when != LAST)
+		updates[at].check(f, tree, old);
 	if (again)
 		check_metadata(f, kind, json_get(tree, "metadata"));
-	walk_stored(f, kind, tree);
+	if (at == N_OF(updates) || updates[at].when != ALONE)
+		walk_stored(f, kind, tree);
+	if (at < N_OF(updates) && updates[at].when == LAST)
+		updates[at].check(f, tree, old);
+	check_fixed(f, kind, tree, old);
 }
 
 static struct error *verdict(struct arena *arena, const struct api_findings *f, const struct kind *kind, const struct json *tree)
@@ -251,6 +259,7 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 	struct api_findings f = { .arena = arena };
 	const struct field *status = type_find(kind_type(kind), STR("status"));
 
+	check_metadata(&f, kind, json_get(tree, "metadata"));
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
 	if ((kind->flags & KIND_CUSTOM) != 0) {
 		api_check_schema(&f, custom_schema(kind), tree, old);

@@ -211,7 +211,7 @@ static bool native(struct str name)
 	return str_find(name, '/') < 0 || str_contains(name, STR("kubernetes.io/"));
 }
 
-static void check_resource_name(struct api_findings *f, const char *path, struct str name)
+void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container)
 {
 	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
 	static const char *const elsewhere[] = { "storage",
@@ -243,7 +243,7 @@ static void check_resource_name(struct api_findings *f, const char *path, struct
 		any = any || str_is(name, elsewhere[i]);
 	if (!container && !any)
 		finding_invalid_text(f, path, name, "must be a standard resource type or fully qualified");
-	if (!container)
+	if (of_container && !container)
 		finding_invalid_text(f, path, name, "must be a standard resource for containers");
 }
 
@@ -251,7 +251,7 @@ static void check_amount(struct api_findings *f, const char *path, struct str na
 {
 	struct quantity q = quantity_of(value);
 
-	check_resource_name(f, path, name);
+	check_resource_name(f, path, name, true);
 	if (quantity_sign(&q) < 0)
 		finding_invalid(f, path, value, "must be greater than or equal to 0");
 	if (!native(name) && !quantity_whole(&q))
@@ -339,12 +339,17 @@ static void check_grpc(struct api_findings *f, const char *path, const struct js
 	check_number(f, AT(f, "%s.port", path), port, name_port_number(json_int(port, 0)));
 }
 
-static void check_sleep(struct api_findings *f, const char *path, const struct json *action)
+static void check_sleep(struct api_findings *f, const char *path, const struct json *action, const struct json *grace)
 {
-	check_not_negative(f, AT(f, "%s.seconds", path), json_get(action, "seconds"));
+	int64_t seconds = json_int(json_get(action, "seconds"), 0);
+
+	if (grace != NULL && (seconds < 0 || seconds > json_int(grace, 0)))
+		finding_invalid(f, path, json_get(action, "seconds"),
+				AT(f, "must be non-negative and less than terminationGracePeriodSeconds (%lld)",
+				   (long long)json_int(grace, 0)));
 }
 
-static void check_handler(struct api_findings *f, const char *path, const struct json *handler)
+static void check_handler(const struct container *c, const char *path, const struct json *handler)
 {
 	static const struct {
 		const char *name;
@@ -353,7 +358,8 @@ static void check_handler(struct api_findings *f, const char *path, const struct
 			{ "httpGet", check_http },
 			{ "tcpSocket", check_tcp },
 			{ "grpc", check_grpc },
-			{ "sleep", check_sleep } };
+			{ "sleep", NULL } };
+	struct api_findings *f = c->f;
 	size_t n = 0;
 
 	for (size_t i = 0; i < N_OF(actions); i++) {
@@ -363,8 +369,10 @@ static void check_handler(struct api_findings *f, const char *path, const struct
 			continue;
 		if (n++ != 0)
 			finding_forbidden(f, at, "may not specify more than 1 handler type");
-		else
+		else if (actions[i].check != NULL)
 			actions[i].check(f, at, action);
+		else
+			check_sleep(f, at, action, json_get(c->spec, "terminationGracePeriodSeconds"));
 	}
 	if (n == 0)
 		finding_required(f, path, "must specify a handler type");
@@ -380,7 +388,7 @@ static void check_probe(const struct container *c, const char *which)
 
 	if (probe == NULL)
 		return;
-	check_handler(c->f, path, probe);
+	check_handler(c, path, probe);
 	for (size_t i = 0; i < N_OF(numbers); i++)
 		check_not_negative(c->f, AT(c->f, "%s.%s", path, numbers[i]), json_get(probe, numbers[i]));
 	if (readiness && grace != NULL)
@@ -399,7 +407,7 @@ static void check_probes_and_hooks(const struct container *c)
 	for (int i = 0; i < 2; i++) {
 		const struct json *hook = json_get(json_get(c->it, "lifecycle"), hooks[i]);
 		if (hook != NULL)
-			check_handler(c->f, AT(c->f, "%s.lifecycle.%s", c->path, hooks[i]), hook);
+			check_handler(c, AT(c->f, "%s.lifecycle.%s", c->path, hooks[i]), hook);
 	}
 	check_probe(c, "livenessProbe");
 	check_probe(c, "readinessProbe");
@@ -472,12 +480,12 @@ static void check_resize(const struct container *c)
 
 static void check_restart_rule(struct api_findings *f, const char *path, const struct json *rule)
 {
-	static const char *const actions[] = { "Restart" };
+	static const char *const actions[] = { "Restart", "RestartAllContainers" };
 	static const char *const operators[] = { "In", "NotIn" };
 	const struct json *codes = json_get(rule, "exitCodes");
 
-	if (!str_is(json_get_str(rule, "action"), "Restart"))
-		finding_unsupported(f, AT(f, "%s.action", path), json_get_str(rule, "action"), actions, 1);
+	if (!str_is(json_get_str(rule, "action"), actions[0]) && !str_is(json_get_str(rule, "action"), actions[1]))
+		finding_unsupported(f, AT(f, "%s.action", path), json_get_str(rule, "action"), actions, N_OF(actions));
 	if (codes == NULL) {
 		finding_required(f, AT(f, "%s.exitCodes", path), "must be specified");
 		return;

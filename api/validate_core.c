@@ -352,10 +352,20 @@ static void check_traffic(struct api_findings *f, const struct json *spec)
 	check_if_one_of(f, "spec.trafficDistribution", json_get(spec, "trafficDistribution"), distributions, 3);
 }
 
+static void check_balancer_class(struct api_findings *f, const struct json *spec)
+{
+	const struct json *class = json_get(spec, "loadBalancerClass");
+
+	if (class != NULL && !str_is(json_get_str(spec, "type"), "LoadBalancer"))
+		finding_forbidden(f, "spec.loadBalancerClass", "may only be used when `type` is 'LoadBalancer'");
+	else if (class != NULL)
+		check_complaints(f, "spec.loadBalancerClass", json_str(class), name_label_key(json_str(class)));
+}
+
 static void check_balancer(struct api_findings *f, const struct json *spec)
 {
 	static const char only[] = "may only be used when `type` is 'LoadBalancer'";
-	const struct json *ranges = json_get(spec, "loadBalancerSourceRanges"), *class = json_get(spec, "loadBalancerClass");
+	const struct json *ranges = json_get(spec, "loadBalancerSourceRanges");
 	bool balancer = str_is(json_get_str(spec, "type"), "LoadBalancer");
 
 	if (json_len(ranges) != 0 && !balancer)
@@ -364,10 +374,7 @@ static void check_balancer(struct api_findings *f, const struct json *spec)
 		check_cidr(f, AT(f, "spec.LoadBalancerSourceRanges[%zu]", it.index), str_trim(json_str(it.value)));
 	if (!balancer && json_get(spec, "allocateLoadBalancerNodePorts") != NULL)
 		finding_forbidden(f, "spec.allocateLoadBalancerNodePorts", only);
-	if (!balancer && class != NULL)
-		finding_forbidden(f, "spec.loadBalancerClass", only);
-	else if (class != NULL)
-		check_complaints(f, "spec.loadBalancerClass", json_str(class), name_label_key(json_str(class)));
+	check_balancer_class(f, spec);
 }
 
 static void check_external_name(struct api_findings *f, const struct json *spec)
@@ -416,7 +423,12 @@ void update_service(struct api_findings *f, const struct json *tree, const struc
 {
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
 	const struct json *ips = json_get(spec, "clusterIPs"), *before = json_get(was, "clusterIPs");
+	const struct json *class = json_get(spec, "loadBalancerClass");
 
+	if (str_is(json_get_str(spec, "type"), "LoadBalancer") && str_is(json_get_str(was, "type"), "LoadBalancer") &&
+	    !json_equal(class, json_get(was, "loadBalancerClass")))
+		finding_invalid(f, "spec.loadBalancerClass", class == NULL ? &json_null : class, "may not change once set");
+	check_balancer_class(f, spec); /* the change by itself, and the whole later */
 	if (str_is(json_get_str(spec, "type"), "ExternalName") || str_is(json_get_str(was, "type"), "ExternalName"))
 		return;
 	if (headless(spec) && headless(was))
@@ -520,9 +532,6 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 		if (json_get(it.value, "protocol") == NULL)
 			finding_required(f, AT(f, "%s.protocol", at), "");
 		check_if_one_of(f, AT(f, "%s.protocol", at), json_get(it.value, "protocol"), protocols, N_OF(protocols));
-		if (json_get(it.value, "port") != NULL)
-			check_number(f, AT(f, "%s.port", at), json_get(it.value, "port"),
-				     name_port_number(json_int(json_get(it.value, "port"), 0)));
 		rules_find(f, app_protocol, it.value, at);
 	}
 	if (json_len(endpoints) > 1000)
@@ -772,6 +781,7 @@ static void check_strategy(struct api_findings *f, const struct json *strategy, 
 {
 	static const char *const kinds[] = { "Recreate", "RollingUpdate" };
 	static const struct shown_field fields[] = { { "Type", "type", "\"\"" }, { "RollingUpdate", "rollingUpdate", "null" } };
+	static const struct shown_field parts[] = { { "MaxUnavailable", "maxUnavailable", "0" }, { "MaxSurge", "maxSurge", "0" } };
 	struct str kind = json_get_str(strategy, "type");
 	const struct json *rolling = json_get(strategy, "rollingUpdate"), *down = json_get(rolling, "maxUnavailable");
 	int64_t percent;
@@ -789,6 +799,9 @@ static void check_strategy(struct api_findings *f, const struct json *strategy, 
 		if (json_is(down, JSON_STRING) && intstr_scaled(down, 100, false, &percent) && percent > 100)
 			finding_invalid(f, AT(f, "%s.rollingUpdate.maxUnavailable", path), down, "must not be greater than 100%");
 	} else {
+		if (rolling != NULL)
+			strategy =
+				json_with(f->arena, strategy, "rollingUpdate", shown_struct(f->arena, rolling, parts, N_OF(parts)));
 		finding_unsupported_value(f, path, shown_struct(f->arena, strategy, fields, N_OF(fields)), kinds, N_OF(kinds));
 	}
 }

@@ -103,6 +103,31 @@ void create_event(struct api_findings *f, const struct json *tree)
 	check_deprecated(f, tree);
 }
 
+/* References and sources are told by the names of their fields in Go. */
+static void check_unchanged(struct api_findings *f, const char *field, const struct json *new, const struct json *old)
+{
+	static const struct shown_field reference[] = {
+		{ "Kind", "kind", "\"\"" },
+		{ "Namespace", "namespace", "\"\"" },
+		{ "Name", "name", "\"\"" },
+		{ "UID", "uid", "\"\"" },
+		{ "APIVersion", "apiVersion", "\"\"" },
+		{ "ResourceVersion", "resourceVersion", "\"\"" },
+		{ "FieldPath", "fieldPath", "\"\"" },
+	};
+	static const struct shown_field source[] = { { "Component", "component", "\"\"" }, { "Host", "host", "\"\"" } };
+
+	if (json_equal(new, old))
+		return;
+	if (json_is(new, JSON_OBJECT) && str_is(str_from(field), "source"))
+		new = shown_struct(f->arena, new, source, N_OF(source));
+	else if (json_is(new, JSON_OBJECT))
+		new = shown_struct(f->arena, new, reference, N_OF(reference));
+	else if (new == NULL && json_is(old, JSON_STRING) && !str_has_suffix(str_from(field), STR("Timestamp")))
+		new = &json_empty_string;
+	check_immutable(f, field, new, old);
+}
+
 void update_event(struct api_findings *f, const struct json *tree, const struct json *old)
 {
 	static const char *const fixed[][2] = {
@@ -127,5 +152,5 @@ void update_event(struct api_findings *f, const struct json *tree, const struct 
 	if (!json_equal(json_get(tree, "series"), json_get(old, "series")))
 		check_series(f, tree);
 	for (size_t i = 0; i < N_OF(fixed); i++)
-		check_immutable(f, fixed[i][1], json_get(tree, fixed[i][0]), json_get(old, fixed[i][0]));
+		check_unchanged(f, fixed[i][1], json_get(tree, fixed[i][0]), json_get(old, fixed[i][0]));
 }

@@ -667,10 +667,20 @@ static void check_deadline_shrinks(struct api_findings *f, const struct json *ne
 
 void update_pod(struct api_findings *f, const struct json *tree, const struct json *old)
 {
+	static const char *const lists[] = { "containers", "initContainers" };
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
 	int64_t grace = json_int(json_get(was, "terminationGracePeriodSeconds"), 0);
 	struct places gates = { .arena = f->arena };
 
+	for (int i = 0; i < 2; i++)
+		if (json_len(json_get(spec, lists[i])) != json_len(json_get(was, lists[i]))) {
+			finding_forbidden(f, AT(f, "spec.%s", lists[i]), "pod updates may not add or remove containers");
+			return;
+		} else {
+			JSON_EACH (json_get(spec, lists[i]), it)
+				if (json_get_str(it.value, "image").len == 0)
+					finding_required(f, AT(f, "spec.%s[%zu].image", lists[i], it.index), "");
+		}
 	check_deadline_shrinks(f, json_get(spec, "activeDeadlineSeconds"), json_get(was, "activeDeadlineSeconds"));
 	check_tolerations_kept(f, json_get(spec, "tolerations"), json_get(was, "tolerations"));
 	JSON_EACH (json_get(was, "schedulingGates"), it)

@@ -125,6 +125,15 @@ static void check_load_balancer(struct api_findings *f, const struct json *tree)
 		check_ingress(f, it.value, AT(f, "status.loadBalancer.ingress[%zu]", it.index));
 }
 
+static void check_pod_status(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	struct str nominated = json_path_str(tree, "status.nominatedNodeName");
+
+	check_immutable(f, "status.qosClass", json_path(tree, "status.qosClass"), json_path(old, "status.qosClass"));
+	if (nominated.len != 0)
+		check_complaints(f, "status.nominatedNodeName", nominated, name_dns_subdomain(nominated));
+}
+
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	for (size_t i = 0; i < N_OF(rules); i++)
@@ -138,6 +147,8 @@ void check_status(struct api_findings *f, const struct kind *kind, const struct 
 		check_node_update(f, tree);
 	else if (str_is(kind_name(kind), "Service"))
 		check_load_balancer(f, tree);
+	else if (str_is(kind_name(kind), "Pod"))
+		check_pod_status(f, tree, old);
 }
 
 /* --- the other subresources of pods --- */

@@ -173,10 +173,23 @@ static void of_containers(struct telling *t, const char *path, const struct json
 
 static void of_pod(struct telling *t, const char *path, const struct json *spec)
 {
+	static const char *const terms[] = { "affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+					     "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+					     "affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution",
+					     "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution" };
+
 	JSON_EACH (json_get(spec, "topologySpreadConstraints"), it)
 		if (json_get(it.value, "labelSelector") == NULL)
 			TELL(t, "%s.topologySpreadConstraints[%zu].labelSelector: a null labelSelector results in matching no pod",
 			     path, it.index);
+	for (size_t i = 0; i < 4; i++) {
+		const char *at = i < 2 ? ".labelSelector" : ".podAffinityTerm.labelSelector";
+
+		JSON_EACH (json_path(spec, terms[i]), it)
+			if (json_path(it.value, at + 1) == NULL)
+				TELL(t, "%s.%s[%zu]%s: a null labelSelector results in matching no pod", path, terms[i], it.index,
+				     at);
+	}
 	of_volumes(t, path, json_get(spec, "volumes"));
 	of_projections(t, json_get(spec, "volumes"));
 	of_twice(t, arena_printf(t->arena, "%s.hostAliases", path), json_get(spec, "hostAliases"), "ip");
@@ -206,9 +219,29 @@ static void of_name(struct telling *t, const struct json *tree, const char *used
 		     used, buf_cstr(&all));
 }
 
+/* k8s.io/kubernetes/pkg/api/service/warnings.go; addresses that are written oddly are told elsewhere. */
 static void of_service(struct telling *t, const struct json *tree)
 {
-	if (str_is(json_path_str(tree, "spec.trafficDistribution"), "PreferClose"))
+	const struct json *spec = json_get(tree, "spec");
+	bool headless = str_is(json_str(json_at(json_get(spec, "clusterIPs"), 0)), "None");
+	bool external = str_is(json_get_str(spec, "type"), "ExternalName"), ips = json_len(json_get(spec, "externalIPs")) != 0;
+
+	if (json_find(json_path(tree, "metadata.annotations"), STR("service.kubernetes.io/topology-aware-hints")) != NULL)
+		TELL(t, "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use "
+			"service.kubernetes.io/topology-mode instead");
+	if (headless && json_get_str(spec, "loadBalancerIP").len != 0)
+		TELL(t, "spec.loadBalancerIP is ignored for headless services");
+	if (headless && ips)
+		TELL(t, "spec.externalIPs is ignored for headless services");
+	if (headless && !str_is(json_get_str(spec, "sessionAffinity"), "None"))
+		TELL(t, "spec.SessionAffinity is ignored for headless services");
+	if (ips && !headless && !external)
+		TELL(t, "spec.externalIPs is deprecated and may no longer be implemented in some clusters");
+	if (ips && external)
+		TELL(t, "spec.externalIPs is ignored when spec.type is \"ExternalName\"");
+	if (!external && json_get_str(spec, "externalName").len != 0)
+		TELL(t, "spec.externalName is ignored when spec.type is not \"ExternalName\"");
+	if (str_is(json_get_str(spec, "trafficDistribution"), "PreferClose"))
 		TELL(t, "spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
 }
 
@@ -239,6 +272,11 @@ void api_warnings(struct arena *arena, const struct kind *kind, const struct jso
 		of_secret(&t, tree);
 	} else if (str_is(kind_name(kind), "Service") && kind_group(kind).len == 0) {
 		of_service(&t, tree);
+	} else if (str_is(kind_name(kind), "Node") && kind_group(kind).len == 0) {
+		if (json_path(tree, "spec.configSource") != NULL)
+			TELL(&t, "spec.configSource: the feature is removed");
+		if (json_path_str(tree, "spec.externalID").len != 0)
+			TELL(&t, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
 	} else if (changed && str_is(kind_group(kind), "apps") && old == NULL &&
 		   (str_is(kind_name(kind), "Deployment") || str_is(kind_name(kind), "ReplicaSet"))) {
 		of_name(&t, tree, "Pod names and hostnames");

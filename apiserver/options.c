@@ -84,6 +84,44 @@ struct error *query_int(const struct request *req, const char *name, int64_t *ou
 	return error_new(ERR_BAD_REQUEST, "strconv.ParseInt: parsing \"%.*s\": %s", STR_ARG(value), number_complaint(value));
 }
 
+/* A duration as time.ParseDuration() reads it: "1h30m", "-1.5s", "0". */
+static bool is_duration(struct str text)
+{
+	static const char *const units[] = { "ns", "us", "\u00b5s", "\u03bcs", "ms", "s", "m", "h" };
+	size_t digits = 0, n = 0;
+
+	if (text.len != 0 && (text.ptr[0] == '-' || text.ptr[0] == '+'))
+		text = str_skip(text, 1);
+	if (str_is(text, "0"))
+		return true;
+	for (; text.len != 0; n++) {
+		size_t unit = 0, at = sizeof(units) / sizeof(units[0]);
+
+		for (digits = 0; text.len != 0 && ((text.ptr[0] >= '0' && text.ptr[0] <= '9') || text.ptr[0] == '.');
+		     text = str_skip(text, 1))
+			digits += text.ptr[0] != '.';
+		while (unit < text.len && text.ptr[unit] != '.' && (text.ptr[unit] < '0' || text.ptr[unit] > '9'))
+			unit++;
+		for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+			if (str_is(str_of(text.ptr, unit), units[i]))
+				at = i;
+		if (digits == 0 || at == sizeof(units) / sizeof(units[0]))
+			return false;
+		text = str_skip(text, unit);
+	}
+	return n != 0;
+}
+
+struct error *options_timeout(const struct request *req)
+{
+	struct str value = http_param(req->http, "timeout", NULL);
+
+	if (value.len == 0 || req->query.watch || is_duration(value))
+		return NULL;
+	return error_new(ERR_BAD_REQUEST, "invalid timeout specified in the request URL - time: invalid duration %s",
+			 api_quoted(req->arena, value));
+}
+
 /* --- lists and watches --- */
 
 #define MATCH "resourceVersionMatch"
@@ -190,9 +228,13 @@ struct error *options_check(struct request *req)
 	struct error *err;
 
 	if (req->route.verb == VERB_LIST || req->route.verb == VERB_DELETECOLLECTION || query->watch) {
+		struct match *match;
+
 		err = query_int(req, "timeoutSeconds", &query->timeout_seconds);
 		if (err == NULL)
 			err = query_int(req, "limit", &query->limit);
+		if (err == NULL)
+			err = match_parse(req->arena, req->route.kind, query->labels, query->fields, &match);
 		if (err != NULL)
 			return err;
 		if (query->watch)

@@ -163,6 +163,8 @@ static struct error *negotiate(struct request *req, bool table)
 	if (err == NULL)
 		err = accept_routed(header, req->route.verb == VERB_LIST);
 	if (err == NULL)
+		warn_deprecated(req);
+	if (err == NULL)
 		err = accept_parse(header, table, custom_of(req->route.kind) == NULL, &req->accept);
 	if (err == NULL && !req->query.watch)
 		err = accept_fits(&req->accept, req->route.verb == VERB_LIST, req->route.kind);
@@ -203,10 +205,11 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req->route.subresource = str_dup(arena, route.subresource);
 	req->route.rest = str_dup(arena, route.rest);
 	str_to_u64(http_header(&http->headers, "x-monokube-cause"), &req->cause);
-	warn_deprecated(req);
 	table = route.kind != NULL && (kind_verbs(route.kind) & (VERB(GET) | VERB(LIST))) != 0;
 	options_read(req);
-	err = authenticate(req);
+	err = streams_wants(req) ? NULL : options_timeout(req);
+	if (err == NULL)
+		err = authenticate(req);
 	if (err == NULL)
 		err = authorize(req);
 	if (err == NULL && route.what == ROUTE_NO_RESOURCE)
@@ -215,7 +218,10 @@ void apiserver_handle(void *arg, struct http_request *http)
 		err = bad_method(req);
 	if (err == NULL)
 		err = check_segment(req);
-	if (err == NULL)
+	if (err != NULL)
+		error_free(accept_parse(http_header(&http->headers, "accept"), false, true,
+					&req->accept)); /* JSON where it cannot be */
+	else
 		err = negotiate(req, table);
 	if (err == NULL)
 		err = options_include(req);

@@ -126,8 +126,9 @@ const struct json *present(struct arena *arena, const struct accept *accept, con
 void options_read(struct request *req);
 /* What is wrong with it for this verb: of writes to be asked once the body is there. Reads the numbers. */
 struct error *options_check(struct request *req) MUST_CHECK;
-struct error *options_include(struct request *req) MUST_CHECK;    /* includeObject of Tables */
-struct error *options_check_logs(struct request *req) MUST_CHECK; /* the query of a pod's log */
+struct error *options_include(struct request *req) MUST_CHECK;       /* includeObject of Tables */
+struct error *options_timeout(const struct request *req) MUST_CHECK; /* timeout=, of all but watches */
+struct error *options_check_logs(struct request *req) MUST_CHECK;    /* the query of a pod's log */
 void options_check_dry_run(struct api_findings *f, const struct json *values);
 /* The error that findings about options are; type is "DeleteOptions". */
 struct error *options_error(struct api_findings *findings, const char *type) MUST_CHECK;

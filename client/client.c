@@ -10,6 +10,7 @@ struct client *client_new(const struct api_transport *transport, const char *act
 	shared->transport = transport;
 	list_init(&shared->informers);
 	list_init(&shared->clients);
+	list_init(&shared->held);
 	client->shared = shared;
 	client->actor = xstrdup(actor);
 	client->origin = true;

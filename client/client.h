@@ -149,7 +149,8 @@ struct client_event {
 	const char *host;      /* or NULL */
 	uint64_t cause;
 };
-/* An equal one that was told lately only counts up. */
+/* An equal one that was told lately only counts up. It is written a moment later, with the others of that moment: what it is
+ * about, a status for instance, goes to the disk before it. */
 void client_event(struct client *client, const struct client_event *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

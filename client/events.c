@@ -7,6 +7,15 @@
 #define REMEMBERED   4096
 #define FORGET_AFTER (600 * NS_PER_S) /* client-go: aggregation window */
 
+#define MOMENT (20 * NS_PER_MS)
+
+struct held {
+	struct list link;
+	struct client *client;
+	struct arena *arena; /* of the call */
+	struct api_call call;
+};
+
 struct told {
 	char *ns, *name; /* of the Event */
 	int64_t count;
@@ -20,8 +29,18 @@ static void told_free(struct told *told)
 	free(told);
 }
 
+static void held_free(struct held *held)
+{
+	list_remove(&held->link);
+	arena_free(held->arena);
+	free(held);
+}
+
 void events_free(struct shared *shared)
 {
+	loop_timer_stop(&shared->tell);
+	LIST_EACH (&shared->held, struct held, link, held)
+		held_free(held);
 	MAP_EACH (&shared->events, it)
 		told_free(it->value);
 	map_fini(&shared->events);
@@ -41,18 +60,45 @@ static void forget_old(struct shared *shared)
 	}
 }
 
+static const struct json *text_of(struct arena *arena, const char *text)
+{
+	return text != NULL ? json_string_copy(arena, str_from(text)) : NULL;
+}
+
 static const struct json *reference(struct arena *arena, const struct client_event *event)
 {
 	const struct json *tree;
 
 	if (event->ref != NULL)
-		return event->ref;
+		return json_copy(arena, event->ref);
+	object_keep(arena, event->about);
 	tree = object_tree(event->about);
 	return JSON_OBJECT_OF(arena, { "kind", json_get(tree, "kind") }, { "namespace", json_path(tree, "metadata.namespace") },
 			      { "name", json_path(tree, "metadata.name") }, { "uid", json_path(tree, "metadata.uid") },
 			      { "apiVersion", json_get(tree, "apiVersion") },
 			      { "resourceVersion", json_path(tree, "metadata.resourceVersion") },
-			      { "fieldPath", json_text(arena, event->field_path) });
+			      { "fieldPath", text_of(arena, event->field_path) });
+}
+
+static void tell(void *arg)
+{
+	struct shared *shared = arg;
+
+	LIST_EACH (&shared->held, struct held, link, held) {
+		client_call(held->client, &held->call);
+		held_free(held);
+	}
+}
+
+/* Takes the arena, which has everything that the call needs. */
+static void hold(struct client *client, struct arena *arena, const struct api_call *call)
+{
+	struct held *held = xcalloc(1, sizeof(*held));
+
+	*held = (struct held){ .client = client, .arena = arena, .call = *call };
+	list_push(&client->shared->held, &held->link);
+	if (!loop_timer_running(&client->shared->tell))
+		loop_timer_start(&client->shared->tell, MOMENT, tell, client->shared);
 }
 
 /* The count went up: only that is written. */
@@ -60,16 +106,17 @@ static void count_up(struct client *client, struct arena *arena, struct told *to
 {
 	told->count++;
 	told->last = clock_mono();
-	client_call(client, &(struct api_call){
-				    .verb = VERB_PATCH,
-				    .patch = API_PATCH_MERGE,
-				    .kind = kind_must("v1", "Event"),
-				    .ns = str_from(told->ns),
-				    .name = str_from(told->name),
-				    .body = JSON_OBJECT_OF(arena, { "count", json_number(arena, told->count) },
-							   { "lastTimestamp", time_json(arena, clock_now()) }),
-				    .cause = cause,
-			    });
+	hold(client, arena,
+	     &(struct api_call){
+		     .verb = VERB_PATCH,
+		     .patch = API_PATCH_MERGE,
+		     .kind = kind_must("v1", "Event"),
+		     .ns = str_dup(arena, str_from(told->ns)),
+		     .name = str_dup(arena, str_from(told->name)),
+		     .body = JSON_OBJECT_OF(arena, { "count", json_number(arena, told->count) },
+					    { "lastTimestamp", time_json(arena, clock_now()) }),
+		     .cause = cause,
+	     });
 }
 
 void client_event(struct client *client, const struct client_event *event, const char *format, ...)
@@ -91,7 +138,6 @@ void client_event(struct client *client, const struct client_event *event, const
 	told = map_find(&client->shared->events, key);
 	if (told != NULL) {
 		count_up(client, arena, told, event->cause);
-		arena_free(arena);
 		return;
 	}
 	forget_old(client->shared);
@@ -101,24 +147,23 @@ void client_event(struct client *client, const struct client_event *event, const
 	told->count = 1;
 	told->last = clock_mono();
 	map_set(&client->shared->events, key, told);
-	client_call(client, &(struct api_call){
-				    .verb = VERB_CREATE,
-				    .kind = kind_must("v1", "Event"),
-				    .ns = ns,
-				    .body = JSON_OBJECT_OF(
-					    arena,
-					    { "metadata", JSON_OBJECT_OF(arena, { "name", json_text(arena, told->name) },
+	hold(client, arena,
+	     &(struct api_call){
+		     .verb = VERB_CREATE,
+		     .kind = kind_must("v1", "Event"),
+		     .ns = ns,
+		     .body = JSON_OBJECT_OF(arena,
+					    { "metadata", JSON_OBJECT_OF(arena, { "name", text_of(arena, told->name) },
 									 { "namespace", json_string(arena, ns) }) },
-					    { "involvedObject", ref }, { "reason", json_text(arena, event->reason) },
+					    { "involvedObject", ref }, { "reason", text_of(arena, event->reason) },
 					    { "message", json_text(arena, text) },
-					    { "source", JSON_OBJECT_OF(arena, { "component", json_text(arena, event->component) },
-								       { "host", json_text(arena, event->host) }) },
+					    { "source", JSON_OBJECT_OF(arena, { "component", text_of(arena, event->component) },
+								       { "host", text_of(arena, event->host) }) },
 					    { "firstTimestamp", time_json(arena, clock_now()) },
 					    { "lastTimestamp", time_json(arena, clock_now()) }, { "count", json_number(arena, 1) },
-					    { "type", json_text(arena, event->type) },
-					    { "reportingComponent", json_text(arena, event->component) },
-					    { "reportingInstance", json_text(arena, event->host != NULL ? event->host : "") }),
-				    .cause = event->cause,
-			    });
-	arena_free(arena);
+					    { "type", text_of(arena, event->type) },
+					    { "reportingComponent", text_of(arena, event->component) },
+					    { "reportingInstance", text_of(arena, event->host != NULL ? event->host : "") }),
+		     .cause = event->cause,
+	     });
 }

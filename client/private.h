@@ -9,6 +9,8 @@ struct shared {
 	struct list informers;
 	struct list clients;
 	struct map events; /* told lately: key to struct told */
+	struct list held;  /* struct held: events that are about to be told */
+	struct loop_timer tell;
 };
 
 struct client {

@@ -7,6 +7,7 @@ monokube_SOURCES = \
 	cmd/image.c \
 	cmd/kubeconfig.c cmd/kubeconfig.h \
 	cmd/life.c cmd/life.h \
+	cmd/machine.h \
 	cmd/main.c \
 	cmd/misc.c \
 	cmd/node_conn.c cmd/node_conn.h \
@@ -14,6 +15,7 @@ monokube_SOURCES = \
 	cmd/pki.c cmd/pki.h \
 	cmd/profile.c cmd/profile.h \
 	cmd/raw.c \
+	cmd/rejoin.c \
 	cmd/server.c \
 	cmd/start.c \
 	cmd/status.c \

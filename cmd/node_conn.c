@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct node_conn {
@@ -82,6 +83,34 @@ void node_conn_close(struct node_conn *conn)
 struct node_client *node_conn_client(struct node_conn *conn)
 {
 	return conn->client;
+}
+
+struct want_instance {
+	struct task *task;
+	char *out;
+};
+
+static void got_hello(void *arg, struct node_reply *reply)
+{
+	struct want_instance *want = arg;
+	const struct node_hello_reply *body = reply->body;
+	struct error *err = reply->err;
+
+	reply->err = NULL;
+	if (err == NULL)
+		snprintf(want->out, NODE_INSTANCE, "%s", body->instance != NULL ? body->instance : "");
+	task_wake(want->task, err);
+	free(want);
+}
+
+void node_conn_instance(struct node_conn *conn, struct task *task, char out[NODE_INSTANCE])
+{
+	struct want_instance *want = xcalloc(1, sizeof(*want));
+
+	*want = (struct want_instance){ task, out };
+	task_hold(task);
+	node_hello(conn->client, &(struct node_hello){ .protocol = NODE_PROTOCOL, .client = "monokube " MONOKUBE_VERSION },
+		   got_hello, want);
 }
 
 struct want_fd {

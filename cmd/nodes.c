@@ -6,7 +6,7 @@
  *
  * What exists is found again: applying a plan twice changes nothing, and a process that answers is not started again.
  */
-#include "cmd/nodes.h"
+#include "cmd/machine.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,8 +20,6 @@
 
 #include "cmd/files.h"
 #include "cmd/join.h"
-#include "cmd/life.h"
-#include "cmd/node_conn.h"
 #include "cmd/topology.h"
 #include "dns/dns.h"
 #include "image/image.h"
@@ -29,51 +27,6 @@
 #include "kubelet/kubelet.h"
 #include "netns/netns.h"
 #include "proxy/proxy.h"
-
-/* One node process, or the hub. */
-struct machine {
-	struct nodes *nodes;
-	int index;        /* HUB_INDEX, or the number of the node */
-	const char *name; /* "demo", "demo-m02" */
-	const char *dir, *socket;
-	struct node_conn *conn;
-	int exit_status; /* of the command that started the process */
-	int netns, rtnl, nfnl, nfnl_ear;
-	int proxy_rtnl; /* that of the proxy, which asks on the loop while ours is with a job */
-	int dns_udp, dns_tcp, api;
-	struct http_listener *api_listener;
-	struct dns_listener *dns_listener;
-	struct kubelet *kubelet;
-	struct proxy *proxy;
-	struct http_client *client; /* to the kubelet's server */
-	struct loop_timer retry;    /* while the process is gone */
-	struct task *rejoining;
-	bool found;   /* it ran when this server started */
-	bool started; /* it did not, and we have started it */
-};
-
-struct nodes {
-	struct cluster *cluster;
-	struct arena *arena;
-	struct profile profile; /* for the names of things; only name, dir and images are set */
-	const char *tag;        /* of the profile on this machine */
-	struct machine hub;
-	struct machine *machines;
-	size_t n;
-	int host_rtnl;
-	struct informer *informer; /* Nodes: for routes to each other's pods */
-	struct dns *dns;
-	/* With MONOKUBE_KUBELETS=https the kubelets come in as an agent on another machine would; else NULL. */
-	struct http_tls *agent_tls;
-	struct http_client *agent_http;
-	struct remote *agent;
-	struct client *agent_client;
-	struct loop_call start; /* the next process */
-	struct loop_lane lane;  /* of what uses our netlink sockets */
-	size_t routing;         /* jobs of it that no task waits for */
-	size_t open;            /* kubelets and jobs that still stop */
-	struct task *stopping;
-};
 
 static task_fn find_processes, forget_processes, start_processes, open_processes, take_handles, join_network, open_listeners,
 	start_components;
@@ -88,16 +41,6 @@ static const struct task_step start_steps[] = {
 	{ "kubelet, proxy, dns", start_components, NULL },
 	{ NULL, NULL, NULL },
 };
-
-#define EACH_MACHINE(nodes, m)                                                                                                     \
-	for (struct machine *m = &(nodes)->hub; m != NULL; m = m->index == HUB_INDEX                                               \
-								       ? ((nodes)->n != 0 ? (nodes)->machines : NULL)              \
-								       : ((size_t)m->index + 1 < (nodes)->n ? m + 1 : NULL))
-
-static void one_stopped(void *arg);
-static void process_gone(void *arg);
-static void await_process(struct machine *m);
-static void look_for_process(void *arg);
 
 static void machine_init(struct machine *m, struct nodes *nodes, int index)
 {
@@ -153,7 +96,7 @@ static enum task_result find_processes(struct task *task, void *arg)
 	{
 		err = files_mkdir(m->dir, 0700);
 		if (err == NULL)
-			err = node_conn_open(m->socket, process_gone, m, &m->conn);
+			err = node_conn_open(m->socket, machine_gone, m, &m->conn);
 		m->found = m->conn != NULL;
 		if (err != NULL && m->conn == NULL)
 			error_free(err); /* it does not run: it is started next */
@@ -173,12 +116,13 @@ static void process_started(void *arg, int status, int signal)
 	struct spawning *spawning = arg;
 
 	spawning->machine->exit_status = signal != 0 ? 128 + signal : status;
+	spawning->machine->starting = false;
 	if (spawning->task != NULL)
 		task_wake(spawning->task, NULL);
 	free(spawning);
 }
 
-static struct error *start_process(struct machine *m, struct task *task)
+struct error *machine_start_process(struct machine *m, struct task *task)
 {
 	struct nodes *nodes = m->nodes;
 	struct arena *arena = arena_new();
@@ -194,6 +138,7 @@ static struct error *start_process(struct machine *m, struct task *task)
 		&(struct loop_spawn){
 			.file = argv[0], .argv = argv, .fds = fds, .n_fds = 3, .exited = process_started, .arg = spawning },
 		&process);
+	m->starting = err == NULL;
 	if (err != NULL)
 		free(spawning);
 	else if (task != NULL)
@@ -228,7 +173,7 @@ static void start_next(void *arg)
 		next = m;
 	if (next != NULL) {
 		next->started = true;
-		err = start_process(next, task);
+		err = machine_start_process(next, task);
 	}
 	if (next == NULL || err != NULL)
 		task_wake(task, err);
@@ -251,7 +196,7 @@ static enum task_result open_processes(struct task *task, void *arg)
 
 	EACH_MACHINE(nodes, m)
 	{
-		struct error *err = m->conn == NULL ? node_conn_open(m->socket, process_gone, m, &m->conn) : NULL;
+		struct error *err = m->conn == NULL ? node_conn_open(m->socket, machine_gone, m, &m->conn) : NULL;
 
 		if (err != NULL)
 			return task_fail(task, error_advise(error_context(err, "node process %s (start ended with status %d)",
@@ -262,10 +207,11 @@ static enum task_result open_processes(struct task *task, void *arg)
 	return TASK_NEXT;
 }
 
-static struct error *take_handles_of(struct machine *m, struct task *task)
+struct error *machine_take_handles(struct machine *m, struct task *task)
 {
 	if (m->conn == NULL)
 		return error_new(ERR_UNAVAILABLE, "node process %s is gone", m->name);
+	node_conn_instance(m->conn, task, m->instance);
 	node_conn_netns(m->conn, task, &m->netns);
 	node_conn_socket(m->conn, task, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE, &m->rtnl);
 	if (m->index == HUB_INDEX)
@@ -279,12 +225,13 @@ static struct error *take_handles_of(struct machine *m, struct task *task)
 	return NULL;
 }
 
-static void drop_handles_of(struct machine *m)
+void machine_drop_handles(struct machine *m)
 {
 	int *const fds[] = { &m->netns, &m->rtnl, &m->proxy_rtnl, &m->nfnl, &m->nfnl_ear, &m->dns_udp, &m->dns_tcp, &m->api };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		auto_close(fds[i]);
+	m->instance[0] = '\0';
 }
 
 static enum task_result take_handles(struct task *task, void *arg)
@@ -293,7 +240,7 @@ static enum task_result take_handles(struct task *task, void *arg)
 
 	EACH_MACHINE(nodes, m)
 	{
-		struct error *err = take_handles_of(m, task);
+		struct error *err = machine_take_handles(m, task);
 
 		if (err != NULL)
 			return task_fail(task, err);
@@ -304,8 +251,7 @@ static enum task_result take_handles(struct task *task, void *arg)
 /* --- network --- */
 
 /* The hub with the host, and these nodes with the hub. */
-static enum task_result start_joining(struct task *task, struct nodes *nodes, bool with_host, const struct machine *machines,
-				      size_t n)
+enum task_result machine_join(struct task *task, struct nodes *nodes, bool with_host, struct machine *machines, size_t n)
 {
 	struct joining *joining = arena_alloc(task_arena(task), sizeof(*joining) + n * sizeof(joining->nodes[0]));
 
@@ -317,9 +263,11 @@ static enum task_result start_joining(struct task *task, struct nodes *nodes, bo
 		.cut_host = !nodes->hub.found,
 		.n = n
 	};
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		joining->nodes[i] = (struct join_node){ machines[i].index, join_dup(machines[i].rtnl),
 							!machines[i].found || !nodes->hub.found };
+		memcpy(machines[i].hub, nodes->hub.instance, sizeof(machines[i].hub));
+	}
 	arena_defer(task_arena(task), joining_close, joining);
 	return task_job(task, &nodes->lane, join, joining);
 }
@@ -328,7 +276,7 @@ static enum task_result join_network(struct task *task, void *arg)
 {
 	struct nodes *nodes = arg;
 
-	return start_joining(task, nodes, true, nodes->machines, nodes->n);
+	return machine_join(task, nodes, true, nodes->machines, nodes->n);
 }
 
 /* --- listeners inside the nodes --- */
@@ -345,7 +293,7 @@ static struct error *bind_to(int fd, struct ip ip, uint16_t port)
 	return NULL;
 }
 
-static struct error *listen_in(struct machine *m)
+struct error *machine_listen(struct machine *m)
 {
 	struct error *err = bind_to(m->api, topology_api_ip(), 443);
 
@@ -371,7 +319,7 @@ static enum task_result open_listeners(struct task *task, void *arg)
 							   .port = 6443 },
 				 NULL);
 	for (size_t i = 0; err == NULL && i < nodes->n; i++)
-		err = listen_in(&nodes->machines[i]);
+		err = machine_listen(&nodes->machines[i]);
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -450,7 +398,7 @@ static void routing_done(void *in)
 	arena_free(routing->arena);
 	nodes->routing--;
 	if (nodes->stopping != NULL)
-		one_stopped(nodes);
+		nodes_let_go(nodes);
 }
 
 static void start_routing(struct machine *m, struct cidr pods, const struct machine *owner)
@@ -485,7 +433,13 @@ static void node_changed(void *arg, struct object *old, struct object *now, uint
 			start_routing(&nodes->machines[i], pods, owner);
 }
 
-static struct error *start_machine(struct machine *m)
+void nodes_route(struct nodes *nodes)
+{
+	INFORMER_EACH (nodes->informer, node)
+		node_changed(nodes, NULL, node, 0);
+}
+
+struct error *machine_start_components(struct machine *m)
 {
 	struct nodes *nodes = m->nodes;
 	struct cluster *cluster = nodes->cluster;
@@ -520,6 +474,8 @@ static struct error *start_machine(struct machine *m)
 		.announce = m->index == 0,
 	});
 	err = dns_serve(nodes->dns, fd_take(&m->dns_udp), fd_take(&m->dns_tcp), &m->dns_listener);
+	if (err == NULL && nodes->informer != NULL) /* else it tells them when it is there */
+		nodes_route(nodes);
 	return err != NULL ? error_context(err, "DNS of node %s", m->name) : NULL;
 }
 
@@ -568,49 +524,20 @@ static enum task_result start_components(struct task *task, void *arg)
 						      .dns_ip = topology_dns_ip(),
 						      .resolv_conf = "/etc/resolv.conf" });
 	for (size_t i = 0; err == NULL && i < nodes->n; i++)
-		err = start_machine(&nodes->machines[i]);
+		err = machine_start_components(&nodes->machines[i]);
 	if (err != NULL)
 		return task_fail(task, err);
 	nodes->informer = client_informer(nodes->cluster->client, kind_must("v1", "Node"));
 	informer_listen(nodes->informer, &events, nodes);
 	EACH_MACHINE(nodes, m)
 	if (m->conn == NULL) /* it died while we started */
-		await_process(m);
+		machine_await(m);
 	return TASK_DONE;
 }
 
-/* --- a process that died, and comes back ---
- *
- * Its kubelet says NotReady by itself. When a new process answers, everything that held a handle into the old namespaces
- * starts anew with handles into the new ones. A node stays away until `node start`, as a machine would; the hub, which
- * nobody sees, is started again, and all nodes are joined to it. */
+/* --- stop: what lives in this process only --- */
 
-#define RETRY (200 * NS_PER_MS)
-
-static task_fn stop_old, take_new, join_new, listen_new, start_new, join_new_hub, rejoin_all;
-
-static const struct task_step node_steps[] = {
-	{ "stop what held the old node", stop_old, NULL },
-	{ "take handles", take_new, NULL },
-	{ "join network", join_new, NULL },
-	{ "listen in the node", listen_new, NULL },
-	{ "kubelet, proxy, dns", start_new, NULL },
-	{ NULL, NULL, NULL },
-};
-
-static const struct task_step hub_steps[] = {
-	{ "take handles", take_new, NULL },
-	{ "join host", join_new_hub, NULL },
-	{ "join nodes", rejoin_all, NULL },
-	{ NULL, NULL, NULL },
-};
-
-static void kubelet_let_go(void *arg)
-{
-	task_wake(arg, NULL);
-}
-
-static void machine_close(struct machine *m)
+void machine_stop_components(struct machine *m)
 {
 	proxy_stop(m->proxy);
 	m->proxy = NULL;
@@ -623,146 +550,14 @@ static void machine_close(struct machine *m)
 	m->dns_listener = NULL;
 }
 
-static enum task_result stop_old(struct task *task, void *arg)
-{
-	struct machine *m = arg;
-	struct kubelet *kubelet = m->kubelet;
-
-	machine_close(m);
-	m->kubelet = NULL;
-	if (kubelet == NULL)
-		return TASK_NEXT;
-	task_hold(task);
-	kubelet_stop(kubelet, kubelet_let_go, task);
-	return TASK_WAIT;
-}
-
-static enum task_result take_new(struct task *task, void *arg)
-{
-	struct machine *m = arg;
-	struct error *err;
-
-	drop_handles_of(m);
-	err = take_handles_of(m, task);
-	return err != NULL ? task_fail(task, err) : TASK_WAIT;
-}
-
-static enum task_result join_new(struct task *task, void *arg)
-{
-	struct machine *m = arg;
-
-	return start_joining(task, m->nodes, false, m, 1);
-}
-
-static enum task_result listen_new(struct task *task, void *arg)
-{
-	struct error *err = listen_in(arg);
-
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
-}
-
-static enum task_result start_new(struct task *task, void *arg)
-{
-	struct machine *m = arg;
-	struct error *err = start_machine(m);
-
-	if (err != NULL)
-		return task_fail(task, err);
-	INFORMER_EACH (m->nodes->informer, node)
-		node_changed(m->nodes, NULL, node, 0);
-	return TASK_DONE;
-}
-
-static enum task_result join_new_hub(struct task *task, void *arg)
-{
-	struct machine *m = arg;
-
-	return start_joining(task, m->nodes, true, NULL, 0);
-}
-
-static void rejoin(struct machine *m);
-
-static enum task_result rejoin_all(struct task *task, void *arg)
-{
-	struct nodes *nodes = ((struct machine *)arg)->nodes;
-
-	(void)task;
-	for (size_t i = 0; i < nodes->n; i++)
-		if (nodes->machines[i].conn != NULL && nodes->machines[i].rejoining == NULL)
-			rejoin(&nodes->machines[i]);
-	return TASK_DONE;
-}
-
-static void rejoined(void *arg, struct error *err)
-{
-	struct machine *m = arg;
-
-	m->rejoining = NULL;
-	if (err == NULL) {
-		log_info("node is back", "node=%s", m->name);
-		return;
-	}
-	log_consume(LOG_ERROR, err, "join a node that came back");
-	node_conn_close(m->conn);
-	m->conn = NULL;
-	loop_timer_start(&m->retry, RETRY, look_for_process, m);
-}
-
-static void rejoin(struct machine *m)
-{
-	m->found = false;
-	m->rejoining = task_start(&(struct task_options){ .name = "rejoin node",
-							  .subject = m->name,
-							  .steps = m->index == HUB_INDEX ? hub_steps : node_steps,
-							  .arg = m,
-							  .timeout = 30 * NS_PER_S,
-							  .done = rejoined });
-}
-
-static void look_for_process(void *arg)
-{
-	struct machine *m = arg;
-	struct error *err = node_conn_open(m->socket, process_gone, m, &m->conn);
-
-	if (err == NULL) {
-		rejoin(m);
-		return;
-	}
-	error_free(err);
-	loop_timer_start(&m->retry, RETRY, look_for_process, m);
-}
-
-static void await_process(struct machine *m)
-{
-	if (m->index == HUB_INDEX) {
-		drop_handles_of(m); /* they would keep its namespace, and nodes would join that */
-		log_consume(LOG_ERROR, start_process(m, NULL), "start the hub again");
-	}
-	if (m->rejoining == NULL) /* else that fails and looks again */
-		loop_timer_start(&m->retry, m->index == HUB_INDEX ? RETRY / 10 : RETRY, look_for_process, m);
-}
-
-static void process_gone(void *arg)
-{
-	struct machine *m = arg;
-
-	log_warn("node process ended", "node=%s", m->name);
-	node_conn_close(m->conn);
-	m->conn = NULL;
-	if (m->nodes->stopping == NULL && m->nodes->informer != NULL)
-		await_process(m);
-}
-
-/* --- stop: what lives in this process only --- */
-
 static void machine_fini(struct machine *m)
 {
 	loop_timer_stop(&m->retry);
 	node_conn_close(m->conn);
-	drop_handles_of(m);
+	machine_drop_handles(m);
 }
 
-static void one_stopped(void *arg)
+void nodes_let_go(void *arg)
 {
 	struct nodes *nodes = arg;
 	struct cluster *cluster = nodes->cluster;
@@ -790,14 +585,15 @@ static enum task_result forget_processes(struct task *task, void *arg)
 	task_hold(task);
 	EACH_MACHINE(nodes, m)
 	{
-		machine_close(m);
+		machine_stop_components(m);
+		machine_forsake(m);
 		if (m->kubelet == NULL)
 			continue;
 		nodes->open++;
-		kubelet_stop(m->kubelet, one_stopped, nodes);
+		kubelet_stop(m->kubelet, nodes_let_go, nodes);
 	}
 	dns_stop(nodes->dns);
-	one_stopped(nodes);
+	nodes_let_go(nodes);
 	return TASK_WAIT;
 }
 

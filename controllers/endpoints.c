@@ -7,11 +7,8 @@
 
 #include "controllers/private.h"
 
-#define SERVICE_LABEL "kubernetes.io/service-name"
-#define MANAGED_LABEL "endpointslice.kubernetes.io/managed-by"
-#define MANAGER       "endpointslice-controller.k8s.io"
-#define TRIGGER       "endpoints.kubernetes.io/last-change-trigger-time"
-#define PER_SLICE     100
+#define MANAGER "endpointslice-controller.k8s.io"
+#define TRIGGER "endpoints.kubernetes.io/last-change-trigger-time"
 
 struct endpoints {
 	struct client *client;
@@ -109,87 +106,20 @@ static const struct json *endpoint_of(struct arena *arena, const struct json *se
 
 /* --- slices --- */
 
-struct group {
-	const struct json *ports;
-	struct json_builder endpoints;
-	bool written;
-};
-
-struct wanted_slices {
-	struct arena *arena;
-	struct group *groups;
-	size_t n;
-};
-
-static struct group *group_for(struct wanted_slices *wanted, const struct json *ports)
-{
-	for (size_t i = 0; i < wanted->n; i++)
-		if (wanted->groups[i].endpoints.len < PER_SLICE && json_equal(wanted->groups[i].ports, ports))
-			return &wanted->groups[i];
-	struct group *grown = ARENA_ARRAY(wanted->arena, struct group, wanted->n + 1);
-
-	if (wanted->n != 0)
-		memcpy(grown, wanted->groups, wanted->n * sizeof(*grown));
-	wanted->groups = grown;
-	grown[wanted->n] = (struct group){ .ports = ports, .endpoints = { .arena = wanted->arena } };
-	return &grown[wanted->n++];
-}
-
 static const struct json *slice_labels(struct arena *arena, const struct json *service)
 {
 	struct json_builder labels = { .arena = arena };
 
 	JSON_EACH (labels_of(service), it)
-		if (!str_is(it.key, SERVICE_LABEL) && !str_is(it.key, MANAGED_LABEL) &&
+		if (!str_is(it.key, SLICE_SERVICE) && !str_is(it.key, SLICE_MANAGER) &&
 		    !str_is(it.key, "service.kubernetes.io/headless"))
 			json_builder_member(&labels, it.key, it.value);
-	json_builder_member(&labels, STR(MANAGED_LABEL), json_text(arena, MANAGER));
-	json_builder_member(&labels, STR(SERVICE_LABEL), json_path(service, "metadata.name"));
+	json_builder_member(&labels, STR(SLICE_MANAGER), json_text(arena, MANAGER));
+	json_builder_member(&labels, STR(SLICE_SERVICE), json_path(service, "metadata.name"));
 	if (str_is(json_path_str(service, "spec.clusterIP"), "None"))
 		json_builder_member(&labels, STR("service.kubernetes.io/headless"), &json_empty_string);
 	json_builder_sort(&labels);
 	return json_builder_object(&labels);
-}
-
-static bool is_managed(struct object *slice)
-{
-	return str_is(json_get_str(labels_of(object_tree(slice)), MANAGED_LABEL), MANAGER);
-}
-
-static void write_slice(struct endpoints *self, struct work *work, struct object *service, const char *family, struct group *group,
-			struct object *existing)
-{
-	struct arena *arena = work->arena;
-	const struct json *tree = object_tree(service), *labels = slice_labels(arena, tree), *body;
-	const struct json *endpoints = json_builder_array(&group->endpoints), *old;
-	const struct json *trigger = JSON_OBJECT_OF(arena, { TRIGGER, time_json(arena, clock_now()) });
-
-	group->written = true;
-	if (existing != NULL) {
-		old = object_tree(existing);
-		if (json_equal(json_get(old, "endpoints"), endpoints) && json_equal(json_get(old, "ports"), group->ports) &&
-		    json_equal(labels_of(old), labels))
-			return;
-		body = json_with(arena, old, "endpoints", endpoints);
-		body = json_with(arena, body, "ports", group->ports);
-		body = json_with_path(arena, body, "metadata.labels", labels);
-		body = json_with_path(arena, body, "metadata.annotations", trigger);
-	} else {
-		body = JSON_OBJECT_OF(
-			arena,
-			{ "metadata",
-			  JSON_OBJECT_OF(arena, { "generateName", json_printf(arena, "%.*s-", STR_ARG(object_name(service))) },
-					 { "namespace", json_path(tree, "metadata.namespace") }, { "labels", labels },
-					 { "annotations", trigger },
-					 { "ownerReferences", JSON_ARRAY_OF(arena, owner_reference(arena, service)) }) },
-			{ "addressType", json_text(arena, family) }, { "endpoints", endpoints }, { "ports", group->ports });
-	}
-	work_call(work, &(struct api_call){ .verb = existing != NULL ? VERB_UPDATE : VERB_CREATE,
-					    .kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"),
-					    .ns = object_namespace(service),
-					    .name = existing != NULL ? object_name(existing) : STR(""),
-					    .body = body });
-	(void)self;
 }
 
 static void sync_family(struct endpoints *self, struct work *work, struct object *service, const struct selector *selector,
@@ -198,8 +128,14 @@ static void sync_family(struct endpoints *self, struct work *work, struct object
 	const struct json *tree = object_tree(service);
 	struct object_list pods = informer_lookup(self->pods, self->pods_by_namespace, object_namespace(service));
 	struct object_list slices = informer_lookup(self->things, self->things_by_service, work->key);
-	struct wanted_slices wanted = { .arena = work->arena };
-	size_t next = 0;
+	struct slices wanted = {
+		.work = work,
+		.owner = service,
+		.manager = MANAGER,
+		.labels = slice_labels(work->arena, tree),
+		.annotations = JSON_OBJECT_OF(work->arena, { TRIGGER, time_json(work->arena, clock_now()) }),
+		.most = 100,
+	};
 
 	for (size_t i = 0; i < pods.len; i++) {
 		const struct json *pod = object_tree(pods.ptr[i]);
@@ -207,42 +143,11 @@ static void sync_family(struct endpoints *self, struct work *work, struct object
 
 		if (!selector_matches(selector, labels_of(pod)) || !belongs(pod) || ip.len == 0)
 			continue;
-		json_builder_item(&group_for(&wanted, ports_of(work->arena, tree, pod, true))->endpoints,
-				  endpoint_of(work->arena, tree, pod, ip));
+		slices_add(&wanted, ports_of(work->arena, tree, pod, true), endpoint_of(work->arena, tree, pod, ip));
 	}
 	if (wanted.n == 0)
-		group_for(&wanted, &json_empty_array); /* a Service without pods has one empty slice */
-	/* Slices with the same ports are kept; the others take what is left, and too many go. */
-	for (size_t i = 0; i < slices.len; i++) {
-		const struct json *slice = object_tree(slices.ptr[i]);
-
-		if (!is_managed(slices.ptr[i]) || !str_is(json_get_str(slice, "addressType"), family) || is_deleting(slice))
-			continue;
-		while (next < wanted.n && wanted.groups[next].written)
-			next++;
-		if (next < wanted.n)
-			write_slice(self, work, service, family, &wanted.groups[next], slices.ptr[i]);
-		else
-			work_call(work, &(struct api_call){ .verb = VERB_DELETE,
-							    .kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"),
-							    .ns = object_namespace(slices.ptr[i]),
-							    .name = object_name(slices.ptr[i]) });
-	}
-	for (size_t i = 0; i < wanted.n; i++)
-		if (!wanted.groups[i].written)
-			write_slice(self, work, service, family, &wanted.groups[i], NULL);
-}
-
-static void drop_slices(struct endpoints *self, struct work *work)
-{
-	struct object_list slices = informer_lookup(self->things, self->things_by_service, work->key);
-
-	for (size_t i = 0; i < slices.len; i++)
-		if (is_managed(slices.ptr[i]))
-			work_call(work, &(struct api_call){ .verb = VERB_DELETE,
-							    .kind = kind_must("discovery.k8s.io/v1", "EndpointSlice"),
-							    .ns = object_namespace(slices.ptr[i]),
-							    .name = object_name(slices.ptr[i]) });
+		slices_add(&wanted, &json_empty_array, NULL); /* a Service without pods has one empty slice */
+	slices_write(&wanted, family, slices);
 }
 
 static bool wait_for_informers(struct endpoints *self, struct work *work)
@@ -268,7 +173,7 @@ static struct error *sync_slices(void *arg, struct work *work)
 	if (wait_for_informers(self, work))
 		return NULL;
 	if (service == NULL) {
-		drop_slices(self, work);
+		slices_drop(work, MANAGER, informer_lookup(self->things, self->things_by_service, work->key));
 		return NULL;
 	}
 	if (json_len(selector_map(service)) == 0 || str_is(json_path_str(object_tree(service), "spec.type"), "ExternalName") ||
@@ -433,17 +338,6 @@ static void pod_changed(void *arg, struct object *old, struct object *now, uint6
 		wake_services(arg, now, revision);
 }
 
-static void index_by_service(struct object *object, void (*emit)(void *to, struct str key), void *to)
-{
-	struct str service = json_get_str(labels_of(object_tree(object)), SERVICE_LABEL);
-	char text[600];
-
-	if (service.len == 0)
-		return;
-	snprintf(text, sizeof(text), "%.*s/%.*s", STR_ARG(object_namespace(object)), STR_ARG(service));
-	emit(to, str_from(text));
-}
-
 static void wake_by_slice(void *to, struct str key)
 {
 	workqueue_add(to, key, 0);
@@ -456,8 +350,8 @@ static void slice_changed(void *arg, struct object *old, struct object *now, uin
 	struct object *slice = now != NULL ? now : old;
 
 	(void)revision;
-	if (is_managed(slice))
-		index_by_service(slice, wake_by_slice, self->queue);
+	if (slice_is_of(slice, MANAGER))
+		slice_index_by_service(slice, wake_by_slice, self->queue);
 }
 
 static struct endpoints *start(struct client *client, const char *version, const char *kind, const char *name,
@@ -485,7 +379,7 @@ static void *start_slices(const struct controllers_options *options, struct clie
 	struct endpoints *self = start(client, "discovery.k8s.io/v1", "EndpointSlice", "endpointslice-controller", sync_slices);
 
 	(void)options;
-	self->things_by_service = informer_add_index(self->things, index_by_service);
+	self->things_by_service = informer_add_index(self->things, slice_index_by_service);
 	informer_listen(self->things, &slice_events, self);
 	return self;
 }

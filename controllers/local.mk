@@ -6,7 +6,9 @@ libcontrollers_a_SOURCES = \
 	controllers/endpoints.c \
 	controllers/garbage.c \
 	controllers/load_balancer.c \
+	controllers/mirror.c \
 	controllers/namespace.c \
 	controllers/nodes.c \
-	controllers/replicaset.c
+	controllers/replicaset.c \
+	controllers/slices.c
 controllers_LIBS = libcontrollers.a $(client_LIBS)

@@ -12,8 +12,9 @@ struct controller {
 };
 
 extern const struct controller deployment_controller, replicaset_controller, replication_controller, namespace_controller,
-	service_account_controller, root_ca_controller, endpoints_controller, endpointslice_controller, garbage_controller,
-	node_lifecycle_controller, node_ipam_controller, load_balancer_controller;
+	service_account_controller, root_ca_controller, endpoints_controller, endpointslice_controller,
+	endpointslice_mirroring_controller, garbage_controller, node_lifecycle_controller, node_ipam_controller,
+	load_balancer_controller;
 
 const struct kind *pod_kind(void);
 
@@ -48,5 +49,28 @@ const struct json *namespace_conditions(struct arena *arena, const struct json *
 					int64_t now);
 /* One step of a namespace that is deleted towards its end; asks for the next one itself. */
 void namespace_empty(struct work *work, const struct json *tree);
+
+/* --- EndpointSlices, of two controllers (slices.c) --- */
+
+#define SLICE_SERVICE "kubernetes.io/service-name"
+#define SLICE_MANAGER "endpointslice.kubernetes.io/managed-by"
+
+bool slice_is_of(struct object *slice, const char *manager);
+void slice_index_by_service(struct object *object, void (*emit)(void *to, struct str key), void *to); /* of an informer */
+
+/* What shall be there of one object and one address family; on the work's arena. */
+struct slices {
+	struct work *work;
+	struct object *owner; /* a Service, or Endpoints: its name begins theirs */
+	const char *manager;
+	const struct json *labels, *annotations; /* annotations may be NULL */
+	size_t most;                             /* endpoints in one slice */
+	struct slice_group *groups;
+	size_t n;
+};
+void slices_add(struct slices *wanted, const struct json *ports, const struct json *endpoint); /* NULL: only the slice */
+/* Slices of the manager that are there and have the same ports are kept, the others take what is left, too many go. */
+void slices_write(struct slices *wanted, const char *family, struct object_list there);
+void slices_drop(struct work *work, const char *manager, struct object_list there);
 
 #endif

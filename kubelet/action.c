@@ -21,7 +21,7 @@ struct action {
 	struct container *container;
 	char *subject; /* of error texts: "Get \"http://…\"" */
 	struct loop_timer timer;
-	void (*done)(void *arg, bool ok, const char *text);
+	void (*done)(void *arg, enum action_end end, const char *text);
 	void *arg;
 	struct node_client *client; /* that the request went to */
 	uint64_t request;
@@ -42,7 +42,7 @@ struct action {
 	struct http_client *http;
 	struct http_fetch *fetch;
 	struct loop_call finish;
-	bool ok;
+	bool ok, lost;
 	char *text;
 };
 
@@ -74,14 +74,14 @@ static void drop(struct action *action)
 static void finish(void *arg)
 {
 	struct action *action = arg;
-	void (*done)(void *, bool, const char *) = action->done;
+	void (*done)(void *, enum action_end, const char *) = action->done;
 	void *done_arg = action->arg;
-	bool ok = action->ok;
+	enum action_end end = action->lost ? ACTION_LOST : action->ok ? ACTION_OK : ACTION_FAILED;
 	char *text = action->text;
 
 	action->text = NULL;
 	drop(action);
-	done(done_arg, ok, text != NULL ? text : "");
+	done(done_arg, end, text != NULL ? text : "");
 	free(text);
 }
 
@@ -93,6 +93,12 @@ static void end(struct action *action, bool ok, const char *text)
 	action->ok = ok;
 	replace_text(&action->text, text);
 	loop_call_soon(&action->finish, finish, action);
+}
+
+static void end_lost(struct action *action)
+{
+	action->lost = action->lost || !action->finish.queued;
+	end(action, false, "the node process is away");
 }
 
 static void kill_exec(struct action *action)
@@ -178,6 +184,10 @@ static void exec_started(void *arg, struct node_reply *reply)
 	const struct node_exec_reply *body = reply->body;
 
 	action->request = 0;
+	if (reply->err != NULL && reply->err->kind == ERR_UNAVAILABLE) {
+		end_lost(action);
+		return;
+	}
 	if (reply->err != NULL || reply->n_fds != 3) {
 		end(action, false, reply->err != NULL ? reply->err->text : "no descriptors came");
 		return;
@@ -207,6 +217,12 @@ void actions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *e
 	}
 }
 
+void actions_node_lost(struct kubelet *kubelet)
+{
+	LIST_EACH (&kubelet->actions, struct action, link, action)
+		end_lost(action);
+}
+
 static void start_exec(struct action *action, struct node_client *client, const struct json *exec)
 {
 	struct arena *arena = arena_new();
@@ -227,6 +243,7 @@ static void dialed(void *arg, struct error *err, struct stream *stream)
 	struct action *action = arg;
 
 	action->dialing = NULL;
+	action->lost = err != NULL && err->kind == ERR_UNAVAILABLE && err->code == 0; /* not by whom it dialed */
 	action->connected(action->to, err, stream);
 }
 
@@ -336,7 +353,7 @@ static void rested(void *arg)
 }
 
 struct action *action_start(struct container *container, const struct json *handler, int64_t timeout,
-			    void (*done)(void *arg, bool ok, const char *text), void *arg)
+			    void (*done)(void *arg, enum action_end end, const char *text), void *arg)
 {
 	struct action *action = xcalloc(1, sizeof(*action));
 	const struct json *get = json_get(handler, "httpGet"), *tcp = json_get(handler, "tcpSocket"),
@@ -352,7 +369,11 @@ struct action *action_start(struct container *container, const struct json *hand
 	action->client = link_client(action->kubelet);
 	action->ip = container->pod->ip;
 	loop_timer_start(&action->timer, timeout, timed_out, action);
-	if (action->client == NULL || container->now == NULL || !container->now->running) {
+	if (action->client == NULL) {
+		end_lost(action);
+		return action;
+	}
+	if (container->now == NULL || !container->now->running) {
 		end(action, false, "the container is not running");
 		return action;
 	}

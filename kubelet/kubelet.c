@@ -93,6 +93,7 @@ static void match(struct kubelet *kubelet, const struct node_list_reply *list)
 	if (!kubelet->matched)
 		sweep(kubelet);
 	kubelet->matched = true;
+	serve_run_ended(kubelet); /* some may have ended meanwhile */
 }
 
 static void relist(void *arg, struct node_reply *reply)
@@ -119,7 +120,8 @@ void kubelet_found(struct kubelet *kubelet, const struct node_list_reply *list)
 void kubelet_lost(struct kubelet *kubelet)
 {
 	kubelet->matched = false;
-	node_post_soon(kubelet);
+	sessions_node_lost(kubelet);
+	actions_node_lost(kubelet);
 	MAP_EACH (&kubelet->by_uid, it)
 		pod_node_lost(it->value);
 }
@@ -322,7 +324,6 @@ static void all_ended(void *arg)
 	MAP_EACH (&kubelet->by_uid, it)
 		pod_free(it->value);
 	map_fini(&kubelet->by_uid);
-	map_fini(&kubelet->taken);
 	image_store_close(kubelet->images);
 	if (kubelet->root >= 0)
 		close(kubelet->root);
@@ -364,6 +365,12 @@ void kubelet_stop(struct kubelet *kubelet, void (*stopped)(void *arg), void *arg
 	}
 	dials_stop(kubelet);
 	closegroup_wait(&kubelet->tasks, all_ended, kubelet);
+}
+
+void kubelet_uplink_anew(struct kubelet *kubelet)
+{
+	if (kubelet_may_work(kubelet)) /* else it comes with the first look at the node */
+		network_sweep(kubelet);
 }
 
 void kubelet_accept(struct kubelet *kubelet, struct stream *stream)

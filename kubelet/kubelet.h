@@ -43,6 +43,8 @@ void kubelet_stop(struct kubelet *kubelet, void (*stopped)(void *arg), void *arg
 /* A connection to its HTTP server, which it takes: GET /containerLogs/NS/POD/CONTAINER?follow&previous&tailLines&
  * limitBytes&timestamps&sinceSeconds&sinceTime, /pods, /healthz. */
 void kubelet_accept(struct kubelet *kubelet, struct stream *stream);
+/* The node's uplink is another link now, and what had an address of it as source went with the old one. */
+void kubelet_uplink_anew(struct kubelet *kubelet);
 /* A TCP connection that starts in the node, where the addresses of pods and Services are reachable. connected comes once,
  * later; err reads as Go's, for users. */
 void kubelet_dial(struct kubelet *kubelet, struct ip ip, uint16_t port,

@@ -1,4 +1,7 @@
-/* The connection to the node process: made, lost, made again. */
+/*
+ * The connection to the node process: made, lost, made again. That a connection breaks says nothing of the process: it is
+ * asked again at once, and only when nobody answers the node is not ready. What it has then tells what went.
+ */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +12,7 @@
 #include "kubelet/private.h"
 
 #define RETRY_FIRST (200 * NS_PER_MS)
+#define PATIENCE    (4 * NS_PER_S) /* for its first answers */
 
 static void try_connect(void *arg);
 
@@ -55,23 +59,38 @@ static void on_exec_exited(void *arg, const struct node_exec_exit *exit)
 static void on_closed(void *arg, const struct error *err)
 {
 	struct kubelet *kubelet = arg;
+	bool lasted = kubelet->link.up && clock_mono() - kubelet->link.since > NS_PER_S;
 
-	log_warn("node process is away", "node=%s why=%s", kubelet->options.node_name, err != NULL ? err->text : "it closed");
-	replace_text(&kubelet->link.trouble, "the node process has ended");
+	log_warn("connection to the node process ended", "node=%s why=%s", kubelet->options.node_name,
+		 err != NULL ? err->text : "it closed");
 	disconnect(kubelet);
 	if (kubelet->stopping)
 		return;
-	sessions_node_lost(kubelet);
 	kubelet_lost(kubelet);
-	loop_timer_start(&kubelet->link.retry, RETRY_FIRST, try_connect, kubelet);
+	loop_timer_start(&kubelet->link.retry, lasted ? 0 : RETRY_FIRST, try_connect, kubelet);
 }
 
 static const struct node_handlers handlers = { on_container_exited, on_exec_exited, on_closed };
 
 /* --- making it --- */
 
+static void is_away(struct kubelet *kubelet, const char *why)
+{
+	if (kubelet->link.away)
+		return;
+	kubelet->link.away = true;
+	replace_text(&kubelet->link.trouble, why);
+	node_post_soon(kubelet);
+}
+
+static void unanswered(void *arg)
+{
+	is_away(arg, "the node process does not answer");
+}
+
 static void give_up(struct kubelet *kubelet, struct error *err)
 {
+	is_away(kubelet, "the node process has ended");
 	log_consume(kubelet->link.told ? LOG_DEBUG : LOG_WARN, err, "connect to node process");
 	kubelet->link.told = true;
 	disconnect(kubelet);
@@ -84,8 +103,10 @@ static void got_list(void *arg, struct node_reply *reply)
 
 	if (kubelet->link.client == NULL || reply->err != NULL) /* on_closed() comes, or came */
 		return;
+	loop_timer_stop(&kubelet->link.retry);
 	kubelet->link.up = true;
-	kubelet->link.told = false;
+	kubelet->link.away = kubelet->link.told = false;
+	kubelet->link.since = clock_mono();
 	log_info("node process is here", "node=%s", kubelet->options.node_name);
 	kubelet_found(kubelet, reply->body);
 }
@@ -154,11 +175,13 @@ static void try_connect(void *arg)
 		    got_rtnl, kubelet);
 	node_subscribe(link->client, &(struct node_nothing){ 0 }, ignore, kubelet);
 	node_list(link->client, &(struct node_nothing){ 0 }, got_list, kubelet);
+	loop_timer_start(&link->retry, PATIENCE, unanswered, kubelet);
 }
 
 void link_start(struct kubelet *kubelet)
 {
 	kubelet->link.netns = kubelet->link.rtnl = -1;
+	kubelet->link.away = true;
 	replace_text(&kubelet->link.trouble, "the node process has not answered yet");
 	try_connect(kubelet);
 }

@@ -24,14 +24,18 @@ static void link_name(char name[LINK_NAME], struct str uid)
 /* The first two and the last are nobody's: network, what other plugins use as gateway, broadcast. */
 static bool is_usable(const struct kubelet *kubelet, struct ip ip)
 {
-	char text[IP_TEXT];
-
-	return cidr_contains(kubelet->pod_cidr, ip) && ip_cmp(ip, ip_add(cidr_first(kubelet->pod_cidr), 1)) > 0 &&
-	       ip_cmp(ip, cidr_last(kubelet->pod_cidr)) < 0 && map_find(&kubelet->taken, ip_format(text, ip)) == NULL;
+	if (!cidr_contains(kubelet->pod_cidr, ip) || ip_cmp(ip, ip_add(cidr_first(kubelet->pod_cidr), 1)) <= 0 ||
+	    ip_cmp(ip, cidr_last(kubelet->pod_cidr)) >= 0)
+		return false;
+	MAP_EACH (&kubelet->by_uid, it)
+		if (ip_eq(((const struct pod *)it->value)->address, ip))
+			return false;
+	return true;
 }
 
-struct error *pool_take(struct kubelet *kubelet, struct ip *out)
+struct error *pool_take(struct pod *pod)
 {
+	struct kubelet *kubelet = pod->kubelet;
 	struct ip first = cidr_first(kubelet->pod_cidr);
 	uint64_t n = ip_sub(cidr_last(kubelet->pod_cidr), first);
 
@@ -42,26 +46,10 @@ struct error *pool_take(struct kubelet *kubelet, struct ip *out)
 		if (!is_usable(kubelet, ip))
 			continue;
 		kubelet->next_address = (uint32_t)((kubelet->next_address + i + 1) % n);
-		pool_claim(kubelet, ip);
-		*out = ip;
+		pod->address = ip;
 		return NULL;
 	}
 	return error_new(ERR_NO_SPACE, "no address is free in the pod range of the node");
-}
-
-void pool_claim(struct kubelet *kubelet, struct ip ip)
-{
-	char text[IP_TEXT];
-
-	map_set(&kubelet->taken, ip_format(text, ip), kubelet);
-}
-
-void pool_release(struct kubelet *kubelet, struct ip ip)
-{
-	char text[IP_TEXT];
-
-	if (ip.family != 0)
-		map_take(&kubelet->taken, ip_format(text, ip));
 }
 
 /* --- links --- */
@@ -160,10 +148,13 @@ static struct error *plug(void *in)
 enum task_result network_plug(struct task *task, struct kubelet *kubelet, const struct network_plug *what)
 {
 	struct arena *arena = task_arena(task);
-	struct network_job *job = new_job(arena, kubelet);
+	struct network_job *job;
 	char *name = arena_raw(arena, LINK_NAME);
 	uint8_t mac[2][6];
 
+	if (kubelet->link.rtnl < 0)
+		return task_fail(task, link_absent_error(kubelet));
+	job = new_job(arena, kubelet);
 	link_name(name, what->uid);
 	job->link = name;
 	job->pod_rtnl = fcntl(what->rtnl, F_DUPFD_CLOEXEC, 0);

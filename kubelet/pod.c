@@ -229,8 +229,6 @@ void pod_free(struct pod *pod)
 	loop_timer_stop(&pod->timer);
 	pod_status_cancel(pod);
 	map_take(&kubelet->by_uid, str_from(pod->uid));
-	if (!pod_host_network(pod))
-		pool_release(kubelet, pod->ip);
 	for (size_t i = 0; i < pod->containers.len; i++)
 		container_free(pod->containers.ptr[i]);
 	vec_fini(&pod->containers);
@@ -242,7 +240,6 @@ void pod_free(struct pod *pod)
 		free(it->value);
 	}
 	map_fini(&pod->tokens);
-	map_fini(&pod->mounted);
 	arena_free(pod->posted_arena);
 	object_unref(pod->object);
 	free(pod->sandbox);
@@ -335,11 +332,12 @@ void pod_found_sandbox(struct pod *pod, const struct node_sandbox *sandbox)
 	replace_text(&pod->sandbox, sandbox->id);
 	pod->sandbox_attempt = sandbox->attempt;
 	pod->sandbox_ready = sandbox->ready;
-	if (ip != NULL && ip_parse(str_from(ip), &parsed)) {
-		pod->ip = parsed;
-		if (sandbox->ready && !sandbox->host_network)
-			pool_claim(pod->kubelet, parsed);
-	}
+	pod->address = (struct ip){ 0 };
+	if (ip == NULL || !ip_parse(str_from(ip), &parsed))
+		return;
+	pod->ip = parsed;
+	if (sandbox->ready && !sandbox->host_network)
+		pod->address = parsed;
 }
 
 void pod_found_container(struct pod *pod, const struct node_container *found)
@@ -395,7 +393,9 @@ void pod_found_all(struct pod *pod)
 			c->now = c->last;
 			c->last = NULL;
 		}
-		if (c->now != NULL && c->now->running)
+		if (c->busy) /* its task does that */
+			continue;
+		if (c->now != NULL && c->now->running && !pod->over)
 			probes_start(c);
 		else
 			probes_stop(c);
@@ -428,7 +428,6 @@ void pod_container_exited(struct pod *pod, const struct node_container *found)
 
 void pod_node_lost(struct pod *pod)
 {
-	map_fini(&pod->mounted); /* went with it */
 	pod_told(pod, link_absent_error(pod->kubelet));
 	for (size_t i = 0; i < pod->containers.len; i++) {
 		probes_stop(pod->containers.ptr[i]);
@@ -502,7 +501,7 @@ static void pod_stopped(void *arg, struct error *err)
 		fsm_move(&pod->state, pod->state.state == POD_STOPPING ? POD_OVER : POD_GONE);
 	} else { /* again: the node is away, or something would not go */
 		fsm_move(&pod->state, pod->sandbox_ready ? POD_ACTIVE : POD_WAITING);
-		pod->stop_not_before = clock_now() + NS_PER_S;
+		pod->stop_not_before = clock_now() + (err->kind == ERR_UNAVAILABLE ? NS_PER_S / 10 : NS_PER_S);
 	}
 	log_end(err, LOG_WARN, "stop of a pod failed");
 	pod_poke(pod);
@@ -572,6 +571,7 @@ static void stop(struct pod *pod, bool remove)
 		pod_poke_at(pod, pod->stop_not_before);
 		return;
 	}
+	pod->over = true;
 	fsm_move(&pod->state, remove ? POD_REMOVING : POD_STOPPING);
 	closegroup_add(&pod->kubelet->tasks);
 	pod->task = pod_stop(pod, grace_of(pod), remove, pod_stopped);
@@ -665,7 +665,6 @@ static void follow_plan(struct pod *pod)
 		pod->task = pod_start_container(pod->containers.ptr[plan.container], container_made);
 		break;
 	case PLAN_OVER:
-		pod->over = true;
 		stop(pod, false);
 		break;
 	}

@@ -73,8 +73,13 @@ void probes_stop(struct container *container);
 
 /* One exec, httpGet, tcpSocket, grpc or sleep, as probes and lifecycle hooks have them. done comes later, once, unless
  * canceled; text is borrowed, why it failed. */
+enum action_end {
+	ACTION_OK,
+	ACTION_FAILED,
+	ACTION_LOST, /* the connection to the node broke: nobody knows */
+};
 struct action *action_start(struct container *container, const struct json *handler, int64_t timeout,
-			    void (*done)(void *arg, bool ok, const char *text), void *arg);
+			    void (*done)(void *arg, enum action_end end, const char *text), void *arg);
 void action_cancel(struct action *action); /* NULL is fine */
 
 /* dial.c: connected comes once, later; err reads as Go's: "dial tcp 10.244.0.7:80: connect: connection refused". */
@@ -85,6 +90,7 @@ void dial_cancel(struct dialing *dialing); /* connected does not come */
 void dials_stop(struct kubelet *kubelet);  /* connected comes now, with ERR_CANCELED */
 
 void actions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
+void actions_node_lost(struct kubelet *kubelet);
 
 /* --- pods --- */
 
@@ -136,7 +142,8 @@ struct pod {
 	char *sandbox; /* id; NULL: none */
 	unsigned sandbox_attempt;
 	bool sandbox_ready;
-	struct ip ip;
+	struct ip ip;                       /* as it is told */
+	struct ip address;                  /* of the node's range, while it holds one: until its sandbox has stopped */
 	VEC(struct container *) containers; /* init containers first */
 	const char *rejected;               /* reason, when it was not admitted */
 	char *rejected_message;
@@ -152,7 +159,6 @@ struct pod {
 	struct arena *posted_arena;
 	const struct json *posted, *posted_result; /* what was written last, and what the server made of it */
 	int64_t status_not_before;
-	struct map mounted;  /* paths of tmpfs volumes, in this instance of the node */
 	struct map tokens;   /* "volume/path" → struct token */
 	VEC(char *) rubbish; /* ids of containers to be removed */
 };
@@ -316,9 +322,8 @@ int64_t pod_request(const struct json *pod_spec, const char *resource);
 
 /* --- network (network.c) --- */
 
-struct error *pool_take(struct kubelet *kubelet, struct ip *ip) MUST_CHECK;
-void pool_claim(struct kubelet *kubelet, struct ip ip);
-void pool_release(struct kubelet *kubelet, struct ip ip);
+/* One that no pod holds, into pod->address. What is taken is written down nowhere else, so nothing can be forgotten. */
+struct error *pool_take(struct pod *pod) MUST_CHECK;
 /* Steps of a task: the work is a job's, one after the other for each node. */
 struct network_plug {
 	struct str uid;
@@ -337,7 +342,9 @@ struct link {
 	struct loop_poll *poll;
 	struct loop_timer retry;
 	bool up;         /* it has told what it has */
+	bool away;       /* nobody answers; a connection that broke is made anew before that is said */
 	bool told;       /* that it is away */
+	int64_t since;   /* mono: up */
 	int netns, rtnl; /* of this instance; -1 */
 	char *trouble;   /* why it is away */
 };
@@ -394,7 +401,6 @@ struct kubelet {
 	struct list sessions;  /* exec and attach under way */
 	struct list actions;   /* with an exec under way */
 	struct list dialings;
-	struct map taken;              /* pod addresses */
 	struct loop_lane network_lane; /* of what uses link.rtnl */
 	struct cidr pod_cidr;
 	bool has_cidr;
@@ -411,7 +417,7 @@ struct kubelet {
 bool kubelet_may_work(const struct kubelet *kubelet);
 /* What the node has was told: pods are matched with it. */
 void kubelet_found(struct kubelet *kubelet, const struct node_list_reply *list);
-void kubelet_lost(struct kubelet *kubelet);
+void kubelet_lost(struct kubelet *kubelet); /* the connection; what runs may run on */
 void kubelet_poke_all(struct kubelet *kubelet);
 const char *label_of(const char *const *labels, size_t n, const char *key); /* NULL: none */
 void random_id(char out[65]);

@@ -75,13 +75,14 @@ static void judge(struct probe *probe, bool ok, const char *text)
 	recount(c);
 }
 
-static void done(void *arg, bool ok, const char *text)
+static void done(void *arg, enum action_end end, const char *text)
 {
 	struct probe *probe = arg;
 	bool startup_over;
 
 	probe->action = NULL;
-	judge(probe, ok, text);
+	if (end != ACTION_LOST)
+		judge(probe, end == ACTION_OK, text);
 	startup_over = probe->kind == PROBE_STARTUP && probe->passed;
 	if (probe->set && !startup_over && !loop_timer_running(&probe->timer))
 		start_timer(probe, seconds(spec_of(probe), "periodSeconds", 10));
@@ -99,7 +100,7 @@ static void run_probe(void *arg)
 	probe->action = action_start(probe->container, spec, seconds(spec, "timeoutSeconds", 1), done, probe);
 }
 
-/* After a restart of ours, what was told before holds until a probe says otherwise. */
+/* After a restart of ours, or a break of the connection, what was told before holds until a probe says otherwise. */
 static bool was_told(const struct container *c, const char *field)
 {
 	const struct json *tree = pod_tree(c->pod);
@@ -121,7 +122,8 @@ void probes_start(struct container *c)
 
 		probe->set = json_get(container_spec(c), fields[i]) != NULL;
 		probe->successes = probe->failures = 0;
-		probe->passed = i == PROBE_LIVENESS || (probe->set && was_told(c, i == PROBE_STARTUP ? "started" : "ready"));
+		probe->passed = i == PROBE_LIVENESS || (i == PROBE_STARTUP ? c->started : c->ready) ||
+				(probe->set && was_told(c, i == PROBE_STARTUP ? "started" : "ready"));
 	}
 	c->started = false;
 	c->ready = false;

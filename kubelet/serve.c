@@ -88,7 +88,7 @@ static bool still_runs(const struct follower *f)
 	const struct pod *pod = map_find(&f->kubelet->by_uid, str_from(f->uid));
 	const struct container *c = pod != NULL ? pod_container(pod, str_from(f->container)) : NULL;
 
-	return c != NULL && c->now != NULL && strcmp(c->now->id, f->run) == 0 && !c->now->exited && f->kubelet->link.up;
+	return c != NULL && c->now != NULL && strcmp(c->now->id, f->run) == 0 && !c->now->exited && !f->kubelet->link.away;
 }
 
 static void pump(void *arg)
@@ -230,25 +230,62 @@ static void refuse(struct http_request *request, int status, const char *text)
 	http_reply_text(request, status, str_from(text));
 }
 
-static void reply_logs(struct kubelet *kubelet, struct http_request *request, struct str rest)
+/* "NS/POD/CONTAINER". NULL: no such container; *pod is NULL when it is the pod that is not there. */
+static struct container *find_container(struct kubelet *kubelet, struct str rest, struct pod **pod, struct str *name,
+					struct str *container)
 {
-	struct str ns, name, container;
-	struct log_options options;
-	struct container *c = NULL;
-	const struct run *run;
-	struct follower *f;
-	struct error *err;
-	struct pod *pod;
-
-	static const struct http_request_events events = { on_closed, on_drained };
-	static const struct http_header type = { STR_INIT("content-type"), STR_INIT("text/plain") };
+	struct str ns;
 
 	str_cut(&rest, '/', &ns);
-	str_cut(&rest, '/', &name);
-	str_cut(&rest, '/', &container);
-	pod = find_pod(kubelet, ns, name);
-	if (pod != NULL)
-		c = pod_container(pod, container);
+	str_cut(&rest, '/', name);
+	str_cut(&rest, '/', container);
+	*pod = find_pod(kubelet, ns, *name);
+	return *pod != NULL ? pod_container(*pod, *container) : NULL;
+}
+
+static struct follower *follower_new(struct http_request *request, const struct container *c, const struct run *run,
+				     const struct log_options *options)
+{
+	struct follower *f = xcalloc(1, sizeof(*f));
+	struct kubelet *kubelet = c->pod->kubelet;
+	struct error *err = root_open(kubelet, log_path(request->arena, c, run->attempt), O_RDONLY | O_NOFOLLOW, &f->fd);
+
+	if (err != NULL)
+		f->fd = -1;
+	error_free(err);
+	f->inotify = -1;
+	f->kubelet = kubelet;
+	f->request = request;
+	f->uid = xstrdup(c->pod->uid);
+	f->container = xstrdup(c->name);
+	f->run = xstrdup(run->id);
+	f->follow = is_true(request, "follow") && f->fd >= 0;
+	log_cursor_init(&f->cursor, f->fd, options);
+	list_push(&kubelet->followers, &f->link);
+	return f;
+}
+
+/* Why there is no log of such a run. */
+static const char *no_run(struct http_request *request, const struct container *c)
+{
+	if (is_true(request, "previous"))
+		return arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
+				    c->pod->name);
+	return arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, c->pod->name,
+			    c->wait_reason != NULL ? c->wait_reason : "ContainerCreating");
+}
+
+static void reply_logs(struct kubelet *kubelet, struct http_request *request, struct str rest)
+{
+	static const struct http_request_events events = { on_closed, on_drained };
+	static const struct http_header type = { STR_INIT("content-type"), STR_INIT("text/plain") };
+	struct str name, container;
+	struct log_options options;
+	const struct run *run;
+	struct follower *f;
+	struct pod *pod;
+	struct container *c = find_container(kubelet, rest, &pod, &name, &container);
+
 	if (c == NULL) {
 		refuse(request, 404,
 		       arena_printf(request->arena,
@@ -262,30 +299,10 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	}
 	run = is_true(request, "previous") ? c->last : c->now;
 	if (run == NULL) {
-		refuse(request, 400,
-		       is_true(request, "previous")
-			       ? arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found",
-					      c->name, pod->name)
-			       : arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name,
-					      pod->name, c->wait_reason != NULL ? c->wait_reason : "ContainerCreating"));
+		refuse(request, 400, no_run(request, c));
 		return;
 	}
-	f = xcalloc(1, sizeof(*f));
-	list_init(&f->link);
-	f->inotify = -1;
-	err = root_open(kubelet, log_path(request->arena, c, run->attempt), O_RDONLY | O_NOFOLLOW, &f->fd);
-	if (err != NULL) {
-		error_free(err);
-		f->fd = -1;
-	}
-	list_push(&kubelet->followers, &f->link);
-	f->kubelet = kubelet;
-	f->request = request;
-	f->uid = xstrdup(pod->uid);
-	f->container = xstrdup(c->name);
-	f->run = xstrdup(run->id);
-	f->follow = is_true(request, "follow") && f->fd >= 0;
-	log_cursor_init(&f->cursor, f->fd, &options);
+	f = follower_new(request, c, run, &options);
 	if (websocket_wanted(request)) {
 		become_websocket(f, request);
 	} else {
@@ -313,16 +330,10 @@ static void reply_pods(struct kubelet *kubelet, struct http_request *request)
 
 static void reply_exec(struct kubelet *kubelet, struct http_request *request, struct str rest, bool attach)
 {
-	struct str ns, name, container;
-	struct container *c = NULL;
+	struct str name, container;
 	struct pod *pod;
+	struct container *c = find_container(kubelet, rest, &pod, &name, &container);
 
-	str_cut(&rest, '/', &ns);
-	str_cut(&rest, '/', &name);
-	str_cut(&rest, '/', &container);
-	pod = find_pod(kubelet, ns, name);
-	if (pod != NULL)
-		c = pod_container(pod, container);
 	if (c == NULL)
 		refuse(request, 404, "pod does not exist");
 	else

@@ -51,12 +51,9 @@ static enum task_result take_address(struct task *task, void *arg)
 {
 	struct start *start = arg;
 	struct pod *pod = start->pod;
-	struct error *err = NULL;
+	struct error *err = pod_host_network(pod) ? NULL : pool_take(pod);
 
-	if (pod_host_network(pod))
-		start->ip = pod->kubelet->options.node_ip;
-	else
-		err = pool_take(pod->kubelet, &start->ip);
+	start->ip = pod_host_network(pod) ? pod->kubelet->options.node_ip : pod->address;
 	return err != NULL ? task_fail(task, err) : TASK_NEXT;
 }
 
@@ -65,8 +62,7 @@ static enum task_result give_address(struct task *task, void *arg)
 	struct start *start = arg;
 
 	(void)task;
-	if (!pod_host_network(start->pod))
-		pool_release(start->pod->kubelet, start->ip);
+	start->pod->address = (struct ip){ 0 };
 	return TASK_NEXT;
 }
 
@@ -224,8 +220,6 @@ static void adopt_sandbox(struct start *start)
 	replace_text(&pod->sandbox, start->id);
 	pod->sandbox_attempt++;
 	pod->sandbox_ready = true;
-	if (!pod_host_network(pod) && !ip_eq(pod->ip, start->ip))
-		pool_release(pod->kubelet, pod->ip);
 	pod->ip = start->ip;
 	for (size_t i = 0; i < pod->containers.len; i++) {
 		struct container *c = pod->containers.ptr[i];
@@ -303,7 +297,7 @@ struct making {
 	struct task *task; /* while the job runs */
 	struct error *err; /* of the job */
 	struct image_store *store;
-	bool created, started, hook_failed;
+	bool created, ran, started, hook_failed;
 	struct action *hook;
 	void (*done)(void *arg, struct error *err);
 };
@@ -487,7 +481,7 @@ static enum task_result uncreate(struct task *task, void *arg)
 	struct making *making = arg;
 	struct node_client *client = link_client(making->kubelet);
 
-	if (client == NULL)
+	if (client == NULL || making->ran) /* how that ended must not be forgotten, or it would be run again */
 		return TASK_NEXT;
 	task_hold(task);
 	node_container_remove(client, &(struct node_ref){ .id = making->id }, removed, task);
@@ -530,7 +524,7 @@ static void started(void *arg, struct node_reply *reply)
 		/* it may have ended already: its exit event names a container that must be known by then */
 		struct run *run = new_run(making);
 
-		run->running = true;
+		making->ran = run->running = true;
 		run->started_at = body->started_at;
 		run->created_at = body->created_at;
 	}
@@ -551,13 +545,13 @@ static enum task_result start(struct task *task, void *arg)
 
 /* --- the hook; the container runs meanwhile, but is not started before it is over --- */
 
-static void hook_over(void *arg, bool ok, const char *text)
+static void hook_over(void *arg, enum action_end end, const char *text)
 {
 	struct making *making = arg;
 
 	making->hook = NULL;
-	making->hook_failed = !ok;
-	if (!ok)
+	making->hook_failed = end == ACTION_FAILED; /* when nobody knows, the container lives, as when a server dies in it */
+	if (making->hook_failed)
 		pod_event(making->container->pod, making->container, "Warning", "FailedPostStartHook", "PostStartHook failed: %s",
 			  text);
 	task_wake(making->task, NULL);

@@ -34,8 +34,7 @@ static const struct json *make_status(struct arena *arena, struct pod *pod)
 		ended = ended && (c->now == NULL || !c->now->running);
 	}
 	/* what is over is told when nothing of it runs: others may take its place then */
-	in.over = ended &&
-		  (pod->state.state == POD_OVER || pod->state.state == POD_GONE || pod->state.state == POD_REMOVING || pod->over);
+	in.over = ended && pod->over;
 	return pod_status(arena, &in);
 }
 

@@ -28,12 +28,12 @@ static bool has_ended(const struct stopping *s)
 	return run == NULL || run->exited || strcmp(run->id, s->id) != 0;
 }
 
-static void hook_over(void *arg, bool ok, const char *text)
+static void hook_over(void *arg, enum action_end end, const char *text)
 {
 	struct stopping *s = arg;
 
 	s->action = NULL;
-	if (!ok)
+	if (end == ACTION_FAILED)
 		pod_event(s->container->pod, s->container, "Warning", "FailedPreStopHook", "PreStopHook failed: %s", text);
 	task_wake(s->task, NULL);
 }
@@ -285,18 +285,27 @@ static enum task_result unplug(struct task *task, void *arg)
 	return network_unplug(task, stop->kubelet, str_from(stop->pod->uid));
 }
 
+typedef uint64_t node_ref_fn(struct node_client *client, const struct node_ref *ref, node_reply_fn *fn, void *arg);
+
+/* A request about something that the pod may have; that it is not there is as good. */
+static enum task_result ask(struct task *task, struct kubelet *kubelet, node_ref_fn *request, const char *id)
+{
+	struct node_client *client = link_client(kubelet);
+
+	if (id == NULL)
+		return TASK_NEXT;
+	if (client == NULL)
+		return task_fail(task, link_absent_error(kubelet));
+	task_hold(task);
+	request(client, &(struct node_ref){ .id = id }, link_woken_absent, task);
+	return TASK_WAIT;
+}
+
 static enum task_result stop_sandbox(struct task *task, void *arg)
 {
 	struct stop *stop = arg;
-	struct node_client *client = link_client(stop->kubelet);
 
-	if (stop->pod->sandbox == NULL)
-		return TASK_NEXT;
-	if (client == NULL)
-		return task_fail(task, link_absent_error(stop->kubelet));
-	task_hold(task);
-	node_sandbox_stop(client, &(struct node_ref){ .id = stop->pod->sandbox }, link_woken_absent, task);
-	return TASK_WAIT;
+	return ask(task, stop->kubelet, node_sandbox_stop, stop->pod->sandbox);
 }
 
 static enum task_result note_stopped(struct task *task, void *arg)
@@ -306,6 +315,7 @@ static enum task_result note_stopped(struct task *task, void *arg)
 
 	(void)task;
 	pod->sandbox_ready = false;
+	pod->address = (struct ip){ 0 };
 	for (size_t i = 0; i < pod->containers.len; i++)
 		pod->containers.ptr[i]->ready = pod->containers.ptr[i]->started = false;
 	return stop->remove ? TASK_NEXT : TASK_DONE;
@@ -321,42 +331,25 @@ static enum task_result remove_containers(struct task *task, void *arg)
 {
 	struct stop *stop = arg;
 	struct pod *pod = stop->pod;
-	struct node_client *client = link_client(stop->kubelet);
-	bool any = false;
+	enum task_result result = TASK_NEXT;
 
-	if (client == NULL)
-		return task_fail(task, link_absent_error(stop->kubelet));
-	for (size_t i = 0; i < pod->containers.len; i++) {
+	for (size_t i = 0; i < pod->containers.len && result != TASK_FAILED; i++) {
 		const struct run *all[] = { pod->containers.ptr[i]->now, pod->containers.ptr[i]->last };
 
-		for (size_t k = 0; k < 2; k++) {
-			if (all[k] == NULL)
-				continue;
-			any = true;
-			task_hold(task);
-			node_container_remove(client, &(struct node_ref){ .id = all[k]->id }, link_woken_absent, task);
-		}
+		for (size_t k = 0; k < 2 && result != TASK_FAILED; k++)
+			if (all[k] != NULL)
+				result = ask(task, stop->kubelet, node_container_remove, all[k]->id);
 	}
-	for (size_t i = 0; i < pod->rubbish.len; i++) {
-		any = true;
-		task_hold(task);
-		node_container_remove(client, &(struct node_ref){ .id = pod->rubbish.ptr[i] }, link_woken_absent, task);
-	}
-	return any ? TASK_WAIT : TASK_NEXT;
+	for (size_t i = 0; i < pod->rubbish.len && result != TASK_FAILED; i++)
+		result = ask(task, stop->kubelet, node_container_remove, pod->rubbish.ptr[i]);
+	return result;
 }
 
 static enum task_result remove_sandbox(struct task *task, void *arg)
 {
 	struct stop *stop = arg;
-	struct node_client *client = link_client(stop->kubelet);
 
-	if (stop->pod->sandbox == NULL)
-		return TASK_NEXT;
-	if (client == NULL)
-		return task_fail(task, link_absent_error(stop->kubelet));
-	task_hold(task);
-	node_sandbox_remove(client, &(struct node_ref){ .id = stop->pod->sandbox }, link_woken_absent, task);
-	return TASK_WAIT;
+	return ask(task, stop->kubelet, node_sandbox_remove, stop->pod->sandbox);
 }
 
 static enum task_result unmount_volumes(struct task *task, void *arg)

@@ -331,9 +331,6 @@ static void mounted(void *arg, struct node_reply *reply)
 	struct error *err = reply->err;
 
 	reply->err = NULL;
-	if (err != NULL)
-		map_take(&mounting->pod->mounted,
-			 str_from(volume_path(task_arena(mounting->task), mounting->pod, mounting->volume)));
 	task_wake(mounting->task, err != NULL ? set_up_failed(mounting->volume, err) : NULL);
 }
 
@@ -385,15 +382,10 @@ enum task_result volumes_mount(struct task *task, struct pod *pod)
 
 		if (!volume_is_tmpfs(it.value))
 			continue;
-		/* a sandbox before may have left its mount: an emptyDir outlives sandboxes, and mounting twice would
-		 * hide it */
-		if (map_find(&pod->mounted, str_from(path)) != NULL)
-			continue;
 		task_hold(task);
 		node_mount(client,
 			   &(struct node_mount){ .kind = "tmpfs", .path = path, .data = tmpfs_options(arena, pod, it.value) },
 			   mounted, mounting_new(task, pod, it.value));
-		map_set(&pod->mounted, str_from(path), pod);
 	}
 	task_hold(task);
 	task_wake(task, NULL);
@@ -534,7 +526,6 @@ enum task_result volumes_unmount(struct task *task, struct pod *pod)
 			continue;
 		path = volume_path(task_arena(task), pod, it.value);
 		any = true;
-		map_take(&pod->mounted, str_from(path));
 		task_hold(task);
 		node_unmount(client, &(struct node_ref){ .id = path }, link_woken_absent, task);
 	}

@@ -381,6 +381,17 @@ static void prepare_uplink(struct proxy *self)
 	arena_free(arena);
 }
 
+void proxy_uplink_anew(struct proxy *self)
+{
+	bool had = self->known;
+
+	prepare_uplink(self);
+	map_fini(&self->announced);
+	self->known = false;
+	if (had) /* else the first transaction does that */
+		announce_all(self);
+}
+
 struct proxy *proxy_start(const struct proxy_options *options)
 {
 	static const struct informer_events service_events = { .changed = service_changed, .synced = synced };

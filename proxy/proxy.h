@@ -28,6 +28,7 @@ struct proxy_options {
 struct proxy;
 
 struct proxy *proxy_start(const struct proxy_options *options);
-void proxy_stop(struct proxy *proxy); /* rules stay: pods go on; NULL is fine */
+void proxy_uplink_anew(struct proxy *proxy); /* the uplink is another link now: its settings and addresses come back */
+void proxy_stop(struct proxy *proxy);        /* rules stay: pods go on; NULL is fine */
 
 #endif

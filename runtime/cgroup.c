@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <linux/magic.h>
 #include <math.h>
 #include <mntent.h>
@@ -14,14 +15,18 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "runtime/cgroup_private.h"
 #include "runtime/files.h"
+
+#define WARM (20 * NS_PER_MS)
 
 static const char *const controller_names[CGROUP_CONTROLLERS] = {
 	[CGROUP_CPU] = "cpu",         [CGROUP_CPUACCT] = "cpuacct",      [CGROUP_CPUSET] = "cpuset", [CGROUP_MEMORY] = "memory",
@@ -290,6 +295,7 @@ struct error *cgroup_open_join(struct cgroup_root *root, const char *path, struc
 	char name[PATH_MAX];
 
 	join->n = 0;
+	join->dir = 0;
 	if (!file_name(name, path, "cgroup.procs"))
 		return error_errno(ENAMETOOLONG, "control group %s", path);
 	for (size_t i = 0; i < root->n && join->n < CGROUP_JOIN_MAX; i++) {
@@ -304,7 +310,13 @@ struct error *cgroup_open_join(struct cgroup_root *root, const char *path, struc
 			return err;
 		}
 	}
-	return join->n != 0 ? NULL : error_new(ERR_NOT_FOUND, "control group %s does not exist", path);
+	if (join->n == 0)
+		return error_new(ERR_NOT_FOUND, "control group %s does not exist", path);
+	if (cgroup_root_is_v2(root))
+		join->dir = openat(root->hierarchies[0].fd, relative(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (join->dir < 0) /* entered from inside then */
+		join->dir = 0;
+	return NULL;
 }
 
 struct error *cgroup_join(const struct cgroup_join *join)
@@ -320,7 +332,32 @@ void cgroup_close_join(struct cgroup_join *join)
 {
 	for (size_t i = 0; i < join->n; i++)
 		close(join->fds[i]);
+	if (join->dir > 0)
+		close(join->dir);
 	join->n = 0;
+	join->dir = 0;
+}
+
+void cgroup_warm(const struct cgroup_root *root)
+{
+	static int64_t warm_until;
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	int64_t now = clock_mono();
+
+	if (root == NULL || cgroup_root_is_v2(root) || root->n == 0 || now < warm_until)
+		return;
+	warm_until = now + WARM;
+	if (syscall(SYS_clone3, &args, sizeof(args)) != 0)
+		return;
+	for (int i = 0; i < 2; i++) { /* it stays so for a grace period after the last one */
+		int fd = openat(root->hierarchies[0].fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			_exit(1);
+		close(fd);
+		usleep((useconds_t)(WARM / 2 / 1000));
+	}
+	_exit(0);
 }
 
 struct error *cgroup_step_aside(struct cgroup_root *root, const char *path)

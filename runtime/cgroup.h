@@ -44,10 +44,14 @@ struct error *cgroup_devices(struct cgroup_root *root, const char *path, const s
 struct cgroup_join {
 	int fds[CGROUP_JOIN_MAX];
 	size_t n;
+	int dir; /* v2: the group itself, to be born in (CLONE_INTO_CGROUP); 0: none */
 };
 struct error *cgroup_open_join(struct cgroup_root *root, const char *path, struct cgroup_join *join) MUST_CHECK;
 struct error *cgroup_join(const struct cgroup_join *join) MUST_CHECK; /* the caller enters */
 void cgroup_close_join(struct cgroup_join *join);
+/* Who changes its group waits for an RCU grace period, 10 ms and more, unless somebody did a moment ago. On v1 there is no
+ * other way into a group: a child does it for nothing, while what comes before a container is made. The caller reaps it. */
+void cgroup_warm(const struct cgroup_root *root);
 /* On v2 the caller, who is in the group above, moves to this new one and then hands the controllers down: the other way
  * round the group above would become a threaded one, which nothing can enter. */
 struct error *cgroup_step_aside(struct cgroup_root *root, const char *path) MUST_CHECK;

@@ -22,8 +22,10 @@ void wire_conn_init(struct conn *conn, int fd)
 
 void wire_conn_fini(struct conn *conn)
 {
-	if (conn->fd >= 0)
+	if (conn->fd >= 0) {
+		shutdown(conn->fd, SHUT_RDWR); /* a container that is just made has a copy: the other end would hear nothing */
 		close(conn->fd);
+	}
 	for (size_t i = 0; i < conn->in_fds.len; i++)
 		close(conn->in_fds.ptr[i]);
 	for (size_t i = 0; i < conn->out_fds.len; i++) {

@@ -28,6 +28,27 @@
 
 #define SEALED "MONOKUBE_SEALED"
 
+/* Born in its control group where the kernel can do that: entering one later takes long. */
+static long clone_into(struct clone_args *args, struct container_setup *setup)
+{
+	long pid;
+
+	if (setup->join.dir > 0) {
+		size_t n = setup->join.n;
+
+		args->flags |= CLONE_INTO_CGROUP;
+		args->cgroup = (uint64_t)setup->join.dir;
+		setup->join.n = 0;
+		pid = syscall(SYS_clone3, args, sizeof(*args));
+		if (pid >= 0)
+			return pid;
+		args->flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+		args->cgroup = 0;
+		setup->join.n = n;
+	}
+	return syscall(SYS_clone3, args, sizeof(*args));
+}
+
 static uint64_t clone_flags(const struct container_setup *setup)
 {
 	static const uint64_t flags[RUNTIME_NS_COUNT] = {
@@ -46,8 +67,9 @@ static uint64_t clone_flags(const struct container_setup *setup)
 	return all;
 }
 
-struct error *container_spawn(const struct container_setup *setup, struct container_child *child)
+struct error *container_spawn(const struct container_setup *options, struct container_child *child)
 {
+	struct container_setup own = *options, *setup = &own;
 	int pair[2], pidfd = -1, joined = setup->pid_ns >= 0 ? setup->pid_ns : setup->inside;
 	struct clone_args args = { .flags = clone_flags(setup) | CLONE_PIDFD,
 				   .pidfd = (uint64_t)(uintptr_t)&pidfd,
@@ -62,7 +84,7 @@ struct error *container_spawn(const struct container_setup *setup, struct contai
 	if (joined >= 0 && setns(joined, CLONE_NEWPID) != 0) {
 		err = error_errno(errno, "enter pid namespace");
 	} else {
-		pid = syscall(SYS_clone3, &args, sizeof(args));
+		pid = clone_into(&args, setup);
 		if (pid == 0) {
 			close(pair[0]);
 			process_main(setup, pair[1]);

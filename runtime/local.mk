@@ -17,6 +17,7 @@ libruntime_a_SOURCES = \
 	runtime/node_records.c runtime/node_records.h \
 	runtime/node_root.c \
 	runtime/node_sandbox.c \
+	runtime/node_skeleton.c \
 	runtime/node_stream.c \
 	runtime/oci.c runtime/oci.h runtime/oci_spec.c \
 	runtime/process.c runtime/process.h \

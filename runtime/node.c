@@ -202,6 +202,7 @@ static void close_listener(struct node *node)
 	int fd = node->listener.fd;
 
 	poll_watch_stop(node, &node->listener);
+	shutdown(fd, SHUT_RDWR); /* containers that are just made have copies */
 	auto_close(&fd);
 }
 
@@ -551,6 +552,7 @@ static void node_fini(struct node *node)
 	MAP_EACH (&node->image_mounts, it)
 		image_mount_free(node, map_take(&node->image_mounts, it->key));
 	map_fini(&node->image_mounts);
+	map_fini(&node->skeletons);
 	map_fini(&node->layers);
 	map_fini(&node->containers);
 	map_fini(&node->sandboxes);

@@ -212,7 +212,7 @@ struct node_socket {
 	int32_t protocol;
 };
 
-/* A mount in the node, for volumes. Kinds: "tmpfs" (data: options), "bind" (source: a path in the node), "image"
+/* A mount in the node, for volumes. Kinds: "tmpfs" (data: options; one that is there stays), "bind" (source: a path in the node), "image"
  * (layers: read-only). */
 struct node_mount {
 	const char *kind;

@@ -78,8 +78,6 @@ static struct error *save(struct container *c)
 
 	container_describe(c, &status);
 	c->record.status = status;
-	if (c->state.state == C_CREATED) /* never ran: a node that starts forgets it anyway */
-		return record_note(c->dir, "state", &wire_node_container_record, &c->record);
 	return record_write(c->dir, "state", &wire_node_container_record, &c->record);
 }
 
@@ -243,7 +241,7 @@ static struct error *check(struct node *node, const struct node_container_create
 
 static struct error *make_directory(struct container *c)
 {
-	static const char *const names[] = { "upper", "work", "rootfs" };
+	static const char *const names[] = { "upper", "work" };
 	char path[PATH_MAX];
 	struct error *err;
 
@@ -259,7 +257,7 @@ static struct error *make_directory(struct container *c)
 		snprintf(path, sizeof(path), "/run/monokube/upper/%s", id_of(c));
 		err = dir_make(AT_FDCWD, path, 0700);
 	}
-	for (size_t i = 0; i < 3 && err == NULL && c->request.spec.n_layers != 0; i++) {
+	for (size_t i = 0; i < 2 && err == NULL && c->request.spec.n_layers != 0; i++) {
 		upper_path(path, c, names[i]);
 		err = dir_make(AT_FDCWD, path, 0755);
 	}
@@ -302,8 +300,7 @@ static struct error *complete_spec(struct container *c, int *pid_ns)
 	*spec = c->request.spec;
 	add_path(c->arena, spec);
 	if (spec->n_layers != 0) {
-		upper_path(path, c, "rootfs");
-		spec->rootfs = arena_strdup(c->arena, path);
+		spec->rootfs = NODE_ROOTFS;
 		upper_path(path, c, "upper");
 		spec->upper = arena_strdup(c->arena, path);
 		upper_path(path, c, "work");
@@ -326,6 +323,7 @@ static struct error *complete_spec(struct container *c, int *pid_ns)
 						     .source = arena_strdup(c->arena, path),
 						     .flags = MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC };
 	}
+	skeleton_add(c->node, c->arena, spec);
 	if (c->request.pid_of != NULL)
 		return join_pid_of(c, pid_ns);
 	if (s->reaper_fd >= 0)
@@ -543,21 +541,14 @@ static void take_console(struct container *c)
 	log_consume(LOG_WARN, err, "container's terminal");
 }
 
-/* False: it is gone again. */
-static bool created(struct container *c)
+static void created(struct container *c)
 {
 	struct node_container reply;
-	struct error *err;
 
+	/* it never ran, and a node that starts forgets such a one: nothing is kept of it */
 	fsm_move(&c->state, C_CREATED);
-	err = save(c);
-	if (err != NULL) {
-		undo(c, NODE_STEP_NONE, err);
-		return false;
-	}
 	container_describe(c, &reply);
 	call_reply(c->node, &c->call, &reply, NULL, 0);
-	return true;
 }
 
 static void announce_exit(struct container *c)
@@ -617,7 +608,8 @@ static bool hear(struct container *c)
 		take_console(c);
 		return true;
 	case CONTAINER_READY:
-		return created(c);
+		created(c);
+		return true;
 	case CONTAINER_RUNS:
 		if (c->state.state == C_STARTING) {
 			started(c);
@@ -844,12 +836,10 @@ static void load_one(struct node *node, int dir, const char *id)
 	c->dir = openat(dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->dir < 0)
 		err = error_errno(errno, "open");
-	if (err == NULL)
+	if (err == NULL) /* none: it was never started */
 		err = record_read(c->arena, c->dir, "state", &wire_node_container_record, &c->record);
 	if (err == NULL && (s->id == NULL || strcmp(s->id, id) != 0))
 		err = error_new(ERR_CORRUPT, "container %s is described as another", id);
-	if (err == NULL && s->state == NODE_CREATED)
-		err = error_new(ERR_UNAVAILABLE, "container %s was never started", id);
 	if (err != NULL) {
 		log_consume(LOG_WARN, err, "forget a container");
 		container_free(c);

@@ -160,6 +160,16 @@ static struct error *mount_bind(const struct node_mount *request, int root, int 
 			   : err;
 }
 
+/* An emptyDir outlives sandboxes and connections: a second mount would hide what is in it. */
+static bool has_tmpfs(int target)
+{
+	struct statx st;
+	struct statfs fs;
+
+	return statx(target, "", AT_EMPTY_PATH, STATX_TYPE, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 &&
+	       fstatfs(target, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 static struct error *mount_volume(const struct node_mount *request)
 {
 	AUTO_FD int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), target = -1;
@@ -176,7 +186,7 @@ static struct error *mount_volume(const struct node_mount *request)
 			.layers = request->layers, .n_layers = request->n_layers, .target = fd_path(to, target) });
 	if (strcmp(request->kind, "tmpfs") != 0)
 		return error_new(ERR_INVALID, "no kind of mount is called %s", request->kind);
-	if (mount("tmpfs", fd_path(to, target), "tmpfs", flags, request->data) != 0)
+	if (!has_tmpfs(target) && mount("tmpfs", fd_path(to, target), "tmpfs", flags, request->data) != 0)
 		return error_errno(errno, "mount tmpfs");
 	return NULL;
 }

@@ -109,6 +109,7 @@ struct node {
 	struct list seccomp;                /* compiled default profiles */
 	struct map layers;                  /* path → struct node_layer_lock */
 	struct map image_mounts;            /* path → struct image_mount: their layers are locked too */
+	struct map skeletons;               /* paths of those that were made (node_skeleton.c) */
 	bool overlay;
 	const char *missing[8];
 	size_t n_missing;
@@ -239,6 +240,13 @@ void op_netns(struct node *node, struct node_call *call, const struct node_ref *
 void op_mount(struct node *node, struct node_call *call, const struct node_mount *request);
 void op_unmount(struct node *node, struct node_call *call, const struct node_ref *request);
 void image_mount_free(struct node *node, struct image_mount *mount);
+
+/* --- mount points, as one more layer (node_skeleton.c) --- */
+
+void skeleton_add(struct node *node, struct arena *arena, struct runtime_spec *spec);
+struct error *skeletons_load(void) MUST_CHECK;
+
+#define NODE_ROOTFS "/run/monokube/rootfs" /* where each container mounts its root, in a mount namespace of its own */
 void op_stats(struct node *node, struct node_call *call, const struct node_ref *request);
 
 /* Runs with the net namespace of a sandbox as current (NULL or "": the node's); leave must follow. */

@@ -3,9 +3,11 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -16,7 +18,21 @@
 static const char magic[8] = { 'm', 'k', 'n', 'o', 'd', 'e', '1', '\n' };
 #define RECORD_HEADER (sizeof(magic) + sizeof(uint64_t))
 
-static struct error *put(int dirfd, const char *name, const struct wire_struct *type, const void *ptr, bool sync)
+enum sync { SYNC_NOT, SYNC_ONCE, SYNC_TWICE };
+
+/* On these the sync of a file that was renamed takes the new name with it, in one commit of the journal instead of two. What
+ * a power loss before that leaves is the old record, the new one, or (where there was none) a damaged one. */
+static enum sync sync_of(int dirfd)
+{
+	struct statfs fs;
+
+	if (fstatfs(dirfd, &fs) != 0)
+		return SYNC_TWICE;
+	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC ? SYNC_ONCE
+													       : SYNC_TWICE;
+}
+
+static struct error *put(int dirfd, const char *name, const struct wire_struct *type, const void *ptr, enum sync sync)
 {
 	AUTO_BUF struct buf body = { 0 };
 	char tmp[64];
@@ -36,25 +52,23 @@ static struct error *put(int dirfd, const char *name, const struct wire_struct *
 	err = file_write_all(fd, buf_str(&body));
 	if (err != NULL)
 		return error_context(err, "write %s", tmp);
-	if (sync && fdatasync(fd) != 0)
+	if (sync == SYNC_TWICE && fdatasync(fd) != 0)
 		return error_errno(errno, "sync %s", tmp);
 	if (renameat(dirfd, tmp, dirfd, name) != 0)
 		return error_errno(errno, "rename %s to %s", tmp, name);
+	if (sync != SYNC_NOT && fsync(sync == SYNC_ONCE ? fd : dirfd) != 0)
+		return error_errno(errno, "sync %s", name);
 	return NULL;
 }
 
 struct error *record_note(int dirfd, const char *name, const struct wire_struct *type, const void *ptr)
 {
-	return put(dirfd, name, type, ptr, false);
+	return put(dirfd, name, type, ptr, SYNC_NOT);
 }
 
 struct error *record_write(int dirfd, const char *name, const struct wire_struct *type, const void *ptr)
 {
-	struct error *err = put(dirfd, name, type, ptr, true);
-
-	if (err == NULL && fsync(dirfd) != 0)
-		err = error_errno(errno, "sync directory of %s", name);
-	return err;
+	return put(dirfd, name, type, ptr, sync_of(dirfd));
 }
 
 struct error *record_read(struct arena *arena, int dirfd, const char *name, const struct wire_struct *type, void *ptr)

@@ -1,6 +1,6 @@
 /*
- * What a node keeps on disk about sandboxes and containers, and how: one small file each, written beside, synced and
- * renamed, so that it is the old or the new one after a power loss. Blocking; the node's one thread.
+ * What a node keeps on disk about sandboxes and containers, and how: one small file each, written beside, renamed and synced,
+ * so that it is the old or the new one after a power loss. Blocking; the node's one thread.
  *
  *	err = record_write(dirfd, "state", &wire_node_container_record, &record);
  *	err = record_read(arena, dirfd, "state", &wire_node_container_record, &record);

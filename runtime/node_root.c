@@ -271,6 +271,8 @@ static struct error *mount_all(struct node *node, int rootfd)
 		err = mount_at(rootfd, "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755");
 	if (err == NULL)
 		err = dir_make(rootfd, "run/monokube/sandboxes", 0700);
+	if (err == NULL)
+		err = dir_make(rootfd, NODE_ROOTFS + 1, 0755);
 	if (err == NULL && node->options.images != NULL)
 		err = bind_from_machine(rootfd, node->options.images, NODE_IMAGES, true);
 	for (size_t i = 0; i < node->options.n_mounts && err == NULL; i++)
@@ -425,6 +427,8 @@ struct error *node_root_enter(struct node *node)
 	}
 	if (err == NULL)
 		err = probe_overlay(node);
+	if (err == NULL)
+		err = skeletons_load();
 	if (err == NULL) {
 		node->state_dir = open("/var/lib/monokube", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (node->state_dir < 0)

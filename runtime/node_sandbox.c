@@ -252,13 +252,15 @@ static struct error *make(struct sandbox *s)
 		return error_errno(errno, "open %s", path);
 	if (r->cgroup != NULL)
 		err = cgroup_make(s->node->cgroups, r->cgroup, &r->limits);
+	cgroup_warm(s->node->cgroups); /* groups are made before: that would have to wait for it */
 	if (err == NULL)
 		err = make_namespaces(s);
 	if (err == NULL)
 		err = make_shm(s);
 	if (err == NULL && r->share_pid && !r->host_pid)
 		err = start_reaper(s);
-	return err == NULL ? record_write(s->dir, "state", &wire_node_sandbox_record, &s->record) : err;
+	/* not synced: after a power loss there is no sandbox, whatever a record says */
+	return err == NULL ? record_note(s->dir, "state", &wire_node_sandbox_record, &s->record) : err;
 }
 
 static void remove_files(struct sandbox *s)
@@ -335,7 +337,7 @@ void op_sandbox_stop(struct node *node, struct node_call *call, const struct nod
 	if (s->ready) {
 		release(s);
 		s->record.stopped = true;
-		err = record_write(s->dir, "state", &wire_node_sandbox_record, &s->record);
+		err = record_note(s->dir, "state", &wire_node_sandbox_record, &s->record);
 		if (err != NULL) {
 			call_fail(node, call, NODE_STEP_NONE, err);
 			return;

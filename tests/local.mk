@@ -21,6 +21,7 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_lists.c \
 	tests/unit/apiserver/test_pure.c \
 	tests/unit/apiserver/test_remote.c \
+	tests/unit/apiserver/test_renewals.c \
 	tests/unit/apiserver/test_versions.c \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
 	$(STATIC_NSS)

@@ -17,18 +17,39 @@ static void committed(void *arg, struct error *err, const struct store_result *r
 	task_wake(wait->task, err);
 }
 
-/* A renewal of a Lease, or of a node's unchanged status, may be lost in a crash (architecture.md §2). */
-static bool is_renewal(const struct request *req)
+static bool lease_is_renewed(const struct request *req)
 {
-	const struct kind *kind = req->route.kind;
 	const struct json *a = req->tree, *b = req->old_tree;
 
-	if (req->old == NULL || !str_is(kind_resource(kind), "leases") || !str_is(kind_group(kind), "coordination.k8s.io"))
-		return false;
 	return json_equal(json_path(a, "spec.holderIdentity"), json_path(b, "spec.holderIdentity")) &&
 	       json_equal(json_path(a, "spec.leaseTransitions"), json_path(b, "spec.leaseTransitions")) &&
 	       json_equal(json_path(a, "metadata.labels"), json_path(b, "metadata.labels")) &&
 	       json_equal(json_path(a, "metadata.ownerReferences"), json_path(b, "metadata.ownerReferences"));
+}
+
+/* A node without what changes when nothing does. */
+static const struct json *without_beat(struct arena *arena, const struct json *node)
+{
+	struct json_builder conditions = { .arena = arena };
+
+	JSON_EACH (json_path(node, "status.conditions"), it)
+		json_builder_item(&conditions, json_with(arena, it.value, "lastHeartbeatTime", NULL));
+	node = json_with_path(arena, node, "status.conditions", json_builder_array(&conditions));
+	node = json_with_path(arena, node, "metadata.managedFields", NULL);
+	return json_with_path(arena, node, "metadata.resourceVersion", NULL);
+}
+
+/* A renewal of a Lease, or of a node's unchanged status, may be lost in a crash (architecture.md §2). */
+static bool is_renewal(const struct request *req)
+{
+	const struct kind *kind = req->route.kind;
+
+	if (req->old == NULL)
+		return false;
+	if (str_is(kind_resource(kind), "leases") && str_is(kind_group(kind), "coordination.k8s.io"))
+		return lease_is_renewed(req);
+	return str_is(kind_resource(kind), "nodes") && kind_group(kind).len == 0 && str_is(req->route.subresource, "status") &&
+	       json_equal(without_beat(req->arena, req->tree), without_beat(req->arena, req->old_tree));
 }
 
 /* An object of its own arena: it outlives the request. */

@@ -50,7 +50,7 @@ static enum task_result step_options(struct task *task, void *arg)
 {
 	struct request *req = arg;
 	const struct type *type = type_find_named(STR(""), STR("v1"), STR("DeleteOptions"));
-	struct api_body body = { .type = type, .text = req->body };
+	struct api_body body = { .type = type, .text = req->body, .bare = true };
 	struct error *err = NULL;
 	int64_t seconds = 0;
 

@@ -1,4 +1,6 @@
 /* PATCH: the four kinds of patches, and what they make of the object there is. */
+#include <stdio.h>
+
 #include "api/apply.h"
 #include "apiserver/verbs/verbs.h"
 
@@ -40,6 +42,20 @@ static struct error *patch_media(struct request *req, enum api_patch *patch)
 	return NULL;
 }
 
+/* Upstream's library takes members that are null out of what lists of a patch hold. */
+static const struct json *without_nulls(struct arena *arena, const struct json *value, bool listed)
+{
+	struct json_builder b = { .arena = arena };
+	bool list = json_is(value, JSON_ARRAY);
+
+	if (!list && !json_is(value, JSON_OBJECT))
+		return value;
+	JSON_EACH (value, it)
+		if (list || !listed || !json_is(it.value, JSON_NULL))
+			json_builder_put(&b, &it, without_nulls(arena, it.value, listed || list));
+	return json_builder_like(&b, value);
+}
+
 static struct error *apply_patch(struct request *req, const struct type *type, const struct json *old, const struct json *patch,
 				 enum api_patch how, const struct json **out)
 {
@@ -51,6 +67,11 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 			*out = old;
 			return NULL;
 		}
+		if (!json_is(patch, JSON_ARRAY))
+			return error_new(ERR_BAD_REQUEST,
+					 "error decoding patch: json: cannot unmarshal %s into Go value of type "
+					 "[]handlers.jsonPatchOp",
+					 json_type_name(patch));
 		JSON_EACH (patch, it)
 			if (!json_is(it.value, JSON_OBJECT) && !json_is(it.value, JSON_NULL))
 				return error_new(ERR_BAD_REQUEST,
@@ -70,7 +91,7 @@ static struct error *apply_patch(struct request *req, const struct type *type, c
 					 "error decoding patch: json: cannot unmarshal %s into Go value of "
 					 "type map[string]interface {}",
 					 json_type_name(patch));
-		*out = json_merge_patch(req->arena, old, patch);
+		*out = json_merge_patch(req->arena, old, without_nulls(req->arena, patch, false));
 		return NULL;
 	case API_PATCH_STRATEGIC:
 		if (json_is(patch, JSON_NULL))
@@ -197,15 +218,27 @@ static void duplicate_in_operation(void *arg, struct str path, int line)
 	api_note(req->arena, &req->notes, str_format(req->arena, "json patch duplicate field \"%.*s\"", STR_ARG(path)));
 }
 
-/* The patched document as upstream's library writes it: in key order where the patch went, else as it was. */
+/* The patched document as upstream's library writes it: in key order where the patch went, and in lists that it brought; else
+ * as it was. A patch that merges says so by itself; of a JSON patch touched() makes one, with indices as keys. */
 static const struct json *as_patched(struct arena *arena, const struct json *tree, const struct json *patch)
 {
 	struct json_builder b = { .arena = arena };
+	bool list = json_is(tree, JSON_ARRAY), whole = json_is(patch, JSON_ARRAY);
+	char index[24];
 
-	if (!json_is(tree, JSON_OBJECT) || !json_is(patch, JSON_OBJECT))
+	if ((!list && !json_is(tree, JSON_OBJECT)) || (!whole && !json_is(patch, JSON_OBJECT)))
 		return tree;
-	JSON_EACH (tree, it)
-		json_builder_member(&b, it.key, as_patched(arena, it.value, json_find(patch, it.key)));
+	JSON_EACH (tree, it) {
+		struct str key = list ? str_of(index, (size_t)snprintf(index, sizeof(index), "%zu", it.index)) : it.key;
+		const struct json *part = as_patched(arena, it.value, whole ? patch : json_find(patch, key));
+
+		if (list)
+			json_builder_item(&b, part);
+		else
+			json_builder_member(&b, it.key, part);
+	}
+	if (list)
+		return json_builder_array(&b);
 	json_builder_sort(&b);
 	return json_builder_object(&b);
 }
@@ -215,22 +248,24 @@ static const struct json *touched(struct arena *arena, const struct json *operat
 {
 	const struct json *all = &json_empty_object;
 
-	JSON_EACH (operations, it) {
-		struct str path = json_get_str(it.value, "path"), parts[16], part;
-		const struct json *one = &json_empty_object;
-		size_t n = 0;
+	JSON_EACH (operations, it)
+		for (int i = 0; i < 2; i++) {
+			struct str path = json_get_str(it.value, i == 0 ? "from" : "path"), parts[32], part;
+			const struct json *one = &json_true;
+			size_t n = 0;
 
-		str_cut(&path, '/', &part);
-		while (n < 16 && str_cut(&path, '/', &part))
-			parts[n++] = part;
-		while (n > 0) {
-			struct json_builder b = { .arena = arena };
+			str_cut(&path, '/', &part);
+			while (n < 32 && str_cut(&path, '/', &part))
+				parts[n++] = part;
+			while (n > 0) {
+				struct json_builder b = { .arena = arena };
 
-			json_builder_member(&b, parts[--n], one);
-			one = json_builder_object(&b);
+				json_builder_member(&b, parts[--n], one);
+				one = json_builder_object(&b);
+			}
+			if (json_is(one, JSON_OBJECT))
+				all = json_merge_patch(arena, all, one);
 		}
-		all = json_merge_patch(arena, all, one);
-	}
 	return all;
 }
 
@@ -241,7 +276,7 @@ static struct error *patch_error(struct request *req, enum api_patch how, const 
 	struct str shown;
 
 	if (how == API_PATCH_STRATEGIC)
-		shown = api_go_text(req->arena, patch);
+		shown = api_go_text(req->arena, without_nulls(req->arena, patch, false));
 	else
 		shown = json_format(req->arena, raw);
 	finding_invalid_text(&findings, "patch", shown, text);
@@ -290,11 +325,15 @@ static const char *restored_text(struct arena *arena, const char *text)
 	static const char head[] = "json: cannot unmarshal ", into[] = " into Go ", of[] = " of type ";
 	const char *end = strstr(text, into), *type = strstr(text, of);
 	struct str from, kind;
+	bool named;
 
+	if (strncmp(text, "illegal base64", 14) == 0)
+		return arena_printf(arena, "error decoding from json: %s", text);
 	if (strncmp(text, head, sizeof(head) - 1) != 0 || end == NULL || type == NULL)
 		return text;
 	from = str_of(text + sizeof(head) - 1, (size_t)(end - text) - (sizeof(head) - 1));
 	kind = str_from(type + sizeof(of) - 1);
+	named = api_go_names_text(kind);
 	if (str_has_prefix(from, STR("number")))
 		from = str_find(from, '.') >= 0 ? STR("float64") : STR("int64");
 	else if (str_is(from, "object"))
@@ -305,11 +344,13 @@ static const char *restored_text(struct arena *arena, const char *text)
 		return arena_printf(arena, "cannot restore slice from %.*s", STR_ARG(from));
 	if (str_has_prefix(kind, STR("map[")))
 		return arena_printf(arena, "cannot restore map from %.*s", STR_ARG(from));
-	if (str_find(kind, '.') >= 0)
+	if (str_is(kind, "v1.ResourceList"))
+		return arena_printf(arena, "cannot restore map from %.*s", STR_ARG(from));
+	if (str_find(kind, '.') >= 0 && !named)
 		return arena_printf(arena, "cannot restore struct from: %.*s", STR_ARG(from));
-	if (str_is(from, "float64"))
-		return arena_printf(arena, "cannot convert float64 to %.*s", STR_ARG(kind));
-	return arena_printf(arena, "unrecognized type: %.*s", STR_ARG(kind));
+	if (str_is(from, "int64") ? named || str_is(kind, "string") : str_is(from, "float64") && str_has_prefix(kind, STR("int")))
+		return arena_printf(arena, "cannot convert %.*s to %.*s", STR_ARG(from), STR_ARG(kind));
+	return arena_printf(arena, "unrecognized type: %.*s", STR_ARG(named ? STR("string") : kind));
 }
 
 struct error *patch_normalize(struct request *req, const struct type *type, enum api_patch how, const struct json *patch,

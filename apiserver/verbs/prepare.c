@@ -58,7 +58,7 @@ static struct error *pod_update(struct request *req)
 {
 	const struct json *qos = json_path(req->old_tree, "status.qosClass");
 
-	if (qos != NULL)
+	if (qos != NULL && json_path(req->tree, "status.qosClass") == NULL)
 		req->tree = with(req, req->tree, "status.qosClass", qos);
 	return NULL;
 }

@@ -86,8 +86,10 @@ static struct error *patched_scale(struct request *req, const struct json **out)
 {
 	const struct json *scale = scale_of(req, req->old_tree), *raw = NULL, *patch = NULL;
 	enum api_patch how;
-	struct error *err = patch_apply(req, scale_type(), scale, &how, &patch, &raw);
+	struct error *err = req->http != NULL ? options_check(req) : NULL;
 
+	if (err == NULL)
+		err = patch_apply(req, scale_type(), scale, &how, &patch, &raw);
 	if (err == NULL)
 		err = patch_normalize(req, scale_type(), how, patch, raw, out);
 	return err;
@@ -98,8 +100,10 @@ static struct error *applied_scale(struct request *req)
 {
 	const struct json *config = NULL, *tree = NULL, *replicas;
 	struct api_manager me = manager_of(req);
-	struct error *err = config_read(req, scale_type(), &config);
+	struct error *err = req->http != NULL ? options_check(req) : NULL;
 
+	if (err == NULL)
+		err = config_read(req, scale_type(), &config);
 	if (err != NULL)
 		return err;
 	replicas = json_path(config, "spec.replicas");

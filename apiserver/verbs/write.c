@@ -424,7 +424,7 @@ static const struct json *keep_system_fields(struct request *req, const struct j
 			tree = keep_field(req, tree, filled[i]);
 	if (json_path(req->old_tree, "metadata.deletionTimestamp") != NULL)
 		tree = keep_field(req, tree, "metadata.deletionTimestamp");
-	return with(req, tree, "metadata.selfLink", NULL);
+	return req->query.dry_run ? tree : with(req, tree, "metadata.selfLink", NULL); /* it is not stored */
 }
 
 static bool has_status_subresource(const struct kind *kind)
@@ -533,6 +533,7 @@ static bool meta_counts(const struct request *req, const char *field)
 
 struct error *make_next(struct request *req, const struct json *wanted)
 {
+	const struct type *type = kind_type(req->route.kind);
 	struct error *err = req->route.verb == VERB_UPDATE ? check_uid(req, meta_str(wanted, "uid")) : NULL;
 	/* Upstream tracks before it drops what may not be changed there. */
 	bool whole = str_is(req->route.subresource, "ephemeralcontainers") || str_is(req->route.subresource, "resize");
@@ -541,6 +542,8 @@ struct error *make_next(struct request *req, const struct json *wanted)
 		err = check_version(req, wanted);
 	if (err != NULL)
 		return err;
+	if (!kind_namespaced(req->route.kind))
+		wanted = with(req, wanted, "metadata.namespace", NULL);
 	req->tree = keep_system_fields(req, dedup_owners(req, wanted));
 	if (whole)
 		track(req);
@@ -549,6 +552,9 @@ struct error *make_next(struct request *req, const struct json *wanted)
 	req->tree = keep_field(req, req->tree, "metadata.resourceVersion");
 	if (!whole)
 		track(req);
+	/* What a closed gate hides stays where it was. */
+	if (api_without_closed(req->arena, type, req->old_tree) == req->old_tree)
+		req->tree = api_without_closed(req->arena, type, req->tree);
 	req->admitting = VERB(UPDATE);
 	return NULL;
 }
@@ -606,6 +612,9 @@ struct error *check_name(struct request *req, const struct json *input)
 {
 	struct str name = meta_str(input, "name"), ns = meta_str(input, "namespace");
 
+	if (ns.len != 0 && kind_namespaced(req->route.kind) && !str_eq(ns, req->route.ns))
+		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent on the "
+						  "request");
 	if (name.len == 0)
 		return error_new(ERR_BAD_REQUEST,
 				 "the name of the object (%.*s based on URL) was undeterminable: name "
@@ -614,9 +623,6 @@ struct error *check_name(struct request *req, const struct json *input)
 	if (!str_eq(name, req->route.name))
 		return error_new(ERR_BAD_REQUEST, "the name of the object (%.*s) does not match the name on the URL (%.*s)",
 				 STR_ARG(name), STR_ARG(req->route.name));
-	if (ns.len != 0 && !str_eq(ns, req->route.ns))
-		return error_new(ERR_BAD_REQUEST, "the namespace of the provided object does not match the namespace sent on the "
-						  "request");
 	return NULL;
 }
 

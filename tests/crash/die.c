@@ -7,12 +7,15 @@
  *
  * DIR/at holds "TASK|SUBJECT|STEP", where SUBJECT may be empty (any), and STEP is the name of a step, "undo " and a name,
  * or "end". A second line cancels a task at a boundary first, so that its undo column is gone through; it is used up then.
- * The file is removed before the process ends: the next server goes on.
+ * The file is removed before the process ends: the next server goes on. With "cut " in front, only its connections to
+ * node processes and the hub end there.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "kubelet/private.h"
@@ -53,9 +56,26 @@ static bool matches(const char *line, const struct task_boundary *at)
 	       (subject[0] == '\0' || (at->subject != NULL && strcmp(subject, at->subject) == 0));
 }
 
+static bool leads_to_node(int fd)
+{
+	struct sockaddr_un peer = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(peer) - 1; /* a path that is cut off still ends with NUL */
+
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sun_family == AF_UNIX &&
+	       (strstr(peer.sun_path, "/node.sock") != NULL || strstr(peer.sun_path, "/hub.sock") != NULL);
+}
+
+static void cut_connections(void)
+{
+	for (int fd = 3; fd < 1024; fd++)
+		if (leads_to_node(fd))
+			shutdown(fd, SHUT_RDWR);
+}
+
 static void on_boundary(void *arg, const struct task_boundary *at)
 {
 	char text[1000] = "", *second;
+	bool cut;
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
 
@@ -63,15 +83,19 @@ static void on_boundary(void *arg, const struct task_boundary *at)
 	if (fd < 0)
 		return;
 	close(fd);
+	cut = strncmp(text, "cut ", 4) == 0;
 	second = n > 0 ? strchr(text, '\n') : NULL;
 	if (second != NULL && second[1] != '\0') {
 		if (!matches(second + 1, at))
 			return;
 		if (truncate(file, second - text) == 0)
 			task_cancel(at->handle, error_new(ERR_CANCELED, "a test called it off"));
-	} else if (matches(text, at)) {
+	} else if (matches(cut ? text + 4 : text, at)) {
 		unlink(file);
-		kill(getpid(), SIGKILL);
+		if (cut)
+			cut_connections();
+		else
+			kill(getpid(), SIGKILL);
 	}
 }
 

@@ -4,7 +4,8 @@
     lab.ok("what must be true", function, arguments…)      # a function that raises has failed
     lab.finish()
 """
-import base64, collections, hashlib, http.client, io, json, os, shutil, signal, ssl, subprocess, sys, tarfile, tempfile, time, traceback
+import base64, collections, ctypes, hashlib, http.client, io, json, os, shutil, signal, socket, ssl, subprocess, sys, tarfile, tempfile, threading
+import time, traceback
 
 def worker_image(path, worker):
     """A docker archive of one file (tests/crash/worker.c)."""
@@ -40,6 +41,95 @@ def until(what, seconds, condition, *arguments):
             return value
         check(time.monotonic() < end, "not within %s s: %s" % (seconds, what))
         time.sleep(0.01)
+
+
+def condition(got, type):
+    return next((c["status"] for c in got.get("status", {}).get("conditions", []) if c["type"] == type), None)
+
+
+class Forward:
+    """Looks at every state of every pod and node, and notes what went back."""
+    PHASES = {"Pending": 0, "Running": 1, "Succeeded": 2, "Failed": 2}
+
+    def __init__(self):
+        self.seen, self.wrong, self.states = {}, [], 0
+
+    def containers(self, pod):
+        return {c["name"]: c for kind in ("initContainerStatuses", "containerStatuses") for c in pod["status"].get(kind, [])}
+
+    def compare(self, was, now):
+        if was["kind"] == "Node":
+            yield condition(was, "Ready") == "True" and condition(now, "Ready") != "True", "is not ready any more"
+            return
+        before, after = was["status"].get("phase", "Pending"), now["status"].get("phase", "Pending")
+        yield self.PHASES[after] < self.PHASES[before] or self.PHASES[before] == 2 and after != before, "was %s, is %s" % (before, after)
+        yield before == "Running" and was["status"].get("podIP") != now["status"].get("podIP"), "has another address"
+        old, new = self.containers(was), self.containers(now)
+        for name in old:
+            yield name not in new, "forgot " + name
+            a, b = old[name], new.get(name, old[name])
+            yield b["restartCount"] < a["restartCount"], name + " counts back"
+            yield a.get("containerID") == b.get("containerID") and "terminated" in a["state"] and "terminated" not in b["state"], name + " rose again"
+            yield "running" in a["state"] and "waiting" in b["state"], name + " ran and waits"
+        ended = any("running" not in c["state"] for c in self.containers(now).values() if c["name"] != "init")
+        yield (condition(was, "Ready") == "True" and condition(now, "Ready") != "True" and not ended
+               and "deletionTimestamp" not in now["metadata"]), "is not ready any more"
+
+    def short(self, got):
+        parts = {c: s["state"] for c, s in self.containers(got).items()} if got["kind"] == "Pod" else {}
+        return json.dumps([got["status"].get("phase"), {c["type"]: c["status"] for c in got["status"].get("conditions", [])}, parts])
+
+    def look(self, got):
+        self.states += 1
+        was = self.seen.get(got["metadata"]["uid"])
+        for wrong, what in self.compare(was, got) if was else []:
+            if wrong:
+                self.wrong.append("\n".join(["%s %s" % (got["metadata"]["name"], what)] + [self.short(o) for o in (was, got)]))
+        self.seen[got["metadata"]["uid"]] = got
+
+    def check(self):
+        check(self.states > 10, "hardly anything was seen")
+        check(not self.wrong, "%d times something went back" % len(self.wrong), *self.wrong[:3])
+
+    def planted(self):
+        """A test of this test."""
+        def pod(phase, state, id="a", count=0, ready="True"):
+            return {"kind": "Pod", "metadata": {"uid": "u", "name": "p"},
+                    "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}],
+                               "containerStatuses": [{"name": "main", "containerID": id, "restartCount": count, "state": {state: {}}}]}}
+        good = pod("Running", "running")
+        for was, now, seen in ((good, good, False), (pod("Pending", "waiting", ready="False"), good, False), (good, pod("Pending", "waiting"), True),
+                               (good, pod("Running", "running", ready="False"), True), (pod("Failed", "terminated"), pod("Running", "running", "b"), True),
+                               (pod("Running", "terminated"), good, True), (pod("Running", "running", "b", 2), pod("Running", "running", "b", 1), True)):
+            check(any(wrong for wrong, _ in self.compare(was, now)) == seen, "judged wrongly", was, now)
+
+
+class Watching:
+    def __init__(self, lab, forward):
+        self.forward, self.over, self.connections, self.threads = forward, False, [], []
+        for path in ("/api/v1/pods", "/api/v1/nodes"):
+            connection = lab.connect(timeout=None)
+            connection.request("GET", path + "?watch=1")
+            self.connections.append(connection)
+            self.threads.append(threading.Thread(target=self.follow, args=(path, connection.getresponse())))
+        for thread in self.threads:
+            thread.start()
+
+    def follow(self, path, reply):
+        try:
+            for line in reply:
+                self.forward.look(json.loads(line)["object"])
+        except (OSError, ValueError, http.client.HTTPException):
+            pass
+        if not self.over:
+            self.forward.wrong.append("the watch of %s ended" % path)
+
+    def end(self):
+        self.over = True
+        for connection in self.connections:
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
 
 
 class Lab:
@@ -103,7 +193,7 @@ class Lab:
 
     def log(self):
         try:
-            with open(self.profile + "/server.log") as f:
+            with open(self.profile + "/server.log", errors="backslashreplace") as f:
                 return "".join(f.readlines()[-15:])
         except OSError:
             return ""
@@ -129,6 +219,58 @@ class Lab:
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
             until("the server is gone", 5, self.dead)
+
+    def kill_hub(self):
+        for pid in [n for n in os.listdir("/proc") if n.isdigit()]:
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    words = f.read().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if "--hub" in words and self.profile + "/hub.sock" in words:
+                os.kill(int(pid), signal.SIGKILL)
+                return True
+        return False
+
+    def connections(self):
+        """Descriptors of ours for the server's ends of its connections to node processes and the hub."""
+        pid, found = self.server(), []
+        pidfd = os.pidfd_open(pid)
+        for fd in [int(n) for n in os.listdir("/proc/%d/fd" % pid)]:
+            copy = ctypes.CDLL(None).syscall(438, pidfd, fd, 0) # pidfd_getfd
+            if copy < 0:
+                continue
+            try:
+                mine = socket.socket(fileno=copy)
+            except OSError:
+                os.close(copy)
+                continue
+            try:
+                name = mine.getpeername()
+            except OSError:
+                name = ""
+            if isinstance(name, str) and name.endswith(("/node.sock", "/hub.sock")):
+                found.append(mine)
+            else:
+                mine.close()
+        os.close(pidfd)
+        return found
+
+    def cut(self, dice):
+        """One connection ends while both of its ends live: in one direction, or both."""
+        all = self.connections()
+        if not all: # all were cut, and are just made anew
+            return
+        try:
+            dice.choice(all).shutdown(dice.choice((socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR)))
+        except OSError:
+            pass # it was cut before, and is about to be closed
+        for one in all:
+            one.close()
+
+    def watch(self, forward):
+        """Everything that pods and nodes become, until end() of what is returned."""
+        return Watching(self, forward)
 
     # --- asking
 

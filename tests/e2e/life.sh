@@ -102,11 +102,39 @@ ok "node start again is no error" monokube node start -p $P $N
 
 # --- the hub dies
 pods_of $P >"$work/pods-before"
+ready_since() { kp get nodes -o jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].lastTransitionTime}'; }
+since=$(ready_since)
 ok "the hub is killed" pkill -9 -f "monokube node --name hub --socket $work/.*/$P/hub.sock"
 ok "the service answers from both nodes again" within 10 answers_from "$lp" $P 30 "$P $N "
 name_answers() { in_pod $P curl --noproxy '*' -fsS --max-time 2 "http://$(k get service web -o jsonpath='{.spec.clusterIP}')/"; }
 ok "a pod reaches it, too" within 5 name_answers
 ok "no container was restarted" same_pods
+# One that is long in dying has its lock and its socket for a while, when the server has heard of its end already.
+slow_death() {
+	python3 - "$MONOKUBE_HOME/profiles/$P/hub.sock" "$(pgrep -f "monokube node --name hub --socket $work/.*/$P/hub.sock")" <<-END
+		import fcntl, os, signal, socket, sys, threading, time
+		path, pid = sys.argv[1], int(sys.argv[2])
+		lock = open(path + ".lock")
+		threading.Timer(0.2, os.kill, (pid, signal.SIGKILL)).start()
+		fcntl.flock(lock, fcntl.LOCK_EX)
+		os.unlink(path)
+		corpse = socket.socket(socket.AF_UNIX)
+		corpse.bind(path)
+		corpse.listen()
+		corpse.settimeout(0.01)
+		end = time.monotonic() + 0.5
+		while time.monotonic() < end:
+		    try:
+		        corpse.accept()[0].close()
+		    except TimeoutError:
+		        pass
+	END
+}
+ok "the hub is killed, and dies slowly" slow_death
+ok "the service answers from both nodes again" within 10 answers_from "$lp" $P 30 "$P $N "
+ok "no container was restarted, either" same_pods
+still_ready() { [ "$(ready_since)" = "$since" ]; }
+ok "the nodes were ready all the time" still_ready
 
 # --- two commands at once wait for each other
 at_once() { # the second start finds it running

@@ -42,6 +42,21 @@ ok "and to a Service, by the number of its port" says 'Hello from pod web-' k ge
 ok "and to a node" says '^ok$' k get --raw "/api/v1/nodes/$P/proxy/healthz"
 ok "a port where nobody listens" says 'error trying to reach service: dial tcp 10.244.*:81: connect: connection refused' k get --raw "$raw/pods/$web_pod:81/proxy/"
 ok "a port that the Service does not have" says 'no service port 82 found for service "web"' k get --raw "$raw/services/web:82/proxy/"
+cat >"$work/elsewhere.yaml" <<Y
+apiVersion: v1
+kind: Service
+metadata: {name: elsewhere}
+spec: {type: NodePort, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: elsewhere}
+subsets: [{addresses: [{ip: $(k get pod "$web_pod" -o jsonpath='{.status.podIP}')}], ports: [{port: 8080}]}]
+Y
+k apply -f "$work/elsewhere.yaml" >/dev/null 2>&1
+elsewhere=$(k get service elsewhere -o jsonpath='{.spec.ports[0].nodePort}')
+ok "a Service without selector has the endpoints that somebody wrote" within 5 says "Hello from pod $web_pod" get "http://$node_ip:$elsewhere/"
+k delete -f "$work/elsewhere.yaml" >/dev/null 2>&1
 ok "explain" k explain deployment.spec
 ok "api-resources" k api-resources
 ok "scale" k scale deployment web --replicas=4

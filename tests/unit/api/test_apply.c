@@ -219,14 +219,20 @@ TEST(apply_wrong_configurations)
 	struct arena *arena = arena_new();
 	const struct kind *kind = kind_find(STR(""), STR("v1"), STR("pods"));
 	struct api_manager a = manager(kind, "a", "2026-01-01T00:00:00Z");
+	struct api_manager b = manager(kind_find(STR(""), STR("v1"), STR("serviceaccounts")), "b", "2026-01-01T00:00:00Z");
 	const struct json *out;
 
 	AUTO_ERROR managed = api_apply(arena, &a, NULL, raw(arena, "{\"metadata\":{\"managedFields\":[]}}"), false, &out);
 	CHECK_STR(managed->text, "metadata.managedFields must be nil");
-	AUTO_ERROR keyless = api_apply(arena, &a, NULL, raw(arena, "{\"spec\":{\"containers\":[{\"image\":\"x\"}]}}"), false, &out);
+	AUTO_ERROR keyless = api_apply(arena, &b, NULL, raw(arena, "{\"secrets\":[{\"kind\":\"x\"}]}"), false, &out);
 	CHECK(str_contains(str_from(keyless->text),
-			   STR(".spec.containers: element 0: associative list with keys has an element that omits key "
-			       "field \"name\" (and doesn't have default value)")));
+			   STR(".secrets: element 0: associative list with keys has an element that omits all "
+			       "key fields [\"name\"] (and doesn't have default values for any key fields)")));
+	AUTO_ERROR wrong = api_apply(arena, &a, NULL, raw(arena, "{\"metadata\":{\"labels\":\"x\"},\"spec\":{\"hostIPC\":\"y\"}}"),
+				     false, &out);
+	CHECK(str_contains(str_from(wrong->text),
+			   STR("errors:\n  .metadata.labels: expected map, got &{x}\n  .spec.hostIPC: expected "
+			       "boolean, got &{y}")));
 	AUTO_ERROR twice = api_apply(arena, &a, NULL, raw(arena, "{\"spec\":{\"containers\":[{\"name\":\"x\"},{\"name\":\"x\"}]}}"),
 				     false, &out);
 	CHECK(str_contains(str_from(twice->text), STR(".spec.containers: duplicate entries for key [name=\"x\"]")));

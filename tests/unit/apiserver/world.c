@@ -179,7 +179,8 @@ struct got *world_send(struct world *world, const struct question *question)
 
 void world_leave(struct got *got)
 {
-	http_fetch_cancel(got->fetch);
+	if (got->fetch != NULL) /* else the answer was faster */
+		http_fetch_cancel(got->fetch);
 	got->fetch = NULL;
 }
 

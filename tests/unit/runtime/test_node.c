@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -41,9 +42,9 @@ TEST(container_exit_codes_and_logs)
 	spec.n_env = 0;
 	CHECK_EQ(fixture_run(&f, &spec), 0);
 	CHECK_LOG("path", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
-	spec = fixture_spec(&f, "pid", "echo $$; hostname; cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l");
+	spec = fixture_spec(&f, "pid", "echo $$; hostname; cat /proc/1/comm; set -- /proc/[0-9]*; echo $#");
 	CHECK_EQ(fixture_run(&f, &spec), 0);
-	CHECK_LOG("pid", "1\npod-host\nsh\n3\n");
+	CHECK_LOG("pid", "1\npod-host\nsh\n1\n");
 	CHECK_EQ(run("long", "seq 1 20000"), 0);
 	CHECK(str_has_suffix(fixture_log(&f, "long"), STR("\n19999\n20000\n")));
 	fixture_remove(&f, "true");
@@ -221,6 +222,54 @@ TEST(container_limits)
 	spec.oom_score_adj = 944;
 	CHECK_EQ(fixture_run(&f, &spec), 0);
 	CHECK_LOG("oomadj", "944\n");
+	fixture_stop(&f);
+}
+
+/* They come from a directory that containers with the same mounts share, and others do not see. */
+TEST(mount_points_are_not_made_in_the_writable_layer)
+{
+	static const char upper[] = "test ! -e %s/root/var/lib/monokube/containers/%s/upper/deep";
+
+	fixture_start(&f);
+	fixture_sandbox(&f, "pod");
+	CHECK_EQ(fixture_command("mkdir -p %s/root/var/lib/kubelet/v && echo hello >%s/root/var/lib/kubelet/v/file", f.dir, f.dir),
+		 0);
+	for (int i = 0; i < 2; i++) {
+		const char *id = i == 0 ? "first" : "second";
+		struct runtime_spec spec =
+			fixture_spec(&f, id, "cat /deep/down/here/file /deep/file; echo x >/deep/mine; ls /deep");
+
+		runtime_spec_add_mount(f.arena, &spec, "/deep/down/here", "bind", "/var/lib/kubelet/v");
+		runtime_spec_add_mount(f.arena, &spec, "/deep/file", "bind", "/var/lib/kubelet/v/file");
+		CHECK_OK(fixture_create(&f, "pod", &spec, NULL));
+		CHECK_EQ(fixture_command(upper, f.dir, id), 0); /* until it writes there itself */
+		CHECK_OK(fixture_begin(&f, id, NULL));
+		fixture_await_exit(&f, id);
+		CHECK_STR(fixture_log(&f, id), "hello\nhello\ndown\nfile\nmine\n");
+	}
+	CHECK_EQ(run("other", "ls -d /deep /deep/mine 2>&1 | wc -l; test -e /deep || echo none"), 0);
+	CHECK_LOG("other", "2\nnone\n");
+	fixture_stop(&f);
+}
+
+/* A container that was made and not started has copies of all that the node had open. */
+TEST(node_that_closes_a_connection_is_heard)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct timeval second = { .tv_sec = 1 };
+	struct runtime_spec spec;
+	char byte;
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	fixture_start(&f);
+	fixture_sandbox(&f, "pod");
+	memcpy(addr.sun_path, f.socket, strlen(f.socket) + 1);
+	CHECK(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second)) == 0);
+	spec = fixture_spec(&f, "waiting", "true");
+	CHECK_OK(fixture_create(&f, "pod", &spec, NULL));
+	CHECK(write(fd, "this is no frame of the protocol", 32) == 32);
+	CHECK_EQ(read(fd, &byte, 1), 0);
 	fixture_stop(&f);
 }
 
@@ -454,7 +503,9 @@ TEST(node_counts)
 	spec = fixture_spec(&f, "busy", "head -c 20000000 /dev/zero | wc -c; exec sleep 100");
 	CHECK_OK(fixture_create(&f, "pod", &spec, NULL));
 	CHECK_OK(fixture_begin(&f, "busy", NULL));
-	usleep(300000);
+	for (int i = 0; i < 500 && !str_contains(fixture_log(&f, "busy"), STR("20000000\n")); i++)
+		usleep(10000);
+	usleep(20000); /* the shell is about to become sleep */
 	node_stats(f.client, &(struct node_ref){ 0 }, keep_stats, &stats);
 	CHECK_OK(node_client_drain(f.client, 5000));
 	CHECK(stats.cpu_ns > 1000000);

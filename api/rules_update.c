@@ -1,0 +1,172 @@
+/* What may not change once an object is there, of kinds that have no more to say about it. Sources: pkg/apis/<group>/validation. */
+#include "api/check.h"
+#include "api/quantity.h"
+
+/* Without say it is immutable; but: dotted paths below it that may change; shown: by the names of Go's fields. */
+struct fixed {
+	const char *group, *kind, *path, *say;
+	const char *field; /* as it is told, when that is not the path */
+	const char *but[9];
+	const struct shown_field *shown;
+};
+
+static const struct shown_field role[] = {
+	{ "APIGroup", "apiGroup", "\"\"" }, { "Kind", "kind", "\"\"" }, { "Name", "name", "\"\"" }, { NULL, NULL, NULL }
+};
+
+#define SET_TEXT                                                                                                                   \
+	"updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "                 \
+	"'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+#define CLAIM_TEXT  "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+#define SOURCE_TEXT "spec.persistentvolumesource is immutable after creation"
+
+static const struct fixed rows[] = {
+	{ .group = "apps", .kind = "ControllerRevision", .path = "data" },
+	{ .group = "apps",
+	  .kind = "StatefulSet",
+	  .path = "spec",
+	  .say = SET_TEXT,
+	  .but = { "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+		   "persistentVolumeClaimRetentionPolicy", "minReadySeconds" } },
+	{ .group = "batch", .kind = "Job", .path = "spec.selector" },
+	{ .group = "batch", .kind = "Job", .path = "spec.completionMode" },
+	{ .group = "batch", .kind = "Job", .path = "spec.podFailurePolicy" },
+	{ .group = "batch", .kind = "Job", .path = "spec.backoffLimitPerIndex" },
+	{ .group = "batch", .kind = "Job", .path = "spec.managedBy" },
+	{ .group = "batch", .kind = "Job", .path = "spec.successPolicy" },
+	{ .group = "networking.k8s.io", .kind = "IngressClass", .path = "spec.controller" },
+	{ .group = "node.k8s.io", .kind = "RuntimeClass", .path = "handler" },
+	{ .group = "rbac.authorization.k8s.io",
+	  .kind = "RoleBinding",
+	  .path = "roleRef",
+	  .say = "cannot change roleRef",
+	  .shown = role },
+	{ .group = "rbac.authorization.k8s.io",
+	  .kind = "ClusterRoleBinding",
+	  .path = "roleRef",
+	  .say = "cannot change roleRef",
+	  .shown = role },
+	{ .group = "resource.k8s.io", .kind = "ResourceClaim", .path = "spec" },
+	{ .group = "resource.k8s.io", .kind = "ResourceClaimTemplate", .path = "spec" },
+	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.pool.name" },
+	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.driver" },
+	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.nodeName" },
+	{ .group = "storage.k8s.io", .kind = "CSIDriver", .path = "spec.attachRequired", .field = "spec.attachedRequired" },
+	{ .group = "storage.k8s.io", .kind = "CSIDriver", .path = "spec.volumeLifecycleModes" },
+	{ .group = "storage.k8s.io", .kind = "CSIStorageCapacity", .path = "nodeTopology" },
+	{ .group = "storage.k8s.io", .kind = "CSIStorageCapacity", .path = "storageClassName" },
+	{ .group = "storage.k8s.io", .kind = "VolumeAttachment", .path = "spec" },
+	{ .group = "storage.k8s.io",
+	  .kind = "VolumeAttributesClass",
+	  .path = "driverName",
+	  .say = "updates to driverName are forbidden." },
+	{ .group = "storage.k8s.io",
+	  .kind = "VolumeAttributesClass",
+	  .path = "parameters",
+	  .say = "updates to parameters are forbidden." },
+	{ .group = "", .kind = "PersistentVolumeClaim", .path = "spec.volumeMode", .field = "volumeMode" },
+	{ .group = "", .kind = "PersistentVolume", .path = "spec.volumeMode", .field = "volumeMode" },
+	{ .group = "",
+	  .kind = "PersistentVolume",
+	  .path = "spec",
+	  .say = SOURCE_TEXT,
+	  .field = "spec.persistentvolumesource",
+	  .but = { "capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions",
+		   "volumeMode", "nodeAffinity", "volumeAttributesClassName" } },
+};
+
+static const struct json *part(struct arena *arena, const struct fixed *row, const struct json *tree)
+{
+	const struct json *value = json_path(tree, row->path);
+
+	for (size_t i = 0; value != NULL && i < N_OF(row->but) && row->but[i] != NULL; i++)
+		value = json_with(arena, value, row->but[i], NULL);
+	return value;
+}
+
+static void compare(struct api_findings *f, const struct fixed *row, const struct json *tree, const struct json *old)
+{
+	const struct json *new = part(f->arena, row, tree), *was = part(f->arena, row, old);
+	const char *field = row->field != NULL ? row->field : row->path;
+
+	if (json_equal(new, was))
+		return;
+	if (row->shown != NULL)
+		finding_invalid(f, field, shown_struct(f->arena, new, row->shown, 3), row->say);
+	else if (row->say != NULL)
+		finding_forbidden(f, field, row->say);
+	else
+		finding_invalid(f, field, new == NULL ? &json_null : new, "field is immutable");
+}
+
+/* While a job that never ran is suspended, its pods may still be placed otherwise. */
+static const struct json *placed_as(struct arena *arena, const struct json *was, const struct json *now)
+{
+	static const char *const paths[][2] = { { "spec", "affinity" },        { "spec", "nodeSelector" },
+						{ "spec", "tolerations" },     { "spec", "schedulingGates" },
+						{ "metadata", "annotations" }, { "metadata", "labels" } };
+
+	for (size_t i = 0; i < N_OF(paths); i++) {
+		const struct json *outer = json_get(was, paths[i][0]);
+		const struct json *value = json_get(json_get(now, paths[i][0]), paths[i][1]);
+
+		was = json_with(arena, was, paths[i][0],
+				json_with(arena, outer == NULL ? &json_empty_object : outer, paths[i][1], value));
+	}
+	return was;
+}
+
+static void update_job(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *template = json_path(tree, "spec.template"), *was = json_path(old, "spec.template");
+	const struct json *completions = json_path(tree, "spec.completions"), *before = json_path(old, "spec.completions");
+
+	if (json_bool(json_path(old, "spec.suspend")) && json_path(old, "status.startTime") == NULL) {
+		was = placed_as(f->arena, was, template);
+		template = placed_as(f->arena, template, template);
+	}
+	if (!json_equal(template, was))
+		finding_invalid(f, "spec.template", template == NULL ? &json_null : template, "field is immutable");
+	if (json_equal(completions, before))
+		return;
+	if (!str_is(json_path_str(tree, "spec.completionMode"), "Indexed"))
+		finding_invalid(f, "spec.completions", completions == NULL ? &json_null : completions, "field is immutable");
+	else if (!json_equal(completions, json_path(tree, "spec.parallelism")))
+		finding_invalid(f, "spec.completions", completions == NULL ? &json_null : completions,
+				"can only be modified in tandem with spec.parallelism");
+}
+
+/* A claim that is bound may ask for more; what it gets later, a volume and a class, it gets once. */
+static void update_claim(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const char *const once[] = { "volumeName", "storageClassName" };
+	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
+	const struct json *asked = json_path(spec, "resources.requests.storage"),
+			  *before = json_path(was, "resources.requests.storage");
+	struct quantity size = quantity_of(asked), less = quantity_of(before),
+			has = quantity_of(json_path(old, "status.capacity.storage"));
+
+	for (size_t i = 0; i < N_OF(once); i++)
+		if (json_get(was, once[i]) == NULL)
+			was = json_with(f->arena, was, once[i], json_get(spec, once[i]));
+	if (str_is(json_path_str(tree, "status.phase"), "Bound")) {
+		if (asked != NULL && before != NULL)
+			was = json_with_path(f->arena, was, "resources.requests.storage", asked);
+		was = json_with(f->arena, was, "volumeAttributesClassName", json_get(spec, "volumeAttributesClassName"));
+	}
+	if (!json_equal(spec, was))
+		finding_forbidden(f, "spec", CLAIM_TEXT);
+	if (quantity_cmp(&size, &less) < 0 && quantity_cmp(&size, &has) <= 0)
+		finding_forbidden(f, "spec.resources.requests.storage", "field can not be less than status.capacity");
+}
+
+void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
+{
+	for (size_t i = 0; i < N_OF(rows); i++)
+		if (str_is(kind_group(kind), rows[i].group) && str_is(kind_name(kind), rows[i].kind))
+			compare(f, &rows[i], tree, old);
+	if (str_is(kind_name(kind), "Job") && str_is(kind_group(kind), "batch"))
+		update_job(f, tree, old);
+	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
+		update_claim(f, tree, old);
+}
