@@ -137,6 +137,8 @@ static void read_once(void *arg);
 
 static void was_read(void *arg, struct error *err, const struct http_response *response, struct str body)
 {
+	int64_t now = clock_mono();
+
 	(void)arg;
 	(void)body;
 	if (reads.ended) {
@@ -146,14 +148,12 @@ static void was_read(void *arg, struct error *err, const struct http_response *r
 	must(err);
 	if (response->status != 200)
 		die("the answer is not 200");
-	vec_push(&times, clock_mono() - reads.due);
-	reads.due += reads.every;
-	if (reads.every == 0)
-		reads.due = clock_mono();
+	vec_push(&times, now - reads.due);
+	reads.due = reads.every != 0 ? reads.due + reads.every : now;
 	if (reads.every != 0 ? reads.due >= reads.end : --reads.left == 0)
 		loop_stop();
 	else
-		loop_timer_start(&reads.timer, reads.due > clock_mono() ? reads.due - clock_mono() : 0, read_once, NULL);
+		loop_timer_start(&reads.timer, reads.due > now ? reads.due - now : 0, read_once, NULL);
 }
 
 static void read_once(void *arg)
