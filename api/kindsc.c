@@ -218,8 +218,9 @@ static void read_type(struct line *line)
 			field->flags = FIELD_OMIT_EMPTY | FIELD_TYPE_META;
 			field->file = file_name;
 			field->line = line_number;
-			field->doc = i == 0 ? STR("What this object is; the server knows it from the path when it is left out.")
-					    : STR("Group and version that the object is written in.");
+			field->doc =
+				i == 0 ? STR("Kind is what this object is; the server knows it from the path when it is left out.")
+				       : STR("APIVersion defines the group and version that the object is written in.");
 		}
 	}
 }

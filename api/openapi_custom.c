@@ -80,7 +80,7 @@ static const struct json *gvk(struct arena *arena, const struct kind *kind, stru
 
 /* kind, apiVersion and metadata of an object or a list. */
 static const struct json *with_head(struct arena *arena, enum openapi version, const struct json *properties,
-				    const struct type *like, const char *meta)
+				    const struct type *like, const char *meta, const char *meta_doc)
 {
 	const struct json *text = JSON_OBJECT_OF(arena, { "type", json_text(arena, "string") });
 	const struct json *ref = openapi_ref(arena, version, str_from(meta));
@@ -90,7 +90,7 @@ static const struct json *with_head(struct arena *arena, enum openapi version, c
 	properties = json_with(arena, properties, "kind", described(arena, field_doc(type_find(like, STR("kind"))), text));
 	if (version == OPENAPI_V3)
 		ref = JSON_OBJECT_OF(arena, { "allOf", JSON_ARRAY_OF(arena, ref) });
-	return json_with(arena, properties, "metadata", ref);
+	return json_with(arena, properties, "metadata", described(arena, str_from(meta_doc), ref));
 }
 
 static const struct json *sorted(struct arena *arena, const struct json *map)
@@ -106,8 +106,15 @@ static const struct json *sorted(struct arena *arena, const struct json *map)
 const struct json *openapi_custom(struct arena *arena, enum openapi version, const struct kind *kind)
 {
 	const struct json *schema = for_version(arena, version, custom_schema(kind)), *properties;
+	bool open = schema == NULL || json_bool(json_get(schema, "x-kubernetes-preserve-unknown-fields"));
 
-	properties = with_head(arena, version, json_get(schema, "properties"), kind_type(kind), META "ObjectMeta");
+	/* Whoever reads version 2 takes named properties for all there are. */
+	if (version == OPENAPI_V2 && open)
+		return JSON_OBJECT_OF(arena, { "type", json_text(arena, "object") },
+				      { "x-kubernetes-group-version-kind", gvk(arena, kind, kind_name(kind)) },
+				      { "x-kubernetes-selectable-fields", selectable(arena, kind) });
+	properties = with_head(arena, version, json_get(schema, "properties"), kind_type(kind), META "ObjectMeta",
+			       "Standard object's metadata: name, labels, owners.");
 	if (schema == NULL)
 		schema = JSON_OBJECT_OF(arena, { "x-kubernetes-preserve-unknown-fields", &json_true });
 	schema = json_with(arena, schema, "type", json_text(arena, "object"));
@@ -123,7 +130,7 @@ const struct json *openapi_custom_list(struct arena *arena, enum openapi version
 						  { "items", openapi_ref(arena, version, openapi_name(arena, kind_type(kind))) });
 	const struct json *properties = JSON_OBJECT_OF(arena, { "items", items });
 
-	properties = with_head(arena, version, properties, list, META "ListMeta");
+	properties = with_head(arena, version, properties, list, META "ListMeta", "Standard list metadata: where the list stands.");
 	return JSON_OBJECT_OF(
 		arena,
 		{ "description", json_printf(arena, "%.*s is a list of %.*s", STR_ARG(type_name(list)), STR_ARG(kind_name(kind))) },
