@@ -15,20 +15,7 @@ cp /bin/busybox "$probe" "$work/rootfs/bin/"
 for applet in sh cat ls ln sleep mount test readlink; do ln -s busybox "$work/rootfs/bin/$applet"; done
 printf '#!/proc/self/exe\n' >"$work/rootfs/script"
 chmod 755 "$work/rootfs/script"
-python3 - "$work" <<'P'
-import hashlib, io, json, os, sys, tarfile
-d = sys.argv[1]
-layer = io.BytesIO()
-with tarfile.open(fileobj=layer, mode="w") as t:
-    t.add(os.path.join(d, "rootfs"), arcname=".")
-raw = layer.getvalue()
-config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
-    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]}}).encode()
-manifest = json.dumps([{"Config": "config.json", "RepoTags": ["attack:latest"], "Layers": ["layer.tar"]}]).encode()
-with tarfile.open(os.path.join(d, "attack.tar"), "w") as t:
-    for name, data in (("layer.tar", raw), ("config.json", config), ("manifest.json", manifest)):
-        i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
-P
+pack_image "$work" attack
 cp "$program" "$work/monokube" # the one that may be overwritten
 program=$work/monokube
 before=$(sha256sum <"$program")

@@ -43,6 +43,24 @@ within() { # SECONDS COMMAND…
 
 get() { curl --noproxy '*' -fsS --max-time 3 "$@"; }
 
+# DIR/rootfs as an image: DIR/NAME.tar.
+pack_image() { # DIR NAME
+	python3 - "$1" "$2" <<'P'
+import hashlib, io, json, os, sys, tarfile
+d, name = sys.argv[1:]
+layer = io.BytesIO()
+with tarfile.open(fileobj=layer, mode="w") as t:
+    t.add(os.path.join(d, "rootfs"), arcname=".")
+raw = layer.getvalue()
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]}}).encode()
+manifest = json.dumps([{"Config": "config.json", "RepoTags": [name + ":latest"], "Layers": ["layer.tar"]}]).encode()
+with tarfile.open(os.path.join(d, name + ".tar"), "w") as t:
+    for name, data in (("layer.tar", raw), ("config.json", config), ("manifest.json", manifest)):
+        i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
+P
+}
+
 # An image of this machine's busybox, as DIR/busybox.tar.
 busybox_image() { # DIR
 	local link
@@ -50,20 +68,7 @@ busybox_image() { # DIR
 	cp /bin/busybox "$1/rootfs/bin/busybox"
 	"$1/rootfs/bin/busybox" --install -s "$1/rootfs/bin" 2>/dev/null
 	for link in "$1"/rootfs/bin/*; do [ -L "$link" ] && ln -sf busybox "$link"; done
-	python3 - "$1" <<'P'
-import hashlib, json, sys, tarfile, io, os
-d = sys.argv[1]
-layer = io.BytesIO()
-with tarfile.open(fileobj=layer, mode="w") as t:
-    t.add(os.path.join(d, "rootfs"), arcname=".")
-raw = layer.getvalue()
-config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"]},
-    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(raw).hexdigest()]}}).encode()
-manifest = json.dumps([{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]).encode()
-with tarfile.open(os.path.join(d, "busybox.tar"), "w") as t:
-    for name, data in (("layer.tar", raw), ("config.json", config), ("manifest.json", manifest)):
-        i = tarfile.TarInfo(name); i.size = len(data); t.addfile(i, io.BytesIO(data))
-P
+	pack_image "$1" busybox
 }
 
 finish() {
