@@ -129,7 +129,6 @@ struct loop_turn {
 
 /* Those that held the loop longest, the longest first; valid until the next turn ends. */
 size_t loop_turns(const struct loop_turn **out);
-const char *loop_where(const char *name); /* the name of a piece without the way from where it was built */
 
 struct loop_stats {
 	uint64_t turns;

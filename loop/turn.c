@@ -210,10 +210,3 @@ size_t loop_turns(const struct loop_turn **out)
 	*out = longest;
 	return n_longest;
 }
-
-const char *loop_where(const char *name)
-{
-	while (str_has_prefix(str_from(name), STR("../")))
-		name += 3;
-	return name;
-}

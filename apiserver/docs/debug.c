@@ -80,8 +80,7 @@ static const struct json *turn_json(struct arena *arena, const struct loop_turn 
 		{ "heldMicroseconds", microseconds(arena, turn->held) }, { "wallMicroseconds", microseconds(arena, turn->wall) },
 		{ "cpuMicroseconds", microseconds(arena, turn->cpu) }, { "blocked", json_number(arena, turn->blocked) },
 		{ "preempted", json_number(arena, turn->preempted) }, { "callbacks", json_number(arena, turn->pieces) },
-		{ "longest", json_text(arena, loop_where(turn->piece)) },
-		{ "longestMicroseconds", microseconds(arena, turn->piece_took) },
+		{ "longest", json_text(arena, turn->piece) }, { "longestMicroseconds", microseconds(arena, turn->piece_took) },
 		{ "part", turn->part[0] != '\0' ? json_string_copy(arena, str_from(turn->part)) : NULL },
 		{ "partMicroseconds", turn->part[0] != '\0' ? microseconds(arena, turn->part_took) : NULL });
 }
