@@ -7,6 +7,7 @@ static const struct controller *const registry[] = {
 	&root_ca_controller,         &node_ipam_controller,     &deployment_controller, &replicaset_controller,
 	&replication_controller,     &endpointslice_controller, &endpoints_controller,  &endpointslice_mirroring_controller,
 	&load_balancer_controller,   &namespace_controller,     &garbage_controller,    &node_lifecycle_controller,
+	&protection_controller,
 };
 #define N_CONTROLLERS (sizeof(registry) / sizeof(registry[0]))
 

@@ -9,6 +9,7 @@ libcontrollers_a_SOURCES = \
 	controllers/mirror.c \
 	controllers/namespace.c \
 	controllers/nodes.c \
+	controllers/protection.c \
 	controllers/replicaset.c \
 	controllers/slices.c
 controllers_LIBS = libcontrollers.a $(client_LIBS)

@@ -259,6 +259,15 @@ static void evict_pods(struct nodes *self, struct work *work, struct object *nod
 	}
 }
 
+/* Whoever has said since that the pod is ready is alive: to contradict it would have both write without an end. */
+static bool said_since(const struct json *pod, const struct json *node)
+{
+	int64_t said, turned;
+
+	return time_parse(json_get_str(condition_of(pod, "Ready"), "lastTransitionTime"), &said) &&
+	       time_parse(json_get_str(condition_of(node, "Ready"), "lastTransitionTime"), &turned) && said >= turned;
+}
+
 /* Pods of a node that is not ready are not ready either. */
 static void unready_pods(struct nodes *self, struct work *work, struct object *node)
 {
@@ -267,7 +276,7 @@ static void unready_pods(struct nodes *self, struct work *work, struct object *n
 	for (size_t i = 0; i < pods.len; i++) {
 		const struct json *pod = object_tree(pods.ptr[i]);
 
-		if (!pod_is_ready(pod))
+		if (!pod_is_ready(pod) || said_since(pod, object_tree(node)))
 			continue;
 		work_call(
 			work,

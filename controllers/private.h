@@ -14,7 +14,7 @@ struct controller {
 extern const struct controller deployment_controller, replicaset_controller, replication_controller, namespace_controller,
 	service_account_controller, root_ca_controller, endpoints_controller, endpointslice_controller,
 	endpointslice_mirroring_controller, garbage_controller, node_lifecycle_controller, node_ipam_controller,
-	load_balancer_controller;
+	load_balancer_controller, protection_controller;
 
 const struct kind *pod_kind(void);
 

@@ -136,7 +136,7 @@ static const struct json *condition(struct arena *arena, const struct json *node
 
 static const struct json *conditions(struct arena *arena, const struct kubelet *kubelet, const struct json *node, bool beat)
 {
-	bool up = !kubelet->link.away, ready = up && kubelet->has_cidr;
+	bool up = !kubelet->link.away, ready = up && (kubelet->has_cidr || json_path(node, "spec.podCIDR") != NULL);
 	struct json_builder list = { .arena = arena };
 	const char *message = !up      ? kubelet->link.trouble
 			      : !ready ? "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "

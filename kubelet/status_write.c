@@ -1,7 +1,8 @@
 /* Telling the API server: the status of a pod when it differs, and the end of one that is deleted. */
 #include "kubelet/private.h"
 
-#define RETRY (NS_PER_S / 2)
+#define RETRY      (NS_PER_S / 2)
+#define RETRY_LOST (20 * NS_PER_MS) /* somebody else wrote: the informer brings it at once */
 
 static const struct json *make_status(struct arena *arena, struct pod *pod)
 {
@@ -46,14 +47,16 @@ static void poke(void *arg)
 static void posted(void *arg, struct api_reply *reply)
 {
 	struct pod *pod = arg;
+	int64_t wait;
 
 	pod->status_call = NULL;
 	if (reply->err != NULL) {
+		wait = reply->err->kind == ERR_CONFLICT ? RETRY_LOST : RETRY;
 		pod->posted = NULL;
-		pod->status_not_before = clock_mono() + RETRY;
+		pod->status_not_before = clock_mono() + wait;
 		if (reply->err->kind != ERR_CONFLICT && reply->err->kind != ERR_NOT_FOUND)
 			log_warn("status of a pod was not written", "pod=%s/%s error=%s", pod->ns, pod->name, reply->err->text);
-		loop_timer_start(&pod->timer, RETRY, poke, pod);
+		loop_timer_start(&pod->timer, wait, poke, pod);
 		return;
 	}
 	if (reply->object != NULL && object_revision(reply->object) > object_revision(pod->object)) {
