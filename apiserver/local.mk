@@ -14,7 +14,7 @@ libapiserver_a_SOURCES = \
 	apiserver/respond.c \
 	apiserver/route.c apiserver/route.h \
 	apiserver/server.c apiserver/server.h \
-	apiserver/streams/log.c apiserver/streams/streams.h \
+	apiserver/streams/streams.c apiserver/streams/streams.h \
 	apiserver/streams/relay.c \
 	apiserver/streams/rewrite.c apiserver/streams/rewrite.h \
 	apiserver/streams/upgrade.c \

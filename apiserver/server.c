@@ -174,6 +174,34 @@ static struct error *negotiate(struct request *req, bool table)
 	return err;
 }
 
+/* What can be said of a request before its body is there, in the order in which upstream says it. */
+static struct error *judge_head(struct request *req)
+{
+	const struct route *route = &req->route;
+	bool stream = streams_wants(req), table = route->kind != NULL && (kind_verbs(route->kind) & (VERB(GET) | VERB(LIST))) != 0;
+	struct error *err = stream ? NULL : options_timeout(req);
+
+	if (err == NULL)
+		err = authenticate(req);
+	if (err == NULL)
+		err = authorize(req);
+	if (err == NULL && route->what == ROUTE_NO_RESOURCE)
+		err = no_resource(req);
+	if (err == NULL && route->bad_method)
+		err = bad_method(req);
+	if (err == NULL)
+		err = check_segment(req);
+	if (err != NULL) /* JSON where it cannot be what was asked for */
+		error_free(accept_parse(http_header(&req->http->headers, "accept"), false, true, &req->accept));
+	else
+		err = negotiate(req, table);
+	if (err == NULL)
+		err = options_include(req);
+	if (err == NULL && !stream && (route->verb == VERB_GET || route->verb == VERB_LIST || route->verb == VERB_DELETECOLLECTION))
+		err = options_check(req); /* writes read their body first */
+	return err;
+}
+
 void apiserver_handle(void *arg, struct http_request *http)
 {
 	struct apiserver *server = arg;
@@ -181,7 +209,6 @@ void apiserver_handle(void *arg, struct http_request *http)
 	struct request *req;
 	struct route route;
 	struct error *err;
-	bool table;
 
 	route_parse(arena, http->method, http->path, &route);
 	if (route.what == ROUTE_DOCUMENT || route.what == ROUTE_NONE) {
@@ -205,29 +232,8 @@ void apiserver_handle(void *arg, struct http_request *http)
 	req->route.subresource = str_dup(arena, route.subresource);
 	req->route.rest = str_dup(arena, route.rest);
 	str_to_u64(http_header(&http->headers, "x-monokube-cause"), &req->cause);
-	table = route.kind != NULL && (kind_verbs(route.kind) & (VERB(GET) | VERB(LIST))) != 0;
 	options_read(req);
-	err = streams_wants(req) ? NULL : options_timeout(req);
-	if (err == NULL)
-		err = authenticate(req);
-	if (err == NULL)
-		err = authorize(req);
-	if (err == NULL && route.what == ROUTE_NO_RESOURCE)
-		err = no_resource(req);
-	if (err == NULL && route.bad_method)
-		err = bad_method(req);
-	if (err == NULL)
-		err = check_segment(req);
-	if (err != NULL)
-		error_free(accept_parse(http_header(&http->headers, "accept"), false, true,
-					&req->accept)); /* JSON where it cannot be */
-	else
-		err = negotiate(req, table);
-	if (err == NULL)
-		err = options_include(req);
-	if (err == NULL && !streams_wants(req) &&
-	    (route.verb == VERB_GET || route.verb == VERB_LIST || route.verb == VERB_DELETECOLLECTION))
-		err = options_check(req); /* writes read their body first */
+	err = judge_head(req);
 	if (err != NULL) {
 		respond_error(req, err);
 		return;

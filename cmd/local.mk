@@ -5,6 +5,7 @@ monokube_SOURCES = \
 	cmd/files.c cmd/files.h \
 	cmd/hello.c \
 	cmd/image.c \
+	cmd/join.c cmd/join.h \
 	cmd/kubeconfig.c cmd/kubeconfig.h \
 	cmd/life.c cmd/life.h \
 	cmd/machine.h \
@@ -20,7 +21,6 @@ monokube_SOURCES = \
 	cmd/start.c \
 	cmd/status.c \
 	cmd/stop.c \
-	cmd/join.c cmd/join.h \
 	cmd/topology.c cmd/topology.h \
 	cmd/ui.c cmd/ui.h \
 	cmd/version.c \

@@ -16,7 +16,7 @@ static bool client_takes(const struct http_headers *headers)
 
 void http_reply_compress(struct http_request *request)
 {
-	struct exchange *exchange = (struct exchange *)request;
+	struct exchange *exchange = exchange_of(request);
 
 	ASSERT(!exchange->started);
 	exchange->compress = client_takes(&request->headers);

@@ -99,6 +99,11 @@ struct exchange {
 	struct loop_call bury;
 };
 
+static inline struct exchange *exchange_of(const struct http_request *request)
+{
+	return (struct exchange *)(uintptr_t)request;
+}
+
 /* The carrier's calls. Headers and texts lie in the arena, which goes over to the exchange. */
 struct exchange_new {
 	struct http_server *server;

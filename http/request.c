@@ -3,11 +3,6 @@
 
 #include "http/private.h"
 
-static struct exchange *exchange_of(const struct http_request *request)
-{
-	return (struct exchange *)(uintptr_t)request;
-}
-
 /* --- coming to life --- */
 
 static void split_target(struct exchange *exchange)

@@ -28,7 +28,8 @@ struct token_request {
 };
 void token_issue(const struct apiserver *server, struct arena *arena, const struct token_request *request, struct buf *out,
 		 int64_t *expires);
-/* The user of a token, or ERR_UNAUTHORIZED, whose text says why when it is one of ours. It must be meant for one of these audiences; none, or NULL: for this server. */
+/* The user of a token, or ERR_UNAUTHORIZED, whose text says why when it is one of ours. It must be meant for one of these
+ * audiences; none, or NULL: for this server. */
 struct error *token_verify(const struct apiserver *server, struct arena *arena, struct str token, const struct json *audiences,
 			   struct user *user) MUST_CHECK;
 /* Those of these audiences that the token is meant for; the token is valid. */

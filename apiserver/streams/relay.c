@@ -1,6 +1,6 @@
 /*
- * pods/proxy, services/proxy and nodes/proxy: the request goes on to a port of a pod, to one behind a Service, or to a kubelet,
- * and the answer comes back, both as they flow. Behaviour: k8s.io/kubernetes pkg/registry/core/{pod,service}, ResourceLocation,
+ * Requests that go on, and their answers that come back, as they flow: for pods/proxy, services/proxy and nodes/proxy to a port of
+ * a pod, to one behind a Service, or to a kubelet; for logs to a kubelet, as plain text. Behaviour of the proxies: k8s.io/kubernetes pkg/registry/core/{pod,service}, ResourceLocation,
  * and k8s.io/apimachinery/pkg/util/proxy/upgradeaware.go.
  */
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "apiserver/streams/rewrite.h"
 #include "apiserver/streams/streams.h"
 
-struct proxy {
+struct relay {
 	struct request *req;
 	struct http_client *client; /* of a kubelet: borrowed; of a pod: ours */
 	struct http_tls *tls;
@@ -20,6 +20,7 @@ struct proxy {
 	struct str prefix; /* of the path, up to "proxy" */
 	struct str rest;   /* behind it; empty or with a slash */
 	struct rewrite rewrite;
+	bool plain; /* a log: no headers pass */
 	bool html;
 	struct buf text; /* of HTML, not decided yet */
 	bool sends;      /* the request has a body */
@@ -57,33 +58,33 @@ static bool number(struct str text, uint16_t *out)
 }
 
 /* Without a port it is the first that a container declares, or that of the scheme. */
-static struct error *locate_pod(struct proxy *proxy, struct str name, struct str port)
+static struct error *locate_pod(struct relay *relay, struct str name, struct str port)
 {
-	const struct json *pod = lookup(proxy->req, proxy->req->route.kind, proxy->req->route.ns, name);
+	const struct json *pod = lookup(relay->req, relay->req->route.kind, relay->req->route.ns, name);
 
 	if (pod == NULL)
-		return error_not_found(proxy->req->route.kind, name);
-	proxy->port = proxy->secure ? 443 : 80;
+		return error_not_found(relay->req->route.kind, name);
+	relay->port = relay->secure ? 443 : 80;
 	if (port.len == 0) {
 		JSON_EACH (json_path(pod, "spec.containers"), it) {
 			const struct json *first = json_at(json_get(it.value, "ports"), 0);
 
 			if (first != NULL) {
-				proxy->port = (uint16_t)json_int(json_get(first, "containerPort"), 80);
+				relay->port = (uint16_t)json_int(json_get(first, "containerPort"), 80);
 				break;
 			}
 		}
-	} else if (!number(port, &proxy->port)) {
+	} else if (!number(port, &relay->port)) {
 		return error_new(ERR_UNAVAILABLE, "error trying to reach service: dial tcp: lookup tcp/%.*s: unknown port",
 				 STR_ARG(port));
 	}
-	if (!ip_parse(json_path_str(pod, "status.podIP"), &proxy->ip) || proxy->ip.bytes[0] == 127)
+	if (!ip_parse(json_path_str(pod, "status.podIP"), &relay->ip) || relay->ip.bytes[0] == 127)
 		return error_new(ERR_BAD_REQUEST, "address not allowed");
 	return NULL;
 }
 
 /* One of the ready addresses behind the port of that name, at random. */
-static bool choose_address(struct proxy *proxy, const struct json *subsets, struct str port)
+static bool choose_address(struct relay *relay, const struct json *subsets, struct str port)
 {
 	JSON_EACH (subsets, subset) {
 		const struct json *addresses = json_get(subset.value, "addresses");
@@ -94,16 +95,16 @@ static bool choose_address(struct proxy *proxy, const struct json *subsets, stru
 			if (!str_eq(json_get_str(it.value, "name"), port) || json_len(addresses) == 0)
 				continue;
 			one = json_at(addresses, rand_below(json_len(addresses)));
-			proxy->port = (uint16_t)json_int(json_get(it.value, "port"), 0);
-			return ip_parse(json_get_str(one, "ip"), &proxy->ip);
+			relay->port = (uint16_t)json_int(json_get(it.value, "port"), 0);
+			return ip_parse(json_get_str(one, "ip"), &relay->ip);
 		}
 	}
 	return false;
 }
 
-static struct error *locate_service(struct proxy *proxy, struct str name, struct str port)
+static struct error *locate_service(struct relay *relay, struct str name, struct str port)
 {
-	struct request *req = proxy->req;
+	struct request *req = relay->req;
 	const struct json *service = lookup(req, req->route.kind, req->route.ns, name), *endpoints;
 	const struct json *named = NULL;
 	uint16_t wanted;
@@ -122,36 +123,36 @@ static struct error *locate_service(struct proxy *proxy, struct str name, struct
 	endpoints = lookup(req, kind_find(STR(""), STR("v1"), STR("endpoints")), req->route.ns, name);
 	if (endpoints == NULL)
 		return error_not_found(kind_find(STR(""), STR("v1"), STR("endpoints")), name);
-	if (!choose_address(proxy, json_get(endpoints, "subsets"), port))
+	if (!choose_address(relay, json_get(endpoints, "subsets"), port))
 		return error_new(ERR_UNAVAILABLE, "no endpoints available for service %s",
 				 api_quoted(req->arena, json_len(json_get(endpoints, "subsets")) == 0 ? name : req->route.name));
 	return NULL;
 }
 
-static struct error *locate_node(struct proxy *proxy, struct str name, struct str port)
+static struct error *locate_node(struct relay *relay, struct str name, struct str port)
 {
-	struct apiserver *server = proxy->req->server;
+	struct apiserver *server = relay->req->server;
 
 	(void)port;
-	if (lookup(proxy->req, proxy->req->route.kind, STR(""), name) == NULL)
-		return error_not_found(proxy->req->route.kind, name);
+	if (lookup(relay->req, relay->req->route.kind, STR(""), name) == NULL)
+		return error_not_found(relay->req->route.kind, name);
 	if (server->options.kubelet != NULL)
-		proxy->client = server->options.kubelet(server->options.kubelet_arg, name);
-	return proxy->client != NULL ? NULL : error_new(ERR_INTERNAL, "node %.*s is not reachable", STR_ARG(name));
+		relay->client = server->options.kubelet(server->options.kubelet_arg, name);
+	return relay->client != NULL ? NULL : error_new(ERR_INTERNAL, "node %.*s is not reachable", STR_ARG(name));
 }
 
 static const struct row {
 	const char *resource, *singular;
-	struct error *(*locate)(struct proxy *proxy, struct str name, struct str port);
+	struct error *(*locate)(struct relay *relay, struct str name, struct str port);
 } rows[] = {
 	{ "pods", "pod", locate_pod },
 	{ "services", "service", locate_service },
 	{ "nodes", "node", locate_node },
 };
 
-static struct error *locate(struct proxy *proxy)
+static struct error *locate(struct relay *relay)
 {
-	const struct request *req = proxy->req;
+	const struct request *req = relay->req;
 	const struct row *row = rows;
 	struct str scheme, name, port;
 
@@ -159,8 +160,8 @@ static struct error *locate(struct proxy *proxy)
 		row++;
 	if (!split_name(req->route.name, &scheme, &name, &port))
 		return error_new(ERR_BAD_REQUEST, "invalid %s request %s", row->singular, api_quoted(req->arena, req->route.name));
-	proxy->secure = str_is(scheme, "https");
-	return row->locate(proxy, name, port);
+	relay->secure = str_is(scheme, "https");
+	return row->locate(relay, name, port);
 }
 
 /* --- headers --- */
@@ -196,9 +197,9 @@ static bool stays_here(const struct http_headers *all, struct str name)
 	return http_header_has(all, "connection", text);
 }
 
-static struct http_headers headers_on(struct proxy *proxy, bool upgrade)
+static struct http_headers headers_on(struct relay *relay, bool upgrade)
 {
-	struct request *req = proxy->req;
+	struct request *req = relay->req;
 	struct arena *arena = req->arena;
 	const struct http_headers *from = &req->http->headers;
 	struct http_headers more = upgrade ? upgrade_headers(arena, from) : (struct http_headers){ NULL, 0 };
@@ -217,15 +218,15 @@ static struct http_headers headers_on(struct proxy *proxy, bool upgrade)
 	to[n++] = (struct http_header){ STR("x-forwarded-for"), str_format(arena, "%.*s%s%.*s", STR_ARG(before),
 									   before.len != 0 ? ", " : "", STR_ARG(ip)) };
 	to[n++] = (struct http_header){ STR("x-forwarded-uri"),
-					str_format(arena, "%.*s%.*s", STR_ARG(proxy->prefix), STR_ARG(proxy->rest)) };
+					str_format(arena, "%.*s%.*s", STR_ARG(relay->prefix), STR_ARG(relay->rest)) };
 	to[n++] = (struct http_header){ STR("x-forwarded-host"), req->http->host };
 	to[n++] = (struct http_header){ STR("x-forwarded-proto"), STR("https") };
 	return (struct http_headers){ to, n };
 }
 
-static struct http_headers headers_back(struct proxy *proxy, const struct http_response *response)
+static struct http_headers headers_back(struct relay *relay, const struct http_response *response)
 {
-	struct arena *arena = proxy->req->arena;
+	struct arena *arena = relay->req->arena;
 	struct http_header *to = ARENA_ARRAY(arena, struct http_header, response->headers.n + 1);
 	size_t n = 0;
 
@@ -237,7 +238,7 @@ static struct http_headers headers_back(struct proxy *proxy, const struct http_r
 		if (str_is(header.name, "content-length") || str_is(header.name, "date"))
 			continue; /* ours */
 		if (str_is(header.name, "location"))
-			header.value = rewrite_url(arena, &proxy->rewrite, header.value);
+			header.value = rewrite_url(arena, &relay->rewrite, header.value);
 		to[n++] = header;
 	}
 	return (struct http_headers){ to, n };
@@ -247,43 +248,43 @@ static struct http_headers headers_back(struct proxy *proxy, const struct http_r
 
 static void finish(void *arg)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
 
-	loop_call_cancel(&proxy->refuse);
-	if (proxy->ip.family != 0)
-		http_client_free(proxy->client);
-	if (proxy->connected != NULL)
-		proxy->connected(proxy->to, error_new(ERR_CANCELED, "canceled"), NULL);
-	http_tls_unref(proxy->tls);
-	buf_fini(&proxy->text);
-	request_end(proxy->req);
+	loop_call_cancel(&relay->refuse);
+	if (relay->ip.family != 0)
+		http_client_free(relay->client);
+	if (relay->connected != NULL)
+		relay->connected(relay->to, error_new(ERR_CANCELED, "canceled"), NULL);
+	http_tls_unref(relay->tls);
+	buf_fini(&relay->text);
+	request_end(relay->req);
 }
 
-static void over(struct proxy *proxy)
+static void over(struct relay *relay)
 {
-	proxy->call = NULL;
-	loop_call_soon(&proxy->finish, finish, proxy);
+	relay->call = NULL;
+	loop_call_soon(&relay->finish, finish, relay);
 }
 
 /* --- the answer --- */
 
 static void client_closed(void *arg)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
 
-	http_call_cancel(proxy->call);
-	if (http_reply_started(proxy->req->http))
-		http_reply_abort(proxy->req->http);
+	http_call_cancel(relay->call);
+	if (http_reply_started(relay->req->http))
+		http_reply_abort(relay->req->http);
 	else
-		http_reply_text(proxy->req->http, 499, STR(""));
-	over(proxy);
+		http_reply_text(relay->req->http, 499, STR(""));
+	over(relay);
 }
 
 static void client_drained(void *arg)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
 
-	http_call_resume(proxy->call);
+	http_call_resume(relay->call);
 }
 
 static const struct http_request_events events = { client_closed, client_drained };
@@ -299,33 +300,38 @@ static bool is_html(const struct http_headers *headers)
 
 static void responded(void *arg, struct http_call *call, const struct http_response *response)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
+	static const struct http_header text[] = { { STR_INIT("content-type"), STR_INIT("text/plain") } };
 
 	(void)call;
-	proxy->html = is_html(&response->headers) && http_header(&response->headers, "location").len == 0;
-	http_reply_start(proxy->req->http, response->status, headers_back(proxy, response));
+	if (relay->plain) {
+		http_reply_start(relay->req->http, response->status, (struct http_headers){ text, 1 });
+		return;
+	}
+	relay->html = is_html(&response->headers) && http_header(&response->headers, "location").len == 0;
+	http_reply_start(relay->req->http, response->status, headers_back(relay, response));
 }
 
-static void write_html(struct proxy *proxy, bool end)
+static void write_html(struct relay *relay, bool end)
 {
 	AUTO_BUF struct buf out = { 0 };
 
-	rewrite_html(&proxy->rewrite, &proxy->text, end, &out);
-	http_reply_write(proxy->req->http, buf_str(&out));
+	rewrite_html(&relay->rewrite, &relay->text, end, &out);
+	http_reply_write(relay->req->http, buf_str(&out));
 }
 
 static void data(void *arg, struct str bytes)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
 
-	if (proxy->html) {
-		buf_add(&proxy->text, bytes);
-		write_html(proxy, false);
+	if (relay->html) {
+		buf_add(&relay->text, bytes);
+		write_html(relay, false);
 	} else {
-		http_reply_write(proxy->req->http, bytes);
+		http_reply_write(relay->req->http, bytes);
 	}
-	if (http_reply_full(proxy->req->http))
-		http_call_pause(proxy->call);
+	if (http_reply_full(relay->req->http))
+		http_call_pause(relay->call);
 }
 
 static void reply_error(struct request *req, struct error *err)
@@ -343,13 +349,18 @@ static void reply_error(struct request *req, struct error *err)
 
 static void done(void *arg, struct error *err)
 {
-	struct proxy *proxy = arg;
-	struct request *req = proxy->req;
+	struct relay *relay = arg;
+	struct request *req = relay->req;
 
-	if (err == NULL && proxy->html)
-		write_html(proxy, true);
+	if (err == NULL && relay->html)
+		write_html(relay, true);
 	if (!http_reply_started(req->http) && err == NULL)
-		err = error_new(ERR_UNAVAILABLE, "error trying to reach service: EOF");
+		err = relay->plain ? error_new(ERR_UNAVAILABLE, "the kubelet gave no answer")
+				   : error_new(ERR_UNAVAILABLE, "error trying to reach service: EOF");
+	if (relay->plain && !http_reply_started(req->http)) {
+		respond_error(req, err); /* ends the request; the client is borrowed */
+		return;
+	}
 	if (err == NULL)
 		http_reply_end(req->http);
 	else if (http_reply_started(req->http))
@@ -357,58 +368,58 @@ static void done(void *arg, struct error *err)
 	else
 		reply_error(req, err);
 	error_free(err);
-	over(proxy);
+	over(relay);
 }
 
 /* --- the request's body --- */
 
 static void body_data(void *arg, struct error *err, struct str bytes)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
 
-	if (proxy->call == NULL || err != NULL) { /* closed() comes, or came */
+	if (relay->call == NULL || err != NULL) { /* closed() comes, or came */
 		error_free(err);
 		return;
 	}
 	if (bytes.len == 0) {
-		proxy->sent = true;
-		http_call_end(proxy->call);
+		relay->sent = true;
+		http_call_end(relay->call);
 		return;
 	}
-	http_call_write(proxy->call, bytes);
-	if (http_call_pending(proxy->call) > LIMIT_STREAM_BUFFER)
-		http_body_pause(proxy->req->http);
+	http_call_write(relay->call, bytes);
+	if (http_call_pending(relay->call) > LIMIT_STREAM_BUFFER)
+		http_body_pause(relay->req->http);
 }
 
 static void call_drained(void *arg)
 {
-	struct proxy *proxy = arg;
+	struct relay *relay = arg;
 
-	if (proxy->sends && !proxy->sent)
-		http_body_resume(proxy->req->http);
+	if (relay->sends && !relay->sent)
+		http_body_resume(relay->req->http);
 }
 
 /* --- on the way --- */
 
 static void refuse(void *arg)
 {
-	struct proxy *proxy = arg;
-	void (*connected)(void *, struct error *, struct stream *) = proxy->connected;
+	struct relay *relay = arg;
+	void (*connected)(void *, struct error *, struct stream *) = relay->connected;
 
-	proxy->connected = NULL;
-	connected(proxy->to, error_new(ERR_UNAVAILABLE, "error trying to reach service: no node is ready"), NULL);
+	relay->connected = NULL;
+	connected(relay->to, error_new(ERR_UNAVAILABLE, "error trying to reach service: no node is ready"), NULL);
 }
 
 static void dial(void *arg, void (*connected)(void *to, struct error *err, struct stream *stream), void *to)
 {
-	struct proxy *proxy = arg;
-	const struct apiserver_options *options = &proxy->req->server->options;
+	struct relay *relay = arg;
+	const struct apiserver_options *options = &relay->req->server->options;
 
-	if (options->dial != NULL && options->dial(options->dial_arg, proxy->ip, proxy->port, connected, to))
+	if (options->dial != NULL && options->dial(options->dial_arg, relay->ip, relay->port, connected, to))
 		return;
-	proxy->connected = connected;
-	proxy->to = to;
-	loop_call_soon(&proxy->refuse, refuse, proxy);
+	relay->connected = connected;
+	relay->to = to;
+	loop_call_soon(&relay->refuse, refuse, relay);
 }
 
 /* As Go writes a path. */
@@ -421,43 +432,43 @@ static void escape_path(struct buf *out, struct str path)
 			http_escape(out, str_of(path.ptr + i, 1));
 }
 
-static struct str target_of(struct proxy *proxy)
+static struct str target_of(struct relay *relay)
 {
-	struct request *req = proxy->req;
+	struct request *req = relay->req;
 	struct buf out = { 0 };
 
-	escape_path(&out, proxy->rest);
+	escape_path(&out, relay->rest);
 	if (req->http->query.len != 0)
 		buf_printf(&out, "?%.*s", STR_ARG(req->http->query));
 	arena_defer(req->arena, free, out.ptr);
 	return buf_str(&out);
 }
 
-static void split_path(struct proxy *proxy)
+static void split_path(struct relay *relay)
 {
-	struct str path = proxy->req->http->path, rest = path;
+	struct str path = relay->req->http->path, rest = path;
 
 	/* /api/v1/namespaces/NS/pods/NAME/proxy, /api/v1/nodes/NAME/proxy */
-	for (int i = 0; i < (proxy->req->route.ns.len != 0 ? 7 : 5); i++) {
+	for (int i = 0; i < (relay->req->route.ns.len != 0 ? 7 : 5); i++) {
 		size_t n = rest.len != 0;
 
 		while (n < rest.len && rest.ptr[n] != '/')
 			n++;
 		rest = str_skip(rest, n);
 	}
-	proxy->rest = str_dup(proxy->req->arena, rest);
-	proxy->prefix = str_dup(proxy->req->arena, str_head(path, path.len - rest.len));
+	relay->rest = str_dup(relay->req->arena, rest);
+	relay->prefix = str_dup(relay->req->arena, str_head(path, path.len - rest.len));
 }
 
 /* Pages with relative links need the slash. */
-static bool redirected(struct proxy *proxy)
+static bool redirected(struct relay *relay)
 {
-	struct request *req = proxy->req;
+	struct request *req = relay->req;
 	struct http_header location = { STR("location"),
-					str_format(req->arena, "%.*s/%s%.*s", STR_ARG(proxy->prefix),
+					str_format(req->arena, "%.*s/%s%.*s", STR_ARG(relay->prefix),
 						   req->http->query.len != 0 ? "?" : "", STR_ARG(req->http->query)) };
 
-	if (proxy->rest.len != 0 || (!str_is(req->http->method, "GET") && !str_is(req->http->method, "HEAD")))
+	if (relay->rest.len != 0 || (!str_is(req->http->method, "GET") && !str_is(req->http->method, "HEAD")))
 		return false;
 	http_reply(req->http, 301, (struct http_headers){ &location, 1 }, STR(""));
 	request_end(req);
@@ -472,19 +483,32 @@ static void upgrade_over(struct request *req, void *arg, struct error *err)
 	over(arg);
 }
 
-static void make_client(struct proxy *proxy)
+static void make_client(struct relay *relay)
 {
-	struct request *req = proxy->req;
+	struct request *req = relay->req;
 
-	if (proxy->ip.family == 0)
+	if (relay->ip.family == 0)
 		return;
-	if (proxy->secure)
-		error_free(http_tls_client(&(struct http_tls_options){ .insecure = true }, &proxy->tls));
-	proxy->client = http_client_new(&(struct http_client_options){ .dial = dial,
-								       .dial_arg = proxy,
-								       .tls = proxy->tls,
+	if (relay->secure)
+		error_free(http_tls_client(&(struct http_tls_options){ .insecure = true }, &relay->tls));
+	relay->client = http_client_new(&(struct http_client_options){ .dial = dial,
+								       .dial_arg = relay,
+								       .tls = relay->tls,
 								       .server_name = str_cstr(req->arena, req->http->host),
 								       .no_reuse = true });
+}
+
+void relay_log(struct request *req, struct http_client *client, struct str target)
+{
+	struct relay *relay = ARENA_NEW(req->arena, struct relay);
+
+	relay->req = req;
+	relay->client = client;
+	relay->plain = true;
+	http_request_listen(req->http, &events, relay);
+	relay->call =
+		http_call(client, &(struct http_call_options){
+					  .target = target, .responded = responded, .data = data, .done = done, .arg = relay });
 }
 
 /* HTTP/2 says so only by what follows. */
@@ -497,43 +521,43 @@ static bool has_body(const struct http_request *http)
 
 void relay_start(struct request *req)
 {
-	struct proxy *proxy = ARENA_NEW(req->arena, struct proxy);
+	struct relay *relay = ARENA_NEW(req->arena, struct relay);
 	struct http_call_options options = { .timeout = 3600 * NS_PER_S };
 	char ip[IP_TEXT];
 	struct error *err;
 
-	proxy->req = req;
-	split_path(proxy);
-	err = locate(proxy);
+	relay->req = req;
+	split_path(relay);
+	err = locate(relay);
 	if (err != NULL) {
 		respond_error(req, err);
 		return;
 	}
-	if (redirected(proxy))
+	if (redirected(relay))
 		return;
-	if (proxy->rest.len == 0)
-		proxy->rest = STR("/");
-	proxy->rewrite = (struct rewrite){
-		.prefix = proxy->prefix,
-		.hosts = { str_format(req->arena, "%.*s:%u", STR_ARG(ip_format(ip, proxy->ip)), proxy->port), req->http->host }
+	if (relay->rest.len == 0)
+		relay->rest = STR("/");
+	relay->rewrite = (struct rewrite){
+		.prefix = relay->prefix,
+		.hosts = { str_format(req->arena, "%.*s:%u", STR_ARG(ip_format(ip, relay->ip)), relay->port), req->http->host }
 	};
-	make_client(proxy);
+	make_client(relay);
 	options.method = str_cstr(req->arena, req->http->method);
-	options.target = target_of(proxy);
-	options.headers = headers_on(proxy, req->http->wants_upgrade);
+	options.target = target_of(relay);
+	options.headers = headers_on(relay, req->http->wants_upgrade);
 	if (req->http->wants_upgrade) {
-		upgrade_start(req, proxy->client, &options, upgrade_over, proxy);
+		upgrade_start(req, relay->client, &options, upgrade_over, relay);
 		return;
 	}
-	proxy->sends = has_body(req->http);
-	options.streams = proxy->sends;
+	relay->sends = has_body(req->http);
+	options.streams = relay->sends;
 	options.responded = responded;
 	options.data = data;
 	options.drained = call_drained;
 	options.done = done;
-	options.arg = proxy;
-	http_request_listen(req->http, &events, proxy);
-	proxy->call = http_call(proxy->client, &options);
-	if (proxy->sends)
-		http_body_stream(req->http, body_data, proxy);
+	options.arg = relay;
+	http_request_listen(req->http, &events, relay);
+	relay->call = http_call(relay->client, &options);
+	if (relay->sends)
+		http_body_stream(req->http, body_data, relay);
 }

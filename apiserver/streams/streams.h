@@ -13,5 +13,7 @@ void upgrade_start(struct request *req, struct http_client *client, const struct
 struct http_headers upgrade_headers(struct arena *arena, const struct http_headers *from); /* those that an upgrade needs */
 /* pods/proxy, services/proxy, nodes/proxy; takes the request. */
 void relay_start(struct request *req);
+/* An answer of a kubelet as plain text, at the client's pace; takes the request. */
+void relay_log(struct request *req, struct http_client *client, struct str target);
 
 #endif

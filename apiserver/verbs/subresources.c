@@ -39,13 +39,13 @@ static const struct type *scale_type(void)
 	return type_find_named(STR("autoscaling"), STR("v1"), STR("Scale"));
 }
 
-/* A label selector as the text that Scale.status.selector holds. */
 /* Where a custom kind keeps what /scale shows, as its description says; the others keep it at `usual`. */
 static const char *scale_path(struct request *req, const struct catalog_text *path, const char *usual)
 {
 	return path->len != 0 ? str_cstr(req->arena, catalog_str(path)) : usual;
 }
 
+/* A label selector as the text that Scale.status.selector holds. */
 static const struct json *scale_selector(struct request *req, const struct json *tree)
 {
 	const struct json *selector = json_path(tree, "spec.selector");

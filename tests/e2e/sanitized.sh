@@ -9,7 +9,8 @@ echo 'race:^uv_pipe$' >"$work/tsan-knows"
 export TSAN_OPTIONS="suppressions=$work/tsan-knows print_suppressions=0 log_path=$work/found exitcode=0 atexit_sleep_ms=0 die_after_fork=0"
 export ASAN_OPTIONS="log_path=$work/found" UBSAN_OPTIONS="log_path=$work/found:print_stacktrace=1"
 
-nothing_found() { [ -z "$(ls "$work" | grep '^found')" ] || { cat "$work"/found* | head -n 60; return 1; }; }
+# What was found is shown once: it is not the next build's.
+nothing_found() { [ -z "$(ls "$work" | grep '^found')" ] || { head -qn 40 "$work"/found*; rm "$work"/found*; return 1; }; }
 gone() { [ -z "$(k get pods -o name)" ]; }
 long_list() {
 	for i in 1 2 3 4; do

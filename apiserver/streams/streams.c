@@ -1,11 +1,5 @@
-/* What goes on to a kubelet or a pod, by a table; and logs: the kubelet's answer, passed on as it comes, at the client's pace. */
+/* What goes on to a kubelet or into the pods' network, by a table; and which container is meant. */
 #include "apiserver/streams/streams.h"
-
-struct relay {
-	struct request *req;
-	struct http_call *call;
-	bool started;
-};
 
 static const struct row {
 	const char *resource, *subresource;
@@ -30,65 +24,6 @@ static const struct row *row_of(const struct request *req)
 bool streams_wants(const struct request *req)
 {
 	return req->route.what == ROUTE_RESOURCE && !req->route.bad_method && row_of(req) != NULL;
-}
-
-static void client_closed(void *arg)
-{
-	struct relay *relay = arg;
-
-	http_call_cancel(relay->call);
-	if (!relay->started)
-		http_reply_text(relay->req->http, 499, STR(""));
-	else
-		http_reply_end(relay->req->http);
-	request_end(relay->req);
-}
-
-static void client_drained(void *arg)
-{
-	struct relay *relay = arg;
-
-	http_call_resume(relay->call);
-}
-
-static const struct http_request_events events = { client_closed, client_drained };
-
-static void responded(void *arg, struct http_call *call, const struct http_response *response)
-{
-	static const struct http_header text[] = { { STR_INIT("content-type"), STR_INIT("text/plain") } };
-	struct relay *relay = arg;
-
-	(void)call;
-	relay->started = true;
-	http_reply_start(relay->req->http, response->status, (struct http_headers){ text, 1 });
-}
-
-static void data(void *arg, struct str bytes)
-{
-	struct relay *relay = arg;
-
-	http_reply_write(relay->req->http, bytes);
-	if (http_reply_full(relay->req->http))
-		http_call_pause(relay->call);
-}
-
-static void done(void *arg, struct error *err)
-{
-	struct relay *relay = arg;
-	struct request *req = relay->req;
-
-	if (!relay->started) {
-		if (err == NULL)
-			err = error_new(ERR_UNAVAILABLE, "the kubelet gave no answer");
-		respond_error(req, err);
-		return;
-	}
-	if (err != NULL)
-		http_reply_abort(req->http);
-	else
-		http_reply_end(req->http);
-	error_free(err);
-	request_end(req);
 }
 
 static const char *const container_lists[] = { "spec.initContainers", "spec.containers", "spec.ephemeralContainers" };
@@ -138,7 +73,6 @@ static void kubelet_start(struct request *req, const struct row *row)
 {
 	const struct json *tree = lookup(req, req->route.kind, req->route.ns, req->route.name);
 	struct http_client *client;
-	struct relay *relay;
 	struct str container = STR(""), node, target;
 	struct error *err = str_is(req->route.subresource, "log") ? options_check_logs(req) : NULL;
 
@@ -179,16 +113,7 @@ static void kubelet_start(struct request *req, const struct row *row)
 			      upgrade_over, NULL);
 		return;
 	}
-	relay = ARENA_NEW(req->arena, struct relay);
-	relay->req = req;
-	http_request_listen(req->http, &events, relay);
-	relay->call = http_call(client, &(struct http_call_options){
-						.target = target,
-						.responded = responded,
-						.data = data,
-						.done = done,
-						.arg = relay,
-					});
+	relay_log(req, client, target);
 }
 
 void streams_start(struct request *req)
