@@ -76,9 +76,9 @@ static const struct node_handlers handlers = { on_container_exited, on_exec_exit
 
 static void is_away(struct kubelet *kubelet, const char *why)
 {
-	if (kubelet->link.away)
+	if (kubelet->link.away && kubelet->link.settled)
 		return;
-	kubelet->link.away = true;
+	kubelet->link.away = kubelet->link.settled = true;
 	replace_text(&kubelet->link.trouble, why);
 	node_post_soon(kubelet);
 }
@@ -106,6 +106,7 @@ static void got_list(void *arg, struct node_reply *reply)
 	loop_timer_stop(&kubelet->link.retry);
 	kubelet->link.up = true;
 	kubelet->link.away = kubelet->link.told = false;
+	kubelet->link.settled = true;
 	kubelet->link.since = clock_mono();
 	log_info("node process is here", "node=%s", kubelet->options.node_name);
 	kubelet_found(kubelet, reply->body);

@@ -250,7 +250,7 @@ static void posted(void *arg, struct api_reply *reply)
 		if (reply->err->kind != ERR_CONFLICT)
 			log_warn("node status was not written", "node=%s error=%s", kubelet->options.node_name, reply->err->text);
 		post->dirty = true;
-		again(kubelet, 200 * NS_PER_MS);
+		again(kubelet, (reply->err->kind == ERR_CONFLICT ? 20 : 200) * NS_PER_MS);
 		return;
 	}
 	post->posted_at = clock_mono();
@@ -311,6 +311,8 @@ static void post(void *arg)
 	node = informer_find(kubelet->nodes, (struct str){ NULL, 0 }, str_from(kubelet->options.node_name));
 	if (node == NULL)
 		create(kubelet);
+	else if (!kubelet->link.settled)
+		again(kubelet, 5 * NS_PER_MS);
 	else if (kubelet->post.written != NULL && object_revision(kubelet->post.written) > object_revision(node))
 		update(kubelet, kubelet->post.written); /* what we wrote has not come back yet */
 	else

@@ -343,6 +343,7 @@ struct link {
 	struct loop_timer retry;
 	bool up;         /* it has told what it has */
 	bool away;       /* nobody answers; a connection that broke is made anew before that is said */
+	bool settled;    /* it has answered, or it was given up: before that there is nothing to say */
 	bool told;       /* that it is away */
 	int64_t since;   /* mono: up */
 	int netns, rtnl; /* of this instance; -1 */

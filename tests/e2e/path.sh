@@ -127,6 +127,26 @@ if "${KUBECTL:-kubectl}" version --client 2>/dev/null | grep -qE 'v1\.(3[1-9]|[4
 else
 	skip "exec" "this kubectl speaks no WebSocket"
 fi
+cat >"$work/claim.yaml" <<'Y'
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  containers: [{name: c, image: busybox, volumeMounts: [{name: v, mountPath: /v}]}]
+  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]
+Y
+k apply -f "$work/claim.yaml" >/dev/null
+k delete pvc data --wait=false >/dev/null
+claim_stays() { sleep 2; [ -n "$(k get pvc data -o jsonpath='{.metadata.deletionTimestamp}')" ]; }
+ok "a claim that a pod uses stays" claim_stays
+k delete pod user --grace-period=0 --force >/dev/null 2>&1
+claim_goes() { ! k get pvc data; }
+ok "it goes with the pod" within 10 claim_goes
 ok "server-side apply says who owns what" sh -c "timeout 20 kubectl apply --server-side --field-manager=me -f '$work/app.yaml' --force-conflicts && timeout 20 kubectl get --raw /api/v1/namespaces/default/configmaps/settings | grep -q '\"manager\":\"me\"'"
 ok "get -o yaml, jsonpath, custom-columns" sh -c "timeout 20 kubectl get pod box -o yaml >/dev/null && timeout 20 kubectl get pod box -o jsonpath={.status.podIP} | grep -q 10.244"
 
@@ -138,11 +158,15 @@ same_pods() { pods >"$work/pods-after" && diff "$work/pods-before" "$work/pods-a
 ok "same pods, nothing restarted" within 10 same_pods
 ok "it still answers" within 5 get "http://$lb/"
 
+ready_since() { k get nodes -o jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].lastTransitionTime}'; }
+since=$(ready_since)
 ok "stop" monokube stop -p $P
 ok "status says stopped" sh -c "'$program' status -p $P | grep -q 'apiserver: Stopped'"
 ok "start again" monokube start -p $P
+still_ready() { [ "$(ready_since)" = "$since" ] || { echo "$since"; ready_since; return 1; }; }
 ok "the pods come back" within 30 four_ready
 ok "and answer" within 10 get "http://$lb/"
+ok "no node was said not to be ready meanwhile" still_ready
 
 ok "delete" monokube delete -p $P
 machine >"$work/after"
