@@ -519,7 +519,7 @@ struct error *container_request(struct arena *arena, struct container *c, const 
 	spec->has_oom_score_adj = true;
 	spec->oom_score_adj = oom_score(pod_spec, container, pod->kubelet->post.memory);
 	container_limits(container, &spec->limits);
-	out->sandbox = pod->sandbox;
+	out->sandbox = str_cstr(arena, str_from(pod->sandbox)); /* a new connection finds it anew while this waits */
 	out->name = c->name;
 	out->attempt = attempt;
 	out->image = ref;

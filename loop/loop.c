@@ -190,32 +190,40 @@ void calls_run_nth(size_t n)
 
 /* --- posts from other threads --- */
 
-static void take_posts(void)
+/* The next one; what came since the last look is taken when nothing is left of what was taken before. */
+static bool next_post(struct post *out)
 {
-	vec_clear(&loop.posted);
-	loop.n_had = 0;
-	pthread_mutex_lock(&posts_lock);
-	for (size_t i = 0; i < posts.len; i++)
-		vec_push(&loop.posted, posts.ptr[i]);
-	vec_clear(&posts);
-	pthread_mutex_unlock(&posts_lock);
+	if (loop.n_had == loop.posted.len) {
+		vec_clear(&loop.posted);
+		loop.n_had = 0;
+		pthread_mutex_lock(&posts_lock);
+		for (size_t i = 0; i < posts.len; i++)
+			vec_push(&loop.posted, posts.ptr[i]);
+		vec_clear(&posts);
+		pthread_mutex_unlock(&posts_lock);
+	}
+	if (loop.n_had == loop.posted.len)
+		return false;
+	*out = loop.posted.ptr[loop.n_had++];
+	return true;
 }
 
+/* One signal may stand for many posts: this ends with none left, or signals itself. */
 static void on_async(uv_async_t *handle)
 {
+	struct post post;
+
 	(void)handle;
 	turn_slice();
-	if (loop.n_had == loop.posted.len)
-		take_posts();
-	while (loop.n_had < loop.posted.len && !loop_over_budget()) {
-		struct post post = loop.posted.ptr[loop.n_had++];
-
+	while (next_post(&post)) {
 		turn_piece(post.name);
 		post.fn(post.arg);
+		if (loop_over_budget()) {
+			uv_async_send(&loop.async);
+			break;
+		}
 	}
 	turn_slice();
-	if (loop.n_had < loop.posted.len)
-		uv_async_send(&loop.async);
 }
 
 void loop_post_as(const char *name, void (*fn)(void *arg), void *arg)

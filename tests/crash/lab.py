@@ -147,7 +147,7 @@ class Lab:
         self.profile = self.home + "/profiles/" + self.name
         self.root = "%s/nodes/%s/root" % (self.profile, self.name)
         self.number = self.failures = 0
-        self.connection = None
+        self.connection = self.host = None
         os.environ.update(MONOKUBE_HOME=self.home, KUBECONFIG=self.work + "/kubeconfig", HOME=self.work, MONOKUBE_DIE=self.work)
         self.ok("start", self.start)
         if self.failures:
@@ -165,10 +165,21 @@ class Lab:
             return True
         except Exception as e:
             text = str(e) if isinstance(e, Failure) else traceback.format_exc()
+            text += "\n" + self.scene()
             self.failures += 1
             print("not ok %d - %s" % (self.number, what))
             print("".join("# %s\n" % line for line in text.split("\n")), end="", flush=True)
             return False
+
+    def scene(self):
+        """What a failure is read by: every pod that is not over, what was said of it, and the last lines of the logs."""
+        def items(kind):
+            return (self.get("/api/v1/namespaces/default/" + kind) or {}).get("items", []) if self.host else []
+
+        events = sorted((e.get("lastTimestamp") or "", e["involvedObject"].get("name", ""), e.get("reason", ""), e.get("message", "")) for e in items("events"))
+        return "\n".join(["event " + " ".join(e) for e in events[-15:]] +
+                         ["pod %s on %s: %s" % (o["metadata"]["name"], o["spec"].get("nodeName"), json.dumps(o["status"]))
+                          for o in items("pods") if o["status"].get("phase") not in ("Failed", "Succeeded")] + [self.log()])
 
     def finish(self):
         if os.environ.get("KEEP"):

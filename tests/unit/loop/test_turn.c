@@ -197,6 +197,28 @@ TEST(many_posts_are_more_turns)
 	loop_fini();
 }
 
+/* Each uses up its slice, so the rest of what was taken has a turn of its own: what came meanwhile has no other signal. */
+static void posts_another(void *arg)
+{
+	struct many *many = arg;
+
+	loop_post(posted, many);
+	posted(many);
+}
+
+TEST(posts_that_come_while_others_wait_are_not_forgotten)
+{
+	struct many many = { .done = 40 - 3 };
+
+	loop_init();
+	loop_ref();
+	loop_post(posts_another, &many);
+	loop_post(posted, &many);
+	loop_run_for(2 * NS_PER_S);
+	CHECK_EQ(many.done, 40);
+	loop_fini();
+}
+
 /* --- streams: one that always sends does not keep the others waiting, and readers that take long are divided, too --- */
 
 struct reader {
