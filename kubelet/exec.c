@@ -344,13 +344,6 @@ void sessions_stop(struct kubelet *kubelet)
 
 /* --- the request --- */
 
-static bool is_on(const struct http_request *request, const char *name)
-{
-	struct str value = http_param(request, name, NULL);
-
-	return str_is(value, "true") || str_is(value, "1");
-}
-
 static void read_protocol(struct session *s, const char *protocol)
 {
 	s->base64 = strstr(protocol, "base64") != NULL;
@@ -398,7 +391,7 @@ void serve_exec(struct kubelet *kubelet, struct http_request *request, struct co
 	char *id;
 
 	if (container->now == NULL || !container->now->running || container->now->exited || link_client(kubelet) == NULL) {
-		refuse(request, 400, arena_printf(arena, "container not found (\"%s\")", container->name));
+		refuse(request, 500, arena_printf(arena, "container not found (\"%s\")", container->name));
 		arena_free(arena);
 		return;
 	}
@@ -413,10 +406,10 @@ void serve_exec(struct kubelet *kubelet, struct http_request *request, struct co
 	s->kubelet = kubelet;
 	s->terminal = -1;
 	s->attach = attach;
-	s->tty = attach ? json_bool(json_get(spec, "tty")) : is_on(request, "tty");
-	s->wants_in = is_on(request, "stdin");
-	s->wants_out = is_on(request, "stdout");
-	s->wants_err = is_on(request, "stderr") && !s->tty;
+	s->tty = attach ? json_bool(json_get(spec, "tty")) : http_param_bool(request, "tty", NULL);
+	s->wants_in = http_param_bool(request, "stdin", NULL);
+	s->wants_out = http_param_bool(request, "stdout", NULL);
+	s->wants_err = http_param_bool(request, "stderr", NULL) && !s->tty;
 	read_protocol(s, protocol != NULL ? protocol : "channel.k8s.io");
 	id = xstrdup(container->now->id);
 	list_push(&kubelet->sessions, &s->link);

@@ -202,13 +202,6 @@ static struct pod *find_pod(struct kubelet *kubelet, struct str ns, struct str n
 	return NULL;
 }
 
-static bool is_true(const struct http_request *request, const char *name)
-{
-	struct str value = http_param(request, name, NULL);
-
-	return str_is(value, "true") || str_is(value, "1");
-}
-
 static bool read_options(struct http_request *request, struct log_options *options)
 {
 	bool has_tail, has_limit, has_since;
@@ -216,7 +209,7 @@ static bool read_options(struct http_request *request, struct log_options *optio
 	struct str since = http_param(request, "sinceSeconds", &has_since), time = http_param(request, "sinceTime", NULL);
 	int64_t seconds = 0;
 
-	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = is_true(request, "timestamps") };
+	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = http_param_bool(request, "timestamps", NULL) };
 	if ((has_tail && !str_to_i64(tail, &options->tail)) || (has_limit && !str_to_i64(limit, &options->limit)) ||
 	    (has_since && !str_to_i64(since, &seconds)) || (time.len != 0 && !time_parse(time, &options->since)))
 		return false;
@@ -259,20 +252,36 @@ static struct follower *follower_new(struct http_request *request, const struct 
 	f->uid = xstrdup(c->pod->uid);
 	f->container = xstrdup(c->name);
 	f->run = xstrdup(run->id);
-	f->follow = is_true(request, "follow") && f->fd >= 0;
+	f->follow = http_param_bool(request, "follow", NULL) && f->fd >= 0;
 	log_cursor_init(&f->cursor, f->fd, options);
 	list_push(&kubelet->followers, &f->link);
 	return f;
 }
 
 /* Why there is no log of such a run. */
+static const char *no_run_yet(struct arena *arena, const struct container *c)
+{
+	const struct json *statuses = json_path(pod_tree(c->pod), "status.containerStatuses");
+
+	if (c->wait_reason != NULL && strcmp(c->wait_reason, "ErrImagePull") == 0)
+		return "image can't be pulled";
+	if (c->wait_reason != NULL && strcmp(c->wait_reason, "ImagePullBackOff") == 0)
+		return "trying and failing to pull image";
+	if (c->wait_reason != NULL)
+		return c->wait_reason;
+	JSON_EACH (statuses, it)
+		if (str_is(json_get_str(it.value, "name"), c->name) && json_path(it.value, "state.waiting") != NULL)
+			return str_cstr(arena, json_path_str(it.value, "state.waiting.reason"));
+	return "ContainerCreating";
+}
+
 static const char *no_run(struct http_request *request, const struct container *c)
 {
-	if (is_true(request, "previous"))
+	if (http_param_bool(request, "previous", NULL))
 		return arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
 				    c->pod->name);
 	return arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, c->pod->name,
-			    c->wait_reason != NULL ? c->wait_reason : "ContainerCreating");
+			    no_run_yet(request->arena, c));
 }
 
 static void reply_logs(struct kubelet *kubelet, struct http_request *request, struct str rest)
@@ -297,7 +306,7 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 		refuse(request, 400, "invalid log options\n");
 		return;
 	}
-	run = is_true(request, "previous") ? c->last : c->now;
+	run = http_param_bool(request, "previous", NULL) ? c->last : c->now;
 	if (run == NULL) {
 		refuse(request, 400, no_run(request, c));
 		return;
