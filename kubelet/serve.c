@@ -349,11 +349,25 @@ static void reply_exec(struct kubelet *kubelet, struct http_request *request, st
 		serve_exec(kubelet, request, c, attach);
 }
 
+static void reply_forward(struct kubelet *kubelet, struct http_request *request, struct str rest)
+{
+	struct str name, container;
+	struct pod *pod;
+
+	find_container(kubelet, rest, &pod, &name, &container);
+	if (pod == NULL)
+		refuse(request, 404, "pod does not exist");
+	else
+		serve_forward(kubelet, request, pod);
+}
+
 static void handle(void *arg, struct http_request *request)
 {
 	struct kubelet *kubelet = arg;
 
-	if (!str_is(request->method, "GET"))
+	bool post = str_is(request->method, "POST") && request->wants_upgrade; /* by SPDY, as it used to be */
+
+	if (!post && !str_is(request->method, "GET"))
 		refuse(request, 405, "Method Not Allowed\n");
 	else if (str_is(request->path, "/healthz"))
 		refuse(request, 200, "ok");
@@ -365,6 +379,8 @@ static void handle(void *arg, struct http_request *request)
 		reply_exec(kubelet, request, str_skip(request->path, strlen("/exec/")), false);
 	else if (str_has_prefix(request->path, STR("/attach/")))
 		reply_exec(kubelet, request, str_skip(request->path, strlen("/attach/")), true);
+	else if (str_has_prefix(request->path, STR("/portForward/")))
+		reply_forward(kubelet, request, str_skip(request->path, strlen("/portForward/")));
 	else
 		refuse(request, 404, "404 page not found\n");
 }
@@ -379,6 +395,7 @@ void serve_stop(struct kubelet *kubelet)
 	LIST_EACH (&kubelet->followers, struct follower, link, f)
 		finish(f);
 	sessions_stop(kubelet);
+	forwardings_stop(kubelet);
 }
 
 struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const char *path)

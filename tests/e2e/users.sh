@@ -33,6 +33,13 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: screen}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: sh, image: busybox, command: [sh], stdin: true, tty: true, imagePullPolicy: IfNotPresent}]
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: bad}
 spec:
   terminationGracePeriodSeconds: 0
@@ -71,6 +78,106 @@ ok "status -o json is a list of them" sh -c "'$program' -p $P status -o json | p
 # Why there is no log.
 ok "logs of an image that is not there" fails 'BadRequest.*container "c" in pod "bad" is waiting to start: (trying and failing to pull image|image can.t be pulled)' logs bad
 ok "logs of a run that there was not" fails 'BadRequest.*previous terminated container "box" in pod "two" not found' logs two -c box --previous
+
+# Remote commands: kubectl speaks SPDY before 1.31, WebSocket since, and falls back to SPDY where that is refused.
+remote() { # a kubectl's path is in KUBECTL
+	ok "$1: exec in a container that does not run" fails 'container not found \("c"\)' exec bad -- true
+	ok "$1: exec tells both outputs apart" both
+	ok "$1: exec ends with the command's exit code" code 7 exec two -c box -- sh -c 'exit 7'
+	ok "$1: a command that is not there" fails 'no such file or directory' exec two -c box -- /none
+	ok "$1: 20 MB through cat" through_cat
+	ok "$1: a terminal has the size of the person's" terminal exec -it two -c box -- sh
+	ok "$1: attach to a terminal" terminal attach -it screen
+	ok "$1: run -i --rm shows what it says" says 'from within' run once -i --rm --restart=Never --image=busybox \
+		--image-pull-policy=IfNotPresent -- sh -c 'sleep 0.5; echo from within'
+	ok "$1: cp there and back" copies
+	ok "$1: port-forward" forwards
+	ok "$1: port-forward to a port where nobody listens" refused_forward
+}
+code() {
+	local want=$1
+	shift
+	k "$@"
+	[ $? = "$want" ]
+}
+both() {
+	k exec two -c box -- sh -c 'echo out; echo err >&2' >"$work/out" 2>"$work/err"
+	cat "$work/out" "$work/err"
+	[ "$(cat "$work/out")" = out ] && [ "$(cat "$work/err")" = err ]
+}
+head -c 20000000 /dev/urandom >"$work/random"
+through_cat() { k exec -i two -c box -- cat <"$work/random" | cmp - "$work/random"; }
+copies() {
+	rm -rf "$work/there" "$work/back"
+	mkdir -p "$work/there/sub"
+	cp "$work/random" "$work/there/sub/file"
+	echo small >"$work/there/small"
+	k exec two -c box -- rm -rf /there
+	k cp "$work/there" two:/there -c box && k cp two:/there "$work/back" -c box && diff -r "$work/there" "$work/back"
+}
+# A person's terminal of 33 lines, then of 44.
+terminal() {
+	/usr/bin/python3 - "${KUBECTL:-kubectl}" "$@" <<'P'
+import fcntl, os, pty, re, select, struct, sys, termios, time
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+seen = b""
+def size(rows): fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 111, 0, 0))
+def until(pattern, ask=None):
+    global seen
+    end = time.time() + 15
+    while not re.search(pattern, seen):
+        assert time.time() < end, seen
+        if ask and not select.select([fd], [], [], 0.3)[0]:
+            os.write(fd, ask)
+        if select.select([fd], [], [], 0.3)[0]:
+            seen += os.read(fd, 65536)
+size(33)
+until(rb"33 111", b"stty size\n")
+size(44)
+until(rb"44 111", b"stty size\n")
+os.kill(pid, 9)
+os.waitpid(pid, 0)
+P
+}
+forward() { # TARGET PORT: $port is on this machine then, and $! the process
+	rm -f "$work/forward"
+	timeout 60 "${KUBECTL:-kubectl}" port-forward --address 127.0.0.1 "$1" ":$2" >"$work/forward" 2>&1 &
+	within 10 grep -q 'Forwarding from' "$work/forward" || { cat "$work/forward"; return 1; }
+	port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/forward")
+}
+forwards() {
+	local i answers=0 of=0
+	forward pod/two 8080 || return 1
+	for i in $(seq 30); do
+		get "http://127.0.0.1:$port/" >"$work/forwarded.$i" &
+		of="$of $!"
+	done
+	# shellcheck disable=SC2086
+	wait ${of#0}
+	answers=$(cat "$work"/forwarded.* | grep -c 'Hello from pod two')
+	kill %% 2>/dev/null
+	cat "$work/forward"
+	[ "$answers" = 30 ]
+}
+refused_forward() {
+	forward pod/two 81 || return 1
+	get "http://127.0.0.1:$port/" && return 1
+	within 5 grep -q 'error forwarding port 81 to pod two.*connection refused' "$work/forward" || { cat "$work/forward"; return 1; }
+	kill %% 2>/dev/null
+	return 0
+}
+ok "a terminal's pod runs" k wait pod/screen --for=condition=Ready --timeout=20s
+beside=$(dirname "$(readlink -f "$(command -v kubectl)")")
+for KUBECTL in kubectl "$beside/kubectl.1.27" "${KUBECTL_NEWEST:-/var/cache/monokube-upstream/bin/kubectl}"; do
+	if command -v "$KUBECTL" >/dev/null; then
+		remote "$("$KUBECTL" version --client -o json | sed -n 's/.*"gitVersion": "\(v[0-9.]*\).*/\1/p')"
+	else
+		skip "$KUBECTL" "this version of kubectl is not on this machine"
+	fi
+done
+unset KUBECTL
 
 # Python writes True where Go writes true.
 python_client() {
