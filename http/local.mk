@@ -16,7 +16,8 @@ libhttp_a_SOURCES = \
 	http/spdy_headers.c \
 	http/text.c \
 	http/tls.c \
-	http/websocket.c http/websocket.h
+	http/websocket.c http/websocket.h \
+	http/websocket_streams.c http/websocket_streams.h
 http_LIBS = libhttp.a $(loop_LIBS)
 
 check_PROGRAMS += tests/unit/http/test_http

@@ -430,6 +430,8 @@ const char *label_of(const char *const *labels, size_t n, const char *key); /* N
 void random_id(char out[65]);
 char *replace_text(char **place, const char *text); /* frees the old one; NULL is fine */
 
+#define NO_EPHEMERAL "this version of monokube runs no ephemeral containers; 'kubectl debug --copy-to' makes a pod beside this one"
+
 /* --- exec and attach (exec.c) --- */
 
 /* Takes the request. */

@@ -284,6 +284,14 @@ static const char *no_run(struct http_request *request, const struct container *
 			    no_run_yet(request->arena, c));
 }
 
+static bool is_ephemeral(const struct pod *pod, struct str name)
+{
+	JSON_EACH (json_path(pod_tree(pod), "spec.ephemeralContainers"), it)
+		if (str_eq(json_get_str(it.value, "name"), name))
+			return true;
+	return false;
+}
+
 static void reply_logs(struct kubelet *kubelet, struct http_request *request, struct str rest)
 {
 	static const struct http_request_events events = { on_closed, on_drained };
@@ -295,6 +303,12 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	struct pod *pod;
 	struct container *c = find_container(kubelet, rest, &pod, &name, &container);
 
+	if (c == NULL && pod != NULL && is_ephemeral(pod, container)) {
+		refuse(request, 400,
+		       arena_printf(request->arena, "container \"%.*s\" in pod \"%.*s\" is not running: %s", STR_ARG(container),
+				    STR_ARG(name), NO_EPHEMERAL));
+		return;
+	}
 	if (c == NULL) {
 		refuse(request, 404,
 		       arena_printf(request->arena,

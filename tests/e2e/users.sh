@@ -79,6 +79,10 @@ ok "status -o json is a list of them" sh -c "'$program' -p $P status -o json | p
 ok "logs of an image that is not there" fails 'BadRequest.*container "c" in pod "bad" is waiting to start: (trying and failing to pull image|image can.t be pulled)' logs bad
 ok "logs of a run that there was not" fails 'BadRequest.*previous terminated container "box" in pod "two" not found' logs two -c box --previous
 
+# What is not there yet says so instead of keeping people waiting.
+ok "debug says that there are no ephemeral containers" fails 'runs no ephemeral containers' debug -i two --image=busybox -- echo hi
+ok "top says what is missing" fails 'Metrics API not available|metrics not available' top pods
+
 # Remote commands: kubectl speaks SPDY before 1.31, WebSocket since, and falls back to SPDY where that is refused.
 remote() { # a kubectl's path is in KUBECTL
 	ok "$1: exec in a container that does not run" fails 'container not found \("c"\)' exec bad -- true
@@ -182,8 +186,9 @@ unset KUBECTL
 # Python writes True where Go writes true.
 python_client() {
 	/usr/bin/python3 - <<'P'
+import time
 from kubernetes import client, config
-from kubernetes.stream import stream
+from kubernetes.stream import portforward, stream
 config.load_kube_config()
 v1 = client.CoreV1Api()
 def run(*command, **more):
@@ -202,6 +207,20 @@ screen.write_stdin("go\n")
 lines = [screen.readline_stdout(timeout=5) for _ in range(2)]
 assert lines == ["go\r", "30 100\r"], lines
 screen.close()
+forward = portforward(v1.connect_get_namespaced_pod_portforward, "two", "default", ports="8080,81")
+socket = forward.socket(8080)
+socket.settimeout(10)
+socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
+page = b""
+while b"Hello from pod two" not in page:
+    more = socket.recv(1000)
+    assert more, page
+    page += more
+end = time.time() + 10
+while not forward.error(81):
+    assert time.time() < end
+    time.sleep(0.1)
+assert "connection refused" in forward.error(81), forward.error(81)
 assert v1.read_namespaced_pod_log("two", "default", container="hello", follow=False, timestamps=True).count("listening") == 1
 P
 }
