@@ -153,14 +153,14 @@ forward() { # TARGET PORT: $port is on this machine then, and $! the process
 }
 forwards() {
 	local i answers=0 of=0
-	forward pod/two 8080 || return 1
+	forward pod/late 80 || return 1
 	for i in $(seq 30); do
 		get "http://127.0.0.1:$port/" >"$work/forwarded.$i" &
 		of="$of $!"
 	done
 	# shellcheck disable=SC2086
 	wait ${of#0}
-	answers=$(cat "$work"/forwarded.* | grep -c 'Hello from pod two')
+	answers=$(cat "$work"/forwarded.* | grep -c '^ok$')
 	kill %% 2>/dev/null
 	cat "$work/forward"
 	[ "$answers" = 30 ]
@@ -207,12 +207,12 @@ screen.write_stdin("go\n")
 lines = [screen.readline_stdout(timeout=5) for _ in range(2)]
 assert lines == ["go\r", "30 100\r"], lines
 screen.close()
-forward = portforward(v1.connect_get_namespaced_pod_portforward, "two", "default", ports="8080,81")
-socket = forward.socket(8080)
+forward = portforward(v1.connect_get_namespaced_pod_portforward, "late", "default", ports="80,81")
+socket = forward.socket(80)
 socket.settimeout(10)
 socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
 page = b""
-while b"Hello from pod two" not in page:
+while b"ok\n" not in page:
     more = socket.recv(1000)
     assert more, page
     page += more
