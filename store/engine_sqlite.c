@@ -283,6 +283,7 @@ static struct error *open_database(struct sqlite *engine, const char *vfs)
 
 	if (err != NULL)
 		return err;
+	sqlite_parts();
 	status = sqlite3_open_v2(engine->path, &engine->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
 				 vfs);
 	if (status != SQLITE_OK)

@@ -3,6 +3,7 @@ libstore_a_SOURCES = \
 	store/engine_memory.c \
 	store/engine_sqlite.c \
 	store/private.h \
+	store/sqlite_parts.c \
 	store/store.c store/store.h \
 	store/value.c \
 	store/version.c \
