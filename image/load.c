@@ -247,8 +247,7 @@ static struct error *take_all(struct load *load)
 	struct archive_entry *entry;
 	int rc;
 
-	archive_read_support_filter_gzip(load->outer);
-	archive_read_support_filter_zstd(load->outer);
+	archive_filters(load->outer);
 	archive_read_support_format_tar(load->outer);
 	if (archive_read_open_fd(load->outer, load->fd, 1 << 16) != ARCHIVE_OK)
 		return archive_failed(load->outer, "open archive");

@@ -34,6 +34,10 @@ struct error *disk_replace(int dirfd, const char *path, struct str text) MUST_CH
 struct error *disk_remove(int dirfd, const char *name) MUST_CHECK; /* rm -rf; absence is fine */
 struct error *disk_write(int fd, const void *ptr, size_t len) MUST_CHECK;
 
+/* --- filters.c --- */
+
+void archive_filters(struct archive *archive); /* a reader takes what is packed with gzip or zstd */
+
 /* --- unpack.c --- */
 
 struct unpacked {
