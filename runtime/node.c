@@ -203,7 +203,7 @@ static void close_listener(struct node *node)
 
 	poll_watch_stop(node, &node->listener);
 	shutdown(fd, SHUT_RDWR); /* containers that are just made have copies */
-	auto_close(&fd);
+	fd_close(&fd);
 }
 
 static void begin_stop(struct node *node, uint32_t grace_ms)
