@@ -12,8 +12,10 @@ libruntime_a_SOURCES = \
 	runtime/node.c runtime/node.h runtime/node_ops.def runtime/node_private.h \
 	runtime/node_client.c \
 	runtime/node_container.c \
+	runtime/node_create.c \
 	runtime/node_exec.c \
 	runtime/node_files.c \
+	runtime/node_layers.c \
 	runtime/node_records.c runtime/node_records.h \
 	runtime/node_root.c \
 	runtime/node_sandbox.c \
