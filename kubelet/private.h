@@ -3,8 +3,7 @@
  *
  *	informer of pods ──► struct pod (pod.c): a state, and at most one task: start sandbox, start container, stop
  *	node process ◄─────► link.c ──► runs (found.c) ──► pod_plan() (plan.c) says what is next
- *	                                                   └──► pod_status() (status.c) says what to tell ──►
- * status_write.c
+ *	                                            └──► pod_status() (status.c) says what to tell ──► status_write.c
  *
  * A pod is looked at by look() of pod.c, which may be asked for by anybody at any time (pod_poke()) and decides anew each
  * time; nothing else starts tasks. While the node process is away nothing is decided.

@@ -555,12 +555,3 @@ const char *label_of(const char *const *labels, size_t n, const char *key)
 			return labels[i] + len + 1;
 	return NULL;
 }
-
-char *replace_text(char **place, const char *text)
-{
-	char *old = *place;
-
-	*place = text != NULL ? xstrdup(text) : NULL;
-	free(old);
-	return *place;
-}

@@ -83,7 +83,6 @@ struct engine {
 /* Fills the store (index, window, revision, reserved) through the loaded_ functions. */
 struct error *engine_sqlite_open(struct store *store, const struct store_options *options, struct engine **out) MUST_CHECK;
 struct engine *engine_memory_open(struct store *store, const struct store_options *options);
-void sqlite_parts(void); /* before SQLite's first connection */
 
 void store_batch_written(void *batch);
 void store_query_done(void *query);

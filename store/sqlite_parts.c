@@ -5,9 +5,8 @@
  * is refused when it is prepared ("no such function", "no such module").
  */
 #include <math.h>
-#include <sqlite3.h>
 
-#include "store/private.h"
+#include "store/sqlite.h"
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
