@@ -1,7 +1,8 @@
 # Public headers: http.h, and pki.h which it includes.
 noinst_LIBRARIES += libhttp.a
 libhttp_a_SOURCES = \
-	http/client.c \
+	http/client.c http/client.h \
+	http/client_link.c \
 	http/compress.c \
 	http/crypto.c \
 	http/fetch.c \
