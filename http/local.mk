@@ -7,7 +7,8 @@ libhttp_a_SOURCES = \
 	http/crypto.c \
 	http/fetch.c \
 	http/gzip.c \
-	http/h1.c \
+	http/h1.c http/h1.h \
+	http/h1_answer.c \
 	http/h2.c \
 	http/http.h \
 	http/pki.c http/pki.h \
