@@ -5,6 +5,7 @@ libruntime_a_SOURCES = \
 	runtime/cgroup1.c runtime/cgroup2.c runtime/cgroup_bpf.c \
 	runtime/conn.c runtime/conn.h \
 	runtime/container.c runtime/container.h \
+	runtime/devices.c \
 	runtime/files.c runtime/files.h \
 	runtime/log_frame.c runtime/log_frame.h \
 	runtime/messages.c \
@@ -20,6 +21,7 @@ libruntime_a_SOURCES = \
 	runtime/node_root.c \
 	runtime/node_sandbox.c \
 	runtime/node_skeleton.c \
+	runtime/node_start.c \
 	runtime/node_stream.c \
 	runtime/oci.c runtime/oci.h runtime/oci_spec.c \
 	runtime/process.c runtime/process.h \

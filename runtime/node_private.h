@@ -175,6 +175,12 @@ struct exec {
 	bool started;
 };
 
+/* --- node.c --- */
+
+void node_init(struct node *node);
+void node_run(struct node *node); /* until it was told to stop and its containers are gone */
+void node_fini(struct node *node);
+
 /* --- node_root.c: becoming a node --- */
 
 struct error *node_root_enter(struct node *node) MUST_CHECK; /* in the new namespaces; "/" is the node's afterwards */
