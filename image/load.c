@@ -525,7 +525,7 @@ struct error *image_store_load(struct arena *arena, struct image_store *store, i
 
 	archive_read_free(load.outer);
 	if (load.work[0] != '\0') {
-		struct error *late = disk_remove(store->fd, load.work);
+		struct error *late = dir_remove(store->fd, load.work);
 
 		if (err == NULL)
 			err = late;

@@ -317,7 +317,7 @@ static struct error *make_way(struct unpacking *u, const char *name, bool direct
 		*there = true;
 		return NULL;
 	}
-	return disk_remove(u->parent, name);
+	return dir_remove(u->parent, name);
 }
 
 static struct error *make_node(struct unpacking *u, const char *name, struct archive_entry *entry, mode_t type)

@@ -258,7 +258,7 @@ static struct error *copy_file(int from, int to, const char *name, const struct 
 
 		if (n < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP)) {
 			n = read(in, block, sizeof(block));
-			err = n > 0 ? file_write_all(out, str_of(block, (size_t)n)) : NULL;
+			err = n > 0 ? fd_write_all(out, str_of(block, (size_t)n)) : NULL;
 			if (err != NULL)
 				return err;
 		}

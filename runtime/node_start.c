@@ -177,11 +177,11 @@ static int serve(struct node *node, int listener, int report)
 	detach_stdio(node->options.log);
 	err = become(node, listener);
 	if (err != NULL) {
-		error_free(file_write_all(report, str_from(err->text)));
+		error_free(fd_write_all(report, str_from(err->text)));
 		log_consume(LOG_ERROR, err, "node cannot start");
 		return 1;
 	}
-	error_free(file_write_all(report, STR("\n")));
+	error_free(fd_write_all(report, STR("\n")));
 	close(report);
 	log_info("node started", "name=%s instance=%s", node->options.name, node->instance);
 	node_run(node);
@@ -193,14 +193,9 @@ static int serve(struct node *node, int listener, int report)
 static struct error *await_report(int report, pid_t pid)
 {
 	AUTO_BUF struct buf text = { 0 };
-	ssize_t n;
 	int status;
 
-	do {
-		buf_reserve(&text, 4096);
-		n = read(report, text.ptr + text.len, text.cap - text.len);
-		text.len += n > 0 ? (size_t)n : 0;
-	} while (n > 0 || (n < 0 && errno == EINTR));
+	error_free(fd_read_all(report, 65536, &text)); /* what did not come is missed below */
 	if (text.len != 0 && text.ptr[text.len - 1] == '\n')
 		return NULL;
 	waitpid(pid, &status, 0);

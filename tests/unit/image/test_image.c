@@ -225,7 +225,7 @@ static void end(void)
 {
 	image_store_close(store);
 	arena_free(arena);
-	CHECK_OK(disk_remove(AT_FDCWD, dir));
+	CHECK_OK(dir_remove(AT_FDCWD, dir));
 }
 
 static struct error *load_bytes(struct str bytes)
@@ -235,7 +235,7 @@ static struct error *load_bytes(struct str bytes)
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 	struct error *err;
 
-	CHECK_OK(disk_write(fd, bytes.ptr, bytes.len));
+	CHECK_OK(fd_write_all(fd, str_of(bytes.ptr, bytes.len)));
 	lseek(fd, 0, SEEK_SET);
 	err = image_store_load(arena, store, fd, &loaded, &n);
 	close(fd);
@@ -597,7 +597,7 @@ TEST(damaged_stores_are_loaded_again)
 	CHECK_OK(load(&(struct making){ .items = one, .n = 1, .tag = "a" }));
 	image = find("a");
 	CHECK(image != NULL);
-	CHECK_OK(disk_remove(store->fd, str_cstr(arena, image->layers[0])));
+	CHECK_OK(dir_remove(store->fd, str_cstr(arena, image->layers[0])));
 	CHECK(find("a") == NULL);
 	CHECK_OK(load(&(struct making){ .items = one, .n = 1, .tag = "a" }));
 	CHECK(find("a") != NULL);
