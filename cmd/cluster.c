@@ -483,7 +483,7 @@ void cluster_nodes_ready(struct cluster *cluster)
 		    "note readiness");
 	if (write(cluster->options.ready_fd, line, sizeof(line) - 1) < 0)
 		log_warn("nobody waits for the nodes", "errno=%d", errno);
-	auto_close(&cluster->options.ready_fd);
+	fd_close(&cluster->options.ready_fd);
 }
 
 /* --- stop: the undo column, from bottom to top, as a task of its own --- */

@@ -1,11 +1,14 @@
 # Public headers: http.h, and pki.h which it includes.
 noinst_LIBRARIES += libhttp.a
 libhttp_a_SOURCES = \
-	http/client.c \
+	http/client.c http/client.h \
+	http/client_link.c \
 	http/compress.c \
+	http/crypto.c \
 	http/fetch.c \
 	http/gzip.c \
-	http/h1.c \
+	http/h1.c http/h1.h \
+	http/h1_answer.c \
 	http/h2.c \
 	http/http.h \
 	http/pki.c http/pki.h \
@@ -22,8 +25,8 @@ http_LIBS = libhttp.a $(loop_LIBS)
 
 check_PROGRAMS += tests/unit/http/test_http
 tests_unit_http_test_http_SOURCES = \
+	tests/unit/http/keys.c tests/unit/http/keys.h \
 	tests/unit/http/test_attack.c \
-	tests/unit/http/test_client.c \
 	tests/unit/http/test_compress.c \
 	tests/unit/http/test_curl.c \
 	tests/unit/http/test_pki.c \

@@ -13,14 +13,17 @@
 
 #include "http/http.h"
 
-/* --- pki.c --- */
+/* --- crypto.c: OpenSSL's start and errors --- */
 
-void crypto_init(void);
+void crypto_init(void); /* once, before anything else of OpenSSL; from any thread, as often as one likes */
 BIO *crypto_bio(struct str text);
-int64_t crypto_time(const ASN1_TIME *time);
 #define crypto_failure(kind, doing) crypto_failure_at(__FILE__, __LINE__, (kind), (doing))
 struct error *crypto_failure_at(const char *file, int line, enum error_kind kind, const char *doing)
 	__attribute__((returns_nonnull)) MUST_CHECK;
+
+/* --- pki.c --- */
+
+int64_t crypto_time(const ASN1_TIME *time); /* ns since 1970; 0: not a time */
 
 /* --- gzip.c: packing what comes in pieces --- */
 

@@ -247,7 +247,7 @@ static struct stream *take_stream(int *fd, bool wanted, const struct stream_even
 	if (*fd < 0)
 		return NULL;
 	if (!wanted) {
-		auto_close(fd);
+		fd_close(fd);
 		return NULL;
 	}
 	error_free(stream_from_fd(fd_take(fd), &stream));

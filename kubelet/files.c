@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,17 +71,12 @@ struct error *root_mkdir(struct kubelet *kubelet, const char *path, unsigned mod
 struct error *root_write(struct kubelet *kubelet, const char *path, struct str content, unsigned mode)
 {
 	AUTO_FD int fd = open_in_root(kubelet->root, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	struct error *err;
 
 	if (fd < 0 || fchmod(fd, (mode_t)mode) != 0)
 		return error_errno(errno, "write %s", path);
-	while (content.len > 0) {
-		ssize_t n = write(fd, content.ptr, content.len);
-
-		if (n < 0)
-			return error_errno(errno, "write %s", path);
-		content = str_skip(content, (size_t)n);
-	}
-	return NULL;
+	err = fd_write_all(fd, content);
+	return err != NULL ? error_context(err, "%s", path) : NULL;
 }
 
 struct str root_read(struct arena *arena, struct kubelet *kubelet, const char *path, size_t most, bool tail)

@@ -1,11 +1,13 @@
 noinst_LIBRARIES += libkubelet.a
 libkubelet_a_SOURCES = \
 	kubelet/action.c \
+	kubelet/admit.c \
 	kubelet/dial.c \
 	kubelet/env.c \
 	kubelet/exec.c \
 	kubelet/files.c \
 	kubelet/forward.c \
+	kubelet/found.c \
 	kubelet/kubelet.c kubelet/kubelet.h kubelet/private.h \
 	kubelet/link.c \
 	kubelet/logs.c kubelet/logs.h \

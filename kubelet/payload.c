@@ -130,8 +130,8 @@ static struct error *write_file(int dir, const struct payload_file *file, int64_
 {
 	AUTO_FREE char *path = xmemdup(file->path.ptr, file->path.len);
 	AUTO_FD int fd = -1;
-	struct str rest = file->data;
 	unsigned mode = file->mode | (group >= 0 ? 0440 : 0);
+	struct error *err;
 
 	for (char *at = strchr(path, '/'); at != NULL; at = strchr(at + 1, '/')) {
 		*at = '\0';
@@ -142,13 +142,9 @@ static struct error *write_file(int dir, const struct payload_file *file, int64_
 	fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(errno, "write %s", path);
-	while (rest.len > 0) {
-		ssize_t n = write(fd, rest.ptr, rest.len);
-
-		if (n < 0)
-			return error_errno(errno, "write %s", path);
-		rest = str_skip(rest, (size_t)n);
-	}
+	err = fd_write_all(fd, file->data);
+	if (err != NULL)
+		return error_context(err, "%s", path);
 	if ((group >= 0 || file->owner >= 0) &&
 	    fchown(fd, file->owner >= 0 ? (uid_t)file->owner : (uid_t)-1, group >= 0 ? (gid_t)group : (gid_t)-1) != 0)
 		return error_errno(errno, "change the owner of %s", path);

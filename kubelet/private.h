@@ -2,11 +2,10 @@
  * The kubelet from within.
  *
  *	informer of pods ──► struct pod (pod.c): a state, and at most one task: start sandbox, start container, stop
- *	node process ◄─────► link.c ──► observed containers ──► pod_plan() (plan.c) says what is next
- *	                                                   └──► pod_status() (status.c) says what to tell ──►
- * status_write.c
+ *	node process ◄─────► link.c ──► runs (found.c) ──► pod_plan() (plan.c) says what is next
+ *	                                            └──► pod_status() (status.c) says what to tell ──► status_write.c
  *
- * A pod is looked at by pod_sync(), which may be asked for by anybody at any time (pod_poke()) and decides anew each
+ * A pod is looked at by look() of pod.c, which may be asked for by anybody at any time (pod_poke()) and decides anew each
  * time; nothing else starts tasks. While the node process is away nothing is decided.
  */
 #ifndef KUBELET_PRIVATE_H
@@ -180,7 +179,7 @@ struct pod *pod_new(struct kubelet *kubelet, struct object *object);
 struct pod *pod_new_orphan(struct kubelet *kubelet, const char *uid, const struct node_sandbox *sandbox);
 void pod_set_object(struct pod *pod, struct object *object, uint64_t revision);
 void pod_free(struct pod *pod);
-/* The node process tells what it has: all of it, after a connection. */
+/* found.c: the node process tells what it has: all of it, after a connection. */
 void pod_found_sandbox(struct pod *pod, const struct node_sandbox *sandbox);
 void pod_found_container(struct pod *pod, const struct node_container *found);
 void pod_found_all(struct pod *pod); /* after the two above */
@@ -196,7 +195,7 @@ void container_kill(struct container *container, const char *message); /* it fai
 void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* Whether it fits; otherwise it becomes Failed, now and for good. */
+/* admit.c: whether it fits; otherwise it becomes Failed, now and for good. */
 bool pod_admit(struct pod *pod);
 
 /* Tasks, each with pod as argument (start.c, stop.c). done(pod, err). Their tables are open for whoever wants to go through

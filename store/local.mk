@@ -3,6 +3,10 @@ libstore_a_SOURCES = \
 	store/engine_memory.c \
 	store/engine_sqlite.c \
 	store/private.h \
+	store/sqlite.c store/sqlite.h \
+	store/sqlite_copy.c \
+	store/sqlite_load.c \
+	store/sqlite_parts.c \
 	store/store.c store/store.h \
 	store/value.c \
 	store/version.c \

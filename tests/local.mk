@@ -2,7 +2,7 @@
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
 	tests/sim/test_custom.c \
-	tests/sim/test_deployment.c tests/sim/test_faults.c \
+	tests/sim/test_deployment.c tests/sim/test_faults.c tests/sim/test_scheduler.c \
 	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
