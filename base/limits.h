@@ -25,7 +25,7 @@
 /* http */
 #define LIMIT_HEADERS         (64 * 1024) /* of one request, after HPACK */
 #define LIMIT_HEADER_COUNT    200
-#define LIMIT_URL             (16 * 1024)
+#define LIMIT_URL             (64 * 1024) /* a command of exec is in it */
 #define LIMIT_CHUNK_LINE      (16 * 1024) /* length and extensions of one chunk, or the trailers */
 #define LIMIT_CONNECTIONS     1024
 #define LIMIT_STREAMS         250          /* concurrent, per HTTP/2 connection */

@@ -20,6 +20,7 @@ struct session {
 	const char **command; /* of exec; NULL-terminated, in arena */
 	struct arena *arena;
 	bool attach, tty;
+	bool leaves; /* at the end of the client's input */
 	bool wants_in, wants_out, wants_err;
 	uint64_t request; /* to the node, under way */
 	uint64_t exec;
@@ -210,10 +211,21 @@ static void on_data(void *arg, enum channel channel, struct str data)
 		remote_pause(s->remote);
 }
 
+/* Where the container's input stays open for whoever attaches next (not stdinOnce, or a terminal), who has said all leaves, as
+ * with containerd. */
 static void on_ended(void *arg, enum channel channel)
 {
-	if (channel == CHANNEL_IN)
-		close_in(arg);
+	struct session *s = arg;
+
+	if (channel != CHANNEL_IN)
+		return;
+	close_in(s);
+	if (!s->leaves)
+		return;
+	stream_close(s->out);
+	stream_close(s->err);
+	s->out = s->err = NULL;
+	look(s);
 }
 
 static void on_drained(void *arg)
@@ -351,6 +363,7 @@ static void read_request(struct session *s, const struct http_request *request, 
 
 	s->tty = s->attach ? json_bool(json_get(container_spec(container), "tty")) : http_param_bool(request, "tty", NULL);
 	s->wants_in = http_param_bool(request, "stdin", NULL);
+	s->leaves = s->attach && s->wants_in && (s->tty || !json_bool(json_get(container_spec(container), "stdinOnce")));
 	s->wants_out = http_param_bool(request, "stdout", NULL);
 	s->wants_err = http_param_bool(request, "stderr", NULL) && !s->tty;
 	s->id = arena_strdup(s->arena, container->now->id);

@@ -40,6 +40,13 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: listener}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers: [{name: cat, image: busybox, command: [cat], stdin: true, imagePullPolicy: IfNotPresent}]
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: bad}
 spec:
   terminationGracePeriodSeconds: 0
@@ -92,6 +99,8 @@ remote() { # a kubectl's path is in KUBECTL
 	ok "$1: 20 MB through cat" through_cat
 	ok "$1: a terminal has the size of the person's" terminal exec -it two -c box -- sh
 	ok "$1: attach to a terminal" terminal attach -it screen
+	ok "$1: who attaches and has said all leaves, and the container goes on" attached
+	ok "$1: a command of 20 kB" says '^a{20000}$' exec two -c box -- echo "$(head -c 20000 /dev/zero | tr '\0' a)"
 	ok "$1: run -i --rm shows what it says" says 'from within' run once -i --rm --restart=Never --image=busybox \
 		--image-pull-policy=IfNotPresent -- sh -c 'sleep 0.5; echo from within'
 	ok "$1: cp there and back" copies
@@ -111,6 +120,10 @@ both() {
 }
 head -c 20000000 /dev/urandom >"$work/random"
 through_cat() { k exec -i two -c box -- cat <"$work/random" | cmp - "$work/random"; }
+attached() {
+	echo "from $KUBECTL" | k attach -i listener && within 5 sh -c "timeout 20 kubectl logs listener | grep -qx 'from $KUBECTL'" &&
+		[ "$(kubectl get pod listener -o 'jsonpath={.status.phase} {.status.containerStatuses[0].restartCount}')" = "Running 0" ]
+}
 copies() {
 	rm -rf "$work/there" "$work/back"
 	mkdir -p "$work/there/sub"
