@@ -26,7 +26,7 @@
  *	static void started(void *arg, struct node_reply *reply)
  *	{
  *		const struct node_container *container = reply->body;   // valid during the call
- *		if (reply->err != NULL) …                               // owned by the client: error_take(reply) to keep it
+ *		if (reply->err != NULL) …                               // freed after the call, unless set to NULL
  *	}
  */
 #ifndef RUNTIME_NODE_H
