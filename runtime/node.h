@@ -295,6 +295,9 @@ struct node_reply {
 };
 typedef void node_reply_fn(void *arg, struct node_reply *reply);
 
+/* The one descriptor of a reply, now the caller's; -1: it has none, as after an error. */
+int node_reply_fd(struct node_reply *reply);
+
 struct node_handlers {
 	void (*container_exited)(void *arg, const struct node_container *container);
 	void (*exec_exited)(void *arg, const struct node_exec_exit *exit);

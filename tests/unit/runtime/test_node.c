@@ -431,7 +431,7 @@ static void keep_fd(void *arg, struct node_reply *reply)
 {
 	if (reply->err != NULL)
 		fprintf(stderr, "# %s\n", reply->err->text);
-	*(int *)arg = reply->n_fds == 1 ? fd_take(&reply->fds[0]) : -1;
+	*(int *)arg = node_reply_fd(reply);
 }
 
 TEST(node_hands_out_sockets_and_files)

@@ -111,7 +111,7 @@ static void keep_exec_fd(void *arg, struct node_reply *reply)
 {
 	if (reply->err != NULL)
 		fprintf(stderr, "# %s\n", reply->err->text);
-	*(int *)arg = reply->n_fds == 1 ? fd_take(&reply->fds[0]) : -1;
+	*(int *)arg = node_reply_fd(reply);
 }
 
 TEST(exec_with_a_terminal_ends_with_its_server)
