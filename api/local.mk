@@ -80,7 +80,8 @@ libapi_a_SOURCES = \
 	api/validate_pod.c \
 	api/validate_status.c \
 	api/validate_volume.c \
-	api/warnings.c
+	api/warnings.c \
+	api/warnings_pod.c
 api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
 	api/validate_event.$(OBJEXT) api/validate_pod.$(OBJEXT) api/rules_batch.$(OBJEXT) api/rules_control.$(OBJEXT) \
 	api/rules_rest.$(OBJEXT) api/rules_work.$(OBJEXT): \

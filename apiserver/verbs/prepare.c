@@ -39,12 +39,63 @@ static const struct json *gated(struct request *req)
 			      { "message", json_text(arena, "Scheduling is blocked due to non-empty scheduling gates") });
 }
 
+/* A profile as an annotation names it; NULL when it names none. */
+static const struct json *profile_of(struct arena *arena, struct str annotation)
+{
+	if (str_is(annotation, "unconfined"))
+		return JSON_OBJECT_OF(arena, { "type", json_text(arena, "Unconfined") });
+	if (str_is(annotation, "runtime/default"))
+		return JSON_OBJECT_OF(arena, { "type", json_text(arena, "RuntimeDefault") });
+	if (!str_has_prefix(annotation, STR("localhost/")) || annotation.len == 10)
+		return NULL;
+	return JSON_OBJECT_OF(arena, { "type", json_text(arena, "Localhost") },
+			      { "localhostProfile", json_string(arena, str_skip(annotation, 10)) });
+}
+
+static const struct json *with_profile(struct request *req, const struct json *container)
+{
+	struct str name = json_get_str(container, "name");
+	const char *key = arena_printf(req->arena, "container.apparmor.security.beta.kubernetes.io/%.*s", STR_ARG(name));
+	const struct json *text = json_get(json_path(req->tree, "metadata.annotations"), key), *profile;
+
+	if (text == NULL || json_path(container, "securityContext.appArmorProfile") != NULL)
+		return container;
+	profile = profile_of(req->arena, json_str(text));
+	if (profile != NULL && json_equal(profile, json_path(req->tree, "spec.securityContext.appArmorProfile")))
+		return container;
+	warn(req, str_format(req->arena,
+			     "metadata.annotations[%s]: deprecated since v1.30; use the \"appArmorProfile\" field instead", key));
+	if (profile == NULL)
+		return container;
+	return json_with_path(req->arena, container, "securityContext.appArmorProfile", profile);
+}
+
+/* Old annotations about AppArmor become fields: k8s.io/kubernetes/pkg/registry/core/pod, applyAppArmorVersionSkew. */
+static void fill_profiles(struct request *req)
+{
+	static const char *const lists[] = { "spec.initContainers", "spec.containers" };
+
+	if (json_path(req->tree, "metadata.annotations") == NULL || str_is(json_path_str(req->tree, "spec.os.name"), "windows"))
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct json_builder b = { .arena = req->arena };
+		const struct json *list = json_path(req->tree, lists[i]);
+
+		JSON_EACH (list, it)
+			json_builder_put(&b, &it, with_profile(req, it.value));
+		if (json_len(list) != 0)
+			req->tree = with(req, req->tree, lists[i], json_builder_like(&b, list));
+	}
+	error_free(api_normalize(req->arena, kind_type(req->route.kind), req->tree, NULL, &req->tree));
+}
+
 static struct error *pod_create(struct request *req)
 {
 	struct error *err = clear_status(req);
 
 	if (err != NULL)
 		return err;
+	fill_profiles(req);
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
 	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, api_qos_class(req->tree)));
 	if (json_int(json_path(req->tree, "spec.terminationGracePeriodSeconds"), 0) < 0)
