@@ -262,6 +262,8 @@ const struct task_step *steps_of(const struct request *req)
 		/* Status and finalize are writes of the object itself. */
 		return subresource_steps;
 	}
+	if (req->route.verb == VERB_CREATE && str_is(req->route.resource, "bindings") && req->route.group.len == 0)
+		return binding_steps;
 	/* What can be created and never read is a question, not an object. */
 	if (req->route.verb == VERB_CREATE && (kind_verbs(req->route.kind) & VERB(GET)) == 0)
 		return review_steps;

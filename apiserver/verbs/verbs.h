@@ -11,7 +11,7 @@
 #include "apiserver/server.h"
 
 extern const struct task_step get_steps[], list_steps[], create_steps[], update_steps[], patch_steps[], delete_steps[],
-	delete_collection_steps[], subresource_steps[], review_steps[];
+	delete_collection_steps[], subresource_steps[], binding_steps[], review_steps[];
 
 /* --- requests that are large, or about something large (heavy.c) --- */
 
