@@ -334,3 +334,102 @@ const struct json *shown_struct(struct arena *arena, const struct json *tree, co
 	}
 	return json_builder_object(&b);
 }
+
+/* --- values as upstream's internal types show them: by Go's names, with everything there --- */
+
+static struct str go_name(struct arena *arena, struct str name)
+{
+	static const char *const names[][2] = { { "cel", "CEL" },
+						{ "uid", "UID" },
+						{ "nfs", "NFS" },
+						{ "iscsi", "ISCSI" },
+						{ "rbd", "RBD" },
+						{ "fc", "FC" },
+						{ "csi", "CSI" },
+						{ "cephfs", "CephFS" },
+						{ "storageos", "StorageOS" },
+						{ "gcePersistentDisk", "GCEPersistentDisk" },
+						{ "awsElasticBlockStore", "AWSElasticBlockStore" },
+						{ "pdName", "PDName" },
+						{ "fsType", "FSType" } };
+
+	for (size_t i = 0; i < N_OF(names); i++)
+		if (str_is(name, names[i][0]))
+			return str_from(names[i][1]);
+	name = str_dup(arena, name);
+	if (name.len != 0 && name.ptr[0] >= 'a' && name.ptr[0] <= 'z')
+		return str_format(arena, "%c%.*s", name.ptr[0] - 'a' + 'A', (int)name.len - 1, name.ptr + 1);
+	return name;
+}
+
+static const struct json *go_zero(struct arena *arena, const struct field *field)
+{
+	const struct type *type = field_type(field);
+
+	if (field->shape != SHAPE_ONE || (field->flags & FIELD_POINTER) != 0)
+		return &json_null;
+	switch ((enum type_form)type->form) {
+	case FORM_STRUCT:
+		return shown_go(arena, type, NULL);
+	case FORM_STRING:
+		return &json_empty_string;
+	case FORM_BOOL:
+		return &json_false;
+	case FORM_INT32:
+	case FORM_INT64:
+	case FORM_DOUBLE:
+	case FORM_INT_OR_STRING:
+		return json_number(arena, 0);
+	case FORM_QUANTITY:
+		return json_text(arena, "0");
+	case FORM_BYTES:
+	case FORM_TIME:
+	case FORM_MICRO_TIME:
+	case FORM_RAW:
+	case FORM_FIELDS:
+	case FORM_JSON:
+	case FORM_SCHEMA_OR_BOOL:
+	case FORM_SCHEMA_OR_ARRAY:
+	case FORM_SCHEMA_OR_STRINGS:
+	case FORM_NESTED:
+	case FORM_COUNT:
+		break;
+	}
+	return &json_null;
+}
+
+static const struct json *go_value(struct arena *arena, const struct field *field, const struct json *value)
+{
+	struct json_builder b = { .arena = arena };
+
+	if (json_absent(value))
+		return go_zero(arena, field);
+	if (field->shape == SHAPE_ONE)
+		return shown_go(arena, field_type(field), value);
+	JSON_EACH (value, it)
+		json_builder_put(&b, &it, shown_go(arena, field_type(field), it.value));
+	return json_builder_like(&b, value);
+}
+
+const struct json *shown_go(struct arena *arena, const struct type *type, const struct json *value)
+{
+	struct json_builder b = { .arena = arena };
+
+	/* The types of meta are the same inside and outside. */
+	if (type->form != FORM_STRUCT || str_has_suffix(type_package(type), STR("apis.meta.v1")))
+		return value == NULL ? &json_empty_object : value;
+	for (size_t i = 0; i < type_len(type); i++) {
+		const struct field *field = type_at(type, i);
+		const struct json *one = json_find(value, field_name(field));
+
+		if ((field->flags & FIELD_TYPE_META) != 0)
+			continue;
+		if (str_is(type_name(field_type(field)), "ObjectMeta")) {
+			JSON_EACH (one, it)
+				json_builder_member(&b, it.key, it.value);
+			continue;
+		}
+		json_builder_member(&b, go_name(arena, field_name(field)), go_value(arena, field, one));
+	}
+	return json_builder_object(&b);
+}

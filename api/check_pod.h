@@ -23,5 +23,9 @@ void check_containers(struct api_findings *f, const char *path, const struct jso
 
 /* The name of a resource: of any, or of one that containers ask for. */
 void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container);
+/* Of another domain than ours, and fit to be asked for. */
+bool is_extended_resource(struct str name);
+/* A list of what a quota counts. */
+void check_quota_list(struct api_findings *f, const char *path, const struct json *list);
 
 #endif

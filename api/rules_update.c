@@ -8,6 +8,8 @@ struct fixed {
 	const char *field; /* as it is told, when that is not the path */
 	const char *but[9];
 	const struct shown_field *shown;
+	bool go;      /* shown as upstream's own type: a struct */
+	bool is_text; /* absent is shown as an empty text */
 };
 
 static const struct shown_field role[] = {
@@ -34,7 +36,7 @@ static const struct fixed rows[] = {
 	{ .group = "batch", .kind = "Job", .path = "spec.backoffLimitPerIndex" },
 	{ .group = "batch", .kind = "Job", .path = "spec.managedBy" },
 	{ .group = "batch", .kind = "Job", .path = "spec.successPolicy" },
-	{ .group = "networking.k8s.io", .kind = "IngressClass", .path = "spec.controller" },
+	{ .group = "networking.k8s.io", .kind = "IngressClass", .path = "spec.controller", .is_text = true },
 	{ .group = "node.k8s.io", .kind = "RuntimeClass", .path = "handler" },
 	{ .group = "rbac.authorization.k8s.io",
 	  .kind = "RoleBinding",
@@ -46,8 +48,8 @@ static const struct fixed rows[] = {
 	  .path = "roleRef",
 	  .say = "cannot change roleRef",
 	  .shown = role },
-	{ .group = "resource.k8s.io", .kind = "ResourceClaim", .path = "spec" },
-	{ .group = "resource.k8s.io", .kind = "ResourceClaimTemplate", .path = "spec" },
+	{ .group = "resource.k8s.io", .kind = "ResourceClaim", .path = "spec", .go = true },
+	{ .group = "resource.k8s.io", .kind = "ResourceClaimTemplate", .path = "spec", .go = true },
 	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.pool.name" },
 	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.driver" },
 	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.nodeName" },
@@ -55,7 +57,7 @@ static const struct fixed rows[] = {
 	{ .group = "storage.k8s.io", .kind = "CSIDriver", .path = "spec.volumeLifecycleModes" },
 	{ .group = "storage.k8s.io", .kind = "CSIStorageCapacity", .path = "nodeTopology" },
 	{ .group = "storage.k8s.io", .kind = "CSIStorageCapacity", .path = "storageClassName" },
-	{ .group = "storage.k8s.io", .kind = "VolumeAttachment", .path = "spec" },
+	{ .group = "storage.k8s.io", .kind = "VolumeAttachment", .path = "spec", .go = true },
 	{ .group = "storage.k8s.io",
 	  .kind = "VolumeAttributesClass",
 	  .path = "driverName",
@@ -84,7 +86,19 @@ static const struct json *part(struct arena *arena, const struct fixed *row, con
 	return value;
 }
 
-static void compare(struct api_findings *f, const struct fixed *row, const struct json *tree, const struct json *old)
+/* The type at a dotted path of a kind. */
+static const struct type *type_at_path(const struct kind *kind, const char *path)
+{
+	const struct type *type = kind_type(kind);
+	struct str rest = str_from(path), name;
+
+	while (type != NULL && str_cut(&rest, '.', &name))
+		type = type_find(type, name) == NULL ? NULL : field_type(type_find(type, name));
+	return type;
+}
+
+static void compare(struct api_findings *f, const struct kind *kind, const struct fixed *row, const struct json *tree,
+		    const struct json *old)
 {
 	const struct json *new = part(f->arena, row, tree), *was = part(f->arena, row, old);
 	const char *field = row->field != NULL ? row->field : row->path;
@@ -95,8 +109,10 @@ static void compare(struct api_findings *f, const struct fixed *row, const struc
 		finding_invalid(f, field, shown_struct(f->arena, new, row->shown, 3), row->say);
 	else if (row->say != NULL)
 		finding_forbidden(f, field, row->say);
+	else if (row->go)
+		finding_invalid(f, field, shown_go(f->arena, type_at_path(kind, row->path), new), "field is immutable");
 	else
-		finding_invalid(f, field, new == NULL ? &json_null : new, "field is immutable");
+		finding_invalid(f, field, new != NULL ? new : row->is_text ? &json_empty_string : &json_null, "field is immutable");
 }
 
 /* While a job that never ran is suspended, its pods may still be placed otherwise. */
@@ -164,7 +180,7 @@ void check_fixed(struct api_findings *f, const struct kind *kind, const struct j
 {
 	for (size_t i = 0; i < N_OF(rows); i++)
 		if (str_is(kind_group(kind), rows[i].group) && str_is(kind_name(kind), rows[i].kind))
-			compare(f, &rows[i], tree, old);
+			compare(f, kind, &rows[i], tree, old);
 	if (str_is(kind_name(kind), "Job") && str_is(kind_group(kind), "batch"))
 		update_job(f, tree, old);
 	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)

@@ -257,7 +257,6 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 					 const struct json *old)
 {
 	struct api_findings f = { .arena = arena };
-	const struct field *status = type_find(kind_type(kind), STR("status"));
 
 	check_metadata(&f, kind, json_get(tree, "metadata"));
 	check_metadata_update(&f, json_get(tree, "metadata"), json_get(old, "metadata"));
@@ -265,10 +264,6 @@ struct error *api_validate_status_update(struct arena *arena, const struct kind 
 		api_check_schema(&f, custom_schema(kind), tree, old);
 		return verdict(arena, &f, kind, tree);
 	}
-	JSON_EACH (json_path(tree, "status.podIPs"), it)
-		check_ip(&f, arena_printf(arena, "status.podIPs[%zu]", it.index), json_get_str(it.value, "ip"));
-	if (status != NULL && (field_type(status)->flags & TYPE_HAS_RULES) != 0 && kind_type(kind)->validate == 0)
-		walk(&f, field_type(status), json_get(tree, "status"), "status");
 	check_status(&f, kind, tree, old);
 	return verdict(arena, &f, kind, tree);
 }

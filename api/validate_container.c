@@ -211,6 +211,14 @@ static bool native(struct str name)
 	return str_find(name, '/') < 0 || str_contains(name, STR("kubernetes.io/"));
 }
 
+bool is_extended_resource(struct str name)
+{
+	AUTO_BUF struct buf quota = { 0 };
+
+	buf_printf(&quota, "requests.%.*s", STR_ARG(name));
+	return !native(name) && !str_has_prefix(name, STR("requests.")) && name_label_key(buf_str(&quota)).n == 0;
+}
+
 void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container)
 {
 	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
@@ -235,13 +243,16 @@ void check_resource_name(struct api_findings *f, const char *path, struct str na
 	bool container = huge_page(name), any = huge_page(name);
 
 	check_complaints(f, path, name, c);
-	if (c.n != 0 || str_find(name, '/') >= 0)
+	if (str_find(name, '/') >= 0) {
+		if (of_container && !native(name) && !is_extended_resource(name))
+			finding_invalid_text(f, path, name, "doesn't follow extended resource name standard");
 		return;
+	}
 	for (size_t i = 0; i < N_OF(standard); i++)
 		container = container || str_is(name, standard[i]);
 	for (size_t i = 0; i < N_OF(elsewhere); i++)
 		any = any || str_is(name, elsewhere[i]);
-	if (!container && !any)
+	if (c.n == 0 && !container && !any)
 		finding_invalid_text(f, path, name, "must be a standard resource type or fully qualified");
 	if (of_container && !container)
 		finding_invalid_text(f, path, name, "must be a standard resource for containers");

@@ -708,6 +708,44 @@ void validate_node(struct api_findings *f, const struct type *type, const struct
 }
 
 /* What any write of a node that is there looks at. */
+/* Words in camel case, parted by slashes; only the first need begin with a capital letter. */
+static bool is_feature(struct str text)
+{
+	bool begins = true;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+		bool upper = c >= 'A' && c <= 'Z', letter = upper || (c >= 'a' && c <= 'z');
+
+		if (i == 0 ? !upper : begins ? !letter : !letter && c != '/' && !(c >= '0' && c <= '9'))
+			return false;
+		begins = c == '/';
+	}
+	return text.len != 0 && !begins;
+}
+
+static void check_declared_features(struct api_findings *f, const struct json *list)
+{
+	JSON_EACH (list, it) {
+		const char *path = AT(f, "status.declaredFeatures[%zu]", it.index);
+		struct str text = json_str(it.value), before = json_str(json_at(list, it.index - 1));
+		int order = it.index == 0 ? -1 : str_cmp(before, text);
+
+		if (order == 0)
+			finding_duplicate(f, path, it.value);
+		else if (order > 0)
+			finding_invalid(f, path, it.value, "list must be sorted alphabetically");
+		if (!is_feature(text))
+			finding_invalid(
+				f, path, it.value,
+				AT(f,
+				   "invalid feature name %s: must start with an UpperCamelCase segment, with subsequent segments "
+				   "separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric "
+				   "characters and slashes",
+				   api_quoted(f->arena, text)));
+	}
+}
+
 void check_node_update(struct api_findings *f, const struct json *tree)
 {
 	static const struct shown_field address[] = { { "Type", "type", "\"\"" }, { "Address", "address", "\"\"" } };
@@ -718,6 +756,7 @@ void check_node_update(struct api_findings *f, const struct json *tree)
 		if (places_add(&seen, json_key(f->arena, it.value), it.index) != it.index)
 			finding_duplicate(f, AT(f, "status.addresses[%zu]", it.index),
 					  shown_struct(f->arena, it.value, address, N_OF(address)));
+	check_declared_features(f, json_path(tree, "status.declaredFeatures"));
 	check_taints(f, json_path(tree, "spec.taints"));
 }
 
