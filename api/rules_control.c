@@ -27,6 +27,83 @@ const struct rule admission_rule_rules[] = {
 	RULES_END,
 };
 
+/* k8s.io/apiserver/pkg/util/webhook, ValidateWebhookURL. */
+static void client_url(struct api_findings *f, const char *at, struct str url)
+{
+	static const char form[] = "; desired format: https://host[/path]";
+	ptrdiff_t colon = str_find(url, ':'), slash = str_find(url, '/');
+	struct str scheme = colon > 0 && (slash < 0 || colon < slash) ? str_head(url, (size_t)colon) : STR("");
+	struct str rest = scheme.len != 0 ? str_skip(url, scheme.len + 1) : url, host = STR("");
+	struct str fragment = str_find(rest, '#') >= 0 ? str_skip(rest, (size_t)str_find(rest, '#') + 1) : STR("");
+	struct str query;
+
+	rest = fragment.ptr != NULL && fragment.len != 0 ? str_head(rest, rest.len - fragment.len - 1) : rest;
+	query = str_find(rest, '?') >= 0 ? str_skip(rest, (size_t)str_find(rest, '?') + 1) : STR("");
+	if (scheme.len == 0 && colon == 0) {
+		finding_required(f, at,
+				 AT(f, "url must be a valid URL: parse %s: missing protocol scheme%s", api_quoted(f->arena, url),
+				    form));
+		return;
+	}
+	for (size_t i = 0; i < scheme.len; i++)
+		if (scheme.ptr[0] >= '0' && scheme.ptr[0] <= '9') {
+			finding_required(f, at,
+					 AT(f,
+					    "url must be a valid URL: parse %s: first path segment in URL cannot contain colon%s",
+					    api_quoted(f->arena, url), form));
+			return;
+		}
+	if (str_has_prefix(rest, STR("//"))) {
+		rest = str_skip(rest, 2);
+		str_cut(&rest, '/', &host);
+	}
+	if (!str_is(scheme, "https"))
+		finding_invalid_text(f, at, scheme, AT(f, "'https' is the only allowed URL scheme%s", form));
+	if (host.len == 0)
+		finding_invalid_text(f, at, host, AT(f, "host must be specified%s", form));
+	if (str_find(host, '@') >= 0)
+		finding_invalid_text(f, at, str_head(host, (size_t)str_find(host, '@')),
+				     "user information is not permitted in the URL");
+	if (fragment.len != 0)
+		finding_invalid_text(f, at, fragment, "fragments are not permitted in the URL");
+	if (query.len != 0)
+		finding_invalid_text(f, at, query, "query parameters are not permitted in the URL");
+}
+
+/* Segments of a path, each a name. */
+static void service_path(struct api_findings *f, const char *at, struct str path)
+{
+	struct str rest, step;
+	size_t i = 0;
+
+	if (path.len == 0 || str_is(path, "/"))
+		return;
+	if (str_is(path, "//")) {
+		finding_invalid_text(f, at, path, "segment[0] may not be empty");
+		return;
+	}
+	if (path.ptr[0] != '/')
+		finding_invalid_text(f, at, path, "must start with a '/'");
+	rest = str_skip(path, 1);
+	if (rest.len != 0 && rest.ptr[rest.len - 1] == '/')
+		rest.len--;
+	do {
+		ptrdiff_t slash = str_find(rest, '/');
+		struct complaints c;
+
+		step = slash < 0 ? rest : str_head(rest, (size_t)slash);
+		c = name_dns_subdomain(step);
+		if (step.len == 0)
+			finding_invalid_text(f, at, path, AT(f, "segment[%zu] may not be empty", i));
+		for (int k = 0; k < c.n && step.len != 0; k++)
+			finding_invalid_text(f, at, path, AT(f, "segment[%zu]: %s", i, c.text[k]));
+		rest = slash < 0 ? STR("") : str_skip(rest, (size_t)slash + 1);
+		i++;
+		if (slash < 0)
+			return;
+	} while (true);
+}
+
 static void client_config(struct api_findings *f, const char *path, const struct json *hook)
 {
 	const struct json *config = json_get(hook, "clientConfig"), *service = json_get(config, "service");
@@ -38,17 +115,19 @@ static void client_config(struct api_findings *f, const char *path, const struct
 		finding_required(f, at, "exactly one of url or service is required");
 		return;
 	}
-	if (service == NULL)
+	if (service == NULL) {
+		client_url(f, rules_at(f, at, "url"), json_get_str(config, "url"));
 		return;
-	if (json_get_str(service, "name").len == 0)
-		finding_required(f, rules_at(f, at, "service.name"), "service name is required");
+	}
+	/* Upstream takes one for the other here. */
 	if (json_get_str(service, "namespace").len == 0)
-		finding_required(f, rules_at(f, at, "service.namespace"), "service namespace is required");
+		finding_required(f, rules_at(f, at, "service.name"), "");
+	if (json_get_str(service, "name").len == 0)
+		finding_required(f, rules_at(f, at, "service.namespace"), "");
 	if (port != NULL && name_port_number(json_int(port, 0)).n != 0)
 		finding_invalid(f, rules_at(f, at, "service.port"), port,
 				"port is not valid: must be between 1 and 65535, inclusive");
-	if (where.len != 0 && where.ptr[0] != '/')
-		finding_invalid_text(f, rules_at(f, at, "service.path"), where, "must start with a '/'");
+	service_path(f, rules_at(f, at, "service.path"), where);
 }
 
 static void review_versions(struct api_findings *f, const char *path, const struct json *hook)

@@ -280,14 +280,17 @@ static void storage_class(struct api_findings *f, const char *path, const struct
 			finding_duplicate(f, AT(f, "allowedTopologies[%zu].matchLabelExpressions", it.index), &json_empty_string);
 }
 
-const struct rule storage_class_rules[] = { NAMED("reclaimPolicy", "Delete", "Recycle", "Retain"),
+const struct rule storage_class_rules[] = { NAMED("reclaimPolicy", "Delete", "Retain"),
 					    ONE_OF("volumeBindingMode", "Immediate", "WaitForFirstConsumer"), CALL(storage_class),
 					    RULES_END };
 
 static void attributes_class(struct api_findings *f, const char *path, const struct json *tree)
 {
+	struct str driver = str_lower(f->arena, json_get_str(tree, "driverName"));
+
 	(void)path;
-	check_csi_driver_name(f, "driverName", json_get_str(tree, "driverName"));
+	if (driver.len != 0)
+		check_complaints(f, "driverName", driver, name_label_key(driver));
 	parameters(f, "parameters", json_get(tree, "parameters"));
 }
 
@@ -303,8 +306,7 @@ static void attachment(struct api_findings *f, const char *path, const struct js
 
 	if (json_get_str(spec, "attacher").len != 0)
 		check_csi_driver_name(f, rules_at(f, path, "attacher"), json_get_str(spec, "attacher"));
-	if (node.len != 0)
-		check_complaints(f, rules_at(f, path, "nodeName"), node, name_dns_subdomain(node));
+	check_complaints(f, rules_at(f, path, "nodeName"), node, name_dns_subdomain(node));
 	if (name == NULL && !inline_spec)
 		finding_required(f, at, "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
 	else if (name != NULL && inline_spec)
@@ -315,7 +317,7 @@ static void attachment(struct api_findings *f, const char *path, const struct js
 		check_complaints(f, rules_at(f, at, "persistentVolumeName"), json_str(name), name_dns_subdomain(json_str(name)));
 }
 
-const struct rule attachment_rules[] = { CALL(attachment), RULES_END };
+const struct rule attachment_rules[] = { CALL_OF("nodeName", attachment), RULES_END };
 
 static void driver_modes(struct api_findings *f, const char *path, const struct json *spec)
 {
@@ -357,18 +359,17 @@ static void csi_drivers(struct api_findings *f, const char *path, const struct j
 
 		if (name.len != 0)
 			check_csi_driver_name(f, rules_at(f, at, "name"), name);
-		if (node.len > 192)
-			finding_invalid_text(f, rules_at(f, at, "nodeID"), node, "must be 192 characters or less");
+		if (node.len > 256)
+			finding_invalid_text(f, rules_at(f, at, "nodeID"), node, "must be 256 characters or less");
 		check_not_negative(f, rules_at(f, at, "allocatable.count"), json_path(it.value, "allocatable.count"));
 		if (places_add(&names, name, it.index) != it.index)
 			finding_duplicate(f, rules_at(f, at, "name"), json_string(f->arena, name));
 		JSON_EACH (json_get(it.value, "topologyKeys"), k) {
-			const char *where = rules_at(f, at, "topologyKeys");
 			if (json_str(k.value).len == 0)
-				finding_required(f, where, "");
+				finding_required(f, at, "");
 			if (places_add(&keys, json_str(k.value), k.index) != k.index)
-				finding_duplicate(f, where, k.value);
-			check_complaints(f, where, json_str(k.value), name_label_key(json_str(k.value)));
+				finding_duplicate(f, at, k.value);
+			check_complaints(f, at, json_str(k.value), name_label_key(json_str(k.value)));
 		}
 	}
 }
@@ -386,7 +387,7 @@ static void storage_capacity(struct api_findings *f, const char *path, const str
 		finding_invalid(f, "capacity", json_get(tree, "capacity"), "must be greater than or equal to 0");
 }
 
-const struct rule storage_capacity_rules[] = { SELECTOR("nodeTopology"), CALL(storage_capacity), RULES_END };
+const struct rule storage_capacity_rules[] = { SELECTOR("nodeTopology"), CALL_OF("storageClassName", storage_capacity), RULES_END };
 
 /* ---- access ---- */
 
@@ -530,7 +531,7 @@ static void priority_class(struct api_findings *f, const char *path, const struc
 }
 
 const struct rule priority_class_rules[] = { FILLED_TEXT("preemptionPolicy", ""),
-					     NAMED("preemptionPolicy", "Never", "PreemptLowerPriority"), CALL(priority_class),
+					     NAMED("preemptionPolicy", "PreemptLowerPriority", "Never"), CALL(priority_class),
 					     RULES_END };
 const struct rule runtime_class_rules[] = { NAME("handler", name_dns_label), RULES_END };
 

@@ -186,3 +186,73 @@ void check_fixed(struct api_findings *f, const struct kind *kind, const struct j
 	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
 		update_claim(f, tree, old);
 }
+
+/* ---- kinds whose updates only are special ---- */
+
+void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode" };
+
+	for (size_t i = 0; i < N_OF(fixed); i++)
+		check_immutable(f, fixed[i], json_get(tree, fixed[i]), json_get(old, fixed[i]));
+}
+
+void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	if (!json_equal(json_get(tree, "value"), json_get(old, "value")))
+		finding_forbidden(f, "value", "may not be changed in an update.");
+	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
+}
+
+void update_nothing(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	(void)f;
+	(void)tree;
+	(void)old;
+}
+
+/* What a driver said of a node stays, but for how many volumes it can have. */
+void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const struct shown_field fields[] = { { "Name", "name", "\"\"" },
+						     { "NodeID", "nodeID", "\"\"" },
+						     { "TopologyKeys", "topologyKeys", "null" },
+						     { "Allocatable", "allocatable", "null" } };
+
+	JSON_EACH (json_path(old, "spec.drivers"), was)
+		JSON_EACH (json_path(tree, "spec.drivers"), is) {
+			const struct json *now = json_with(f->arena, is.value, "allocatable", NULL);
+
+			if (str_eq(json_get_str(was.value, "name"), json_get_str(is.value, "name")) &&
+			    !json_equal(now, json_with(f->arena, was.value, "allocatable", NULL)))
+				finding_invalid(f, "spec.drivers", shown_struct(f->arena, now, fields, N_OF(fields)),
+						"field is immutable");
+		}
+}
+
+void update_revision(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	check_not_negative(f, "revision", json_get(tree, "revision"));
+}
+
+static bool has_all(const struct json *list, const struct json *other)
+{
+	JSON_EACH (other, it) {
+		bool found = false;
+
+		JSON_EACH (list, mine)
+			found = found || json_equal(mine.value, it.value);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+void update_quota(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *now = json_path(tree, "spec.scopes"), *was = json_path(old, "spec.scopes");
+
+	if (!has_all(now, was) || !has_all(was, now))
+		finding_invalid(f, "spec.scopes", now == NULL ? &json_null : now, "field is immutable");
+}

@@ -67,13 +67,12 @@ void check_claim_spec(struct api_findings *f, const char *path, const struct jso
 	data_source(f, rules_at(f, path, "dataSource"), source);
 	data_source(f, rules_at(f, path, "dataSourceRef"), ref);
 	if (source != NULL && json_get_str(ref, "namespace").len != 0)
-		finding_invalid_text(f, path, str_from(rules_at(f, path, "dataSource")),
-				     "may not be specified when dataSourceRef.namespace is specified");
+		finding_invalid(f, path, &json_empty_object, "may not be specified when dataSourceRef.namespace is specified");
 	else if (source != NULL && ref != NULL &&
 		 !(json_equal(json_get(source, "apiGroup"), json_get(ref, "apiGroup")) &&
 		   json_equal(json_get(source, "kind"), json_get(ref, "kind")) &&
 		   json_equal(json_get(source, "name"), json_get(ref, "name"))))
-		finding_invalid_text(f, path, str_from(rules_at(f, path, "dataSource")), "must match dataSourceRef");
+		finding_invalid(f, path, &json_empty_object, "must match dataSourceRef"); /* a path, which shows nothing */
 }
 
 void validate_claim_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)

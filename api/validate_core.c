@@ -658,9 +658,17 @@ void update_service_cidr(struct api_findings *f, const struct json *tree, const 
 		finding_invalid(f, "spec.cidrs", new == NULL ? &json_null : new, "field is immutable");
 		return;
 	}
-	JSON_EACH (ranges, it)
-		if (!json_equal(it.value, json_at(new, it.index)))
-			finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), json_at(new, it.index), "field is immutable");
+	JSON_EACH (ranges, it) {
+		const struct json *one = json_at(new, it.index);
+
+		if (json_equal(it.value, one))
+			continue;
+		finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), one, "field is immutable");
+		if (json_len(ranges) == json_len(new))
+			check_cidr(f, AT(f, "spec.cidrs[%zu]", it.index), json_str(one));
+	}
+	if (json_len(ranges) != json_len(new))
+		validate_service_cidr(f, NULL, tree, "");
 }
 
 static void check_taints(struct api_findings *f, const struct json *taints)
@@ -877,21 +885,4 @@ void validate_scale(struct api_findings *f, const struct type *type, const struc
 {
 	(void)type;
 	check_not_negative(f, join(f, path, "spec.replicas"), json_path(tree, "spec.replicas"));
-}
-
-/* ---- kinds whose updates only are special ---- */
-
-void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old)
-{
-	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode" };
-
-	for (size_t i = 0; i < N_OF(fixed); i++)
-		check_immutable(f, fixed[i], json_get(tree, fixed[i]), json_get(old, fixed[i]));
-}
-
-void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old)
-{
-	if (!json_equal(json_get(tree, "value"), json_get(old, "value")))
-		finding_forbidden(f, "value", "may not be changed in an update.");
-	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
 }

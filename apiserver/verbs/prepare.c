@@ -252,12 +252,28 @@ static void same_sources(struct request *req)
 		req->tree = with(req, req->tree, "spec.dataSource", json_with(req->arena, ref, "namespace", NULL));
 }
 
+/* A source of another kind is forgotten, as ever, unless it is also said the new way. */
+static void drop_other_source(struct request *req)
+{
+	const struct json *source = json_path(req->tree, "spec.dataSource");
+	struct str group = json_get_str(source, "apiGroup"), kind = json_get_str(source, "kind");
+
+	if (source == NULL || json_path(req->tree, "spec.dataSourceRef") != NULL ||
+	    (req->old_tree != NULL &&
+	     (json_path(req->old_tree, "spec.dataSource") != NULL || json_path(req->old_tree, "spec.dataSourceRef") != NULL)))
+		return;
+	if (!(str_is(kind, "PersistentVolumeClaim") && group.len == 0) &&
+	    !(str_is(kind, "VolumeSnapshot") && str_is(group, "snapshot.storage.k8s.io")))
+		req->tree = with(req, req->tree, "spec.dataSource", NULL);
+}
+
 static struct error *claim_create(struct request *req)
 {
 	struct error *err = clear_status(req);
 
 	if (err != NULL)
 		return err;
+	drop_other_source(req);
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
 	same_sources(req);
 	protect(req, "kubernetes.io/pvc-protection");
@@ -266,6 +282,7 @@ static struct error *claim_create(struct request *req)
 
 static struct error *claim_update(struct request *req)
 {
+	drop_other_source(req);
 	same_sources(req);
 	return NULL;
 }
@@ -355,6 +372,30 @@ static struct error *signing_create(struct request *req)
 	return NULL;
 }
 
+/* What was asked for stays as it is. */
+static struct error *signing_update(struct request *req)
+{
+	req->tree = with(req, req->tree, "spec", json_get(req->old_tree, "spec"));
+	return NULL;
+}
+
+/* --- generations that are counted in a way of their own --- */
+
+static struct error *first_generation(struct request *req)
+{
+	req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, 1));
+	return NULL;
+}
+
+static struct error *next_generation(struct request *req)
+{
+	int64_t was = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+
+	if (!json_equal(json_get(req->tree, "spec"), json_get(req->old_tree, "spec")))
+		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, was + 1));
+	return NULL;
+}
+
 /* --- the table --- */
 
 static const struct prepare rows[] = {
@@ -410,11 +451,14 @@ static const struct prepare rows[] = {
 	{ .group = "networking.k8s.io", .resource = "networkpolicies", .generation = true },
 	{ .group = "networking.k8s.io", .resource = "servicecidrs", .create = clear_status, .status_keeps = "*" },
 	{ .group = "policy", .resource = "poddisruptionbudgets", .create = clear_status, .generation = true, .rv_required = true },
-	{ .group = "scheduling.k8s.io", .resource = "priorityclasses", .generation = true },
+	{ .group = "scheduling.k8s.io", .resource = "priorityclasses", .create = first_generation },
 	{ .group = "discovery.k8s.io", .resource = "endpointslices", .generation = true, .generation_meta = "labels" },
 	{ .group = "coordination.k8s.io", .resource = "leases", .create_on_update = true, .rv_required = true },
 	{ .group = "events.k8s.io", .resource = "events", .create_on_update = true },
-	{ .group = "certificates.k8s.io", .resource = "certificatesigningrequests", .create = signing_create },
+	{ .group = "certificates.k8s.io",
+	  .resource = "certificatesigningrequests",
+	  .create = signing_create,
+	  .update = signing_update },
 	{ .group = "storage.k8s.io",
 	  .resource = "volumeattachments",
 	  .create = clear_status,
@@ -467,7 +511,11 @@ static const struct prepare rows[] = {
 	{ .group = "", .resource = "serviceaccounts", .create = account_secrets, .update = account_secrets, .answers_object = true },
 	{ .group = "resource.k8s.io", .resource = "resourceclaimtemplates", .answers_object = true },
 	{ .group = "resource.k8s.io", .resource = "devicetaintrules", .answers_object = true },
-	{ .group = "storage.k8s.io", .resource = "csidrivers", .answers_object = true, .rv_required = true },
+	{ .group = "storage.k8s.io",
+	  .resource = "csidrivers",
+	  .update = next_generation,
+	  .answers_object = true,
+	  .rv_required = true },
 	{ .group = "storage.k8s.io", .resource = "storageclasses", .answers_object = true },
 	{ .group = "storage.k8s.io", .resource = "csinodes", .answers_object = true, .rv_required = true },
 	{ .group = "storage.k8s.io", .resource = "volumeattributesclasses", .create = attributes_create, .answers_object = true },
