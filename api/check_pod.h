@@ -25,6 +25,8 @@ void check_containers(struct api_findings *f, const char *path, const struct jso
 void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container);
 /* Of another domain than ours, and fit to be asked for. */
 bool is_extended_resource(struct str name);
+/* What a pod costs beside its containers, judged as their limits are. */
+void check_overhead(struct api_findings *f, const char *path, const struct json *overhead);
 /* A list of what a quota counts. */
 void check_quota_list(struct api_findings *f, const char *path, const struct json *list);
 

@@ -104,6 +104,8 @@ static void service_path(struct api_findings *f, const char *at, struct str path
 	} while (true);
 }
 
+const struct rule service_reference_rules[] = { ELSEWHERE("name"), ELSEWHERE("namespace"), RULES_END };
+
 static void client_config(struct api_findings *f, const char *path, const struct json *hook)
 {
 	const struct json *config = json_get(hook, "clientConfig"), *service = json_get(config, "service");

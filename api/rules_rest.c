@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "api/check_pod.h"
 #include "api/hooks.h"
 #include "api/quantity.h"
 #include "api/rules.h"
@@ -75,7 +76,7 @@ static void policy_types(struct api_findings *f, const char *path, const struct 
 			check_if_one_of(f, AT(f, "%s.policyTypes[%zu]", path, it.index), it.value, types, 2);
 }
 
-const struct rule network_policy_rules[] = { SELECTOR("podSelector"), CALL(policy_types), RULES_END };
+const struct rule network_policy_rules[] = { SELECTOR("podSelector"), CALL_OF("policyTypes", policy_types), RULES_END };
 
 static void ingress_backend(struct api_findings *f, const char *path, const struct json *backend)
 {
@@ -108,6 +109,11 @@ static const struct rule typed_reference[] = { NAME_IF("apiGroup", name_dns_subd
 					       NAME("kind", name_path_segment),         NEEDED("name", ""),
 					       NAME("name", name_path_segment),         RULES_END };
 
+/* What the path above them judges. */
+const struct rule ingress_path_rules[] = { ELSEWHERE("pathType"), RULES_END };
+const struct rule service_backend_rules[] = { ELSEWHERE("name"), RULES_END };
+const struct rule reference_rules[] = { ELSEWHERE("kind"), ELSEWHERE("name"), RULES_END };
+
 static void ingress_resource(struct api_findings *f, const char *path, const struct json *backend)
 {
 	const struct json *resource = json_get(backend, "resource");
@@ -125,7 +131,7 @@ static void ingress_path(struct api_findings *f, const char *path, const struct 
 	bool absolute = where.len != 0 && where.ptr[0] == '/';
 	const char *at = rules_at(f, path, "path");
 
-	if (json_get(one, "pathType") == NULL) {
+	if (json_absent(json_get(one, "pathType"))) {
 		finding_required(f, rules_at(f, path, "pathType"), "pathType must be specified");
 		return;
 	}
@@ -533,7 +539,13 @@ static void priority_class(struct api_findings *f, const char *path, const struc
 const struct rule priority_class_rules[] = { FILLED_TEXT("preemptionPolicy", ""),
 					     NAMED("preemptionPolicy", "PreemptLowerPriority", "Never"), CALL(priority_class),
 					     RULES_END };
-const struct rule runtime_class_rules[] = { NAME("handler", name_dns_label), RULES_END };
+static void class_overhead(struct api_findings *f, const char *path, const struct json *tree)
+{
+	(void)path;
+	check_overhead(f, "overhead", json_path(tree, "overhead.podFixed"));
+}
+
+const struct rule runtime_class_rules[] = { NAME("handler", name_dns_label), CALL(class_overhead), RULES_END };
 
 /* ---- certificates ---- */
 

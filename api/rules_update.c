@@ -204,13 +204,6 @@ void update_priority_class(struct api_findings *f, const struct json *tree, cons
 	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
 }
 
-void update_nothing(struct api_findings *f, const struct json *tree, const struct json *old)
-{
-	(void)f;
-	(void)tree;
-	(void)old;
-}
-
 /* What a driver said of a node stays, but for how many volumes it can have. */
 void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old)
 {

@@ -162,7 +162,6 @@ static const struct {
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice, FIRST },
 	{ "storage.k8s.io", "StorageClass", update_storage_class, FIRST },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class, ALONE },
-	{ "storage.k8s.io", "CSIStorageCapacity", update_nothing, ALONE },
 	{ "storage.k8s.io", "CSINode", update_csi_node, LAST },
 	{ "apps", "ControllerRevision", update_revision, ALONE },
 	{ "", "ResourceQuota", update_quota, LAST },
@@ -176,7 +175,7 @@ static const struct {
 	bool twice; /* … twice: by the registry and by what judges the change */
 } updated[] = {
 	{ .group = "", .kind = "PersistentVolume", .again = true, .twice = true },
-	{ .group = "", .kind = "PersistentVolumeClaim", .again = true, .twice = true },
+	{ .group = "", .kind = "PersistentVolumeClaim", .again = true },
 	{ .group = "batch", .kind = "Job", .again = true, .twice = true },
 	{ .group = "", .kind = "ConfigMap", .again = true },
 	{ .group = "", .kind = "Secret", .again = true },

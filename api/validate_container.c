@@ -269,6 +269,12 @@ static void check_amount(struct api_findings *f, const char *path, struct str na
 		finding_invalid(f, path, value, "must be an integer");
 }
 
+void check_overhead(struct api_findings *f, const char *path, const struct json *overhead)
+{
+	JSON_EACH (overhead, it)
+		check_amount(f, AT(f, "%s.limits[%.*s]", path, STR_ARG(it.key)), it.key, it.value);
+}
+
 static void check_request(struct api_findings *f, const char *path, struct str name, const struct json *value,
 			  const struct json *limits)
 {

@@ -664,8 +664,6 @@ void update_service_cidr(struct api_findings *f, const struct json *tree, const 
 		if (json_equal(it.value, one))
 			continue;
 		finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), one, "field is immutable");
-		if (json_len(ranges) == json_len(new))
-			check_cidr(f, AT(f, "spec.cidrs[%zu]", it.index), json_str(one));
 	}
 	if (json_len(ranges) != json_len(new))
 		validate_service_cidr(f, NULL, tree, "");

@@ -547,7 +547,7 @@ static void check_file_refs(struct api_findings *f, const char *path, const stru
 void check_pod_spec(struct api_findings *f, const char *path, const struct json *spec, const struct pod_rules *rules)
 {
 	static const char *const restarts[] = { "Always", "OnFailure", "Never" };
-	static const char *const preemptions[] = { "Never", "PreemptLowerPriority" };
+	static const char *const preemptions[] = { "PreemptLowerPriority", "Never" };
 	const struct json *deadline = json_get(spec, "activeDeadlineSeconds");
 	const struct json *volumes = check_volumes(f, AT(f, "%s.volumes", path), json_get(spec, "volumes"));
 
@@ -568,6 +568,7 @@ void check_pod_spec(struct api_findings *f, const char *path, const struct json 
 				"must be between 1 and 2147483647, inclusive");
 	JSON_EACH (json_get(spec, "tolerations"), it)
 		check_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
+	check_overhead(f, AT(f, "%s.overhead", path), json_get(spec, "overhead"));
 	if (json_get(spec, "preemptionPolicy") != NULL)
 		check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), true, preemptions,
 			     N_OF(preemptions));

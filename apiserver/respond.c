@@ -250,12 +250,24 @@ static const struct json *meta_version(struct arena *arena, const struct accept 
 	return json_printf(arena, "meta.k8s.io/%.*s", STR_ARG(accept->as_version));
 }
 
+/* Metadata without the annotations that upstream makes of fields for its clients: inside it has the fields. */
+static const struct json *inner_meta(struct arena *arena, struct object *object)
+{
+	static const char *const made[] = { "deprecated.daemonset.template.generation", "autoscaling.alpha.kubernetes.io/metrics",
+					    "autoscaling.alpha.kubernetes.io/current-metrics",
+					    "autoscaling.alpha.kubernetes.io/behavior",
+					    "autoscaling.alpha.kubernetes.io/conditions" };
+	const struct json *meta = json_get(object_tree(object), "metadata"), *all = json_get(meta, "annotations"), *kept = all;
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && all != NULL; i++)
+		kept = json_with(arena, kept, made[i], NULL);
+	return kept == all ? meta : json_with(arena, meta, "annotations", json_len(kept) != 0 ? kept : NULL);
+}
+
 static const struct json *partial(struct arena *arena, const struct accept *accept, struct object *object)
 {
-	const struct json *meta = json_get(object_tree(object), "metadata");
-
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
-			      { "apiVersion", meta_version(arena, accept) }, { "metadata", meta });
+			      { "apiVersion", meta_version(arena, accept) }, { "metadata", inner_meta(arena, object) });
 }
 
 static const struct json *row_object(struct arena *arena, const struct accept *accept, struct object *object)
@@ -268,9 +280,7 @@ static const struct json *row_object(struct arena *arena, const struct accept *a
 	case INCLUDE_METADATA:
 		break;
 	}
-	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
-			      { "apiVersion", meta_version(arena, accept) },
-			      { "metadata", json_get(object_tree(object), "metadata") });
+	return partial(arena, accept, object);
 }
 
 static const struct json *table_of(struct arena *arena, const struct accept *accept, const struct kind *kind,

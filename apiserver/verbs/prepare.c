@@ -241,6 +241,24 @@ static struct error *volume_create(struct request *req)
 	return NULL;
 }
 
+/* When the phase last changed is kept, or told anew with the phase. */
+static struct error *volume_update(struct request *req)
+{
+	const struct json *was = json_get(req->old_tree, "status"), *is = json_get(req->tree, "status");
+	const struct json *time = json_get(is, "lastPhaseTransitionTime"), *then = json_get(was, "lastPhaseTransitionTime");
+	bool same = json_equal(json_get(is, "phase"), json_get(was, "phase"));
+	char now[TIME_TEXT];
+
+	if (!str_is(req->route.subresource, "status") || (same && !json_absent(time)))
+		return NULL;
+	if (same)
+		req->tree = with(req, req->tree, "status.lastPhaseTransitionTime", then);
+	else if (json_absent(time) || json_equal(time, then))
+		req->tree = with(req, req->tree, "status.lastPhaseTransitionTime",
+				 json_string_copy(req->arena, time_format(now, clock_now())));
+	return NULL;
+}
+
 /* dataSource and dataSourceRef say the same, for clients of either. */
 static void same_sources(struct request *req)
 {
@@ -427,7 +445,7 @@ static const struct prepare rows[] = {
 	  .create = claim_create,
 	  .update = claim_update,
 	  .answers_object = true },
-	{ .group = "", .resource = "persistentvolumes", .create = volume_create, .answers_object = true },
+	{ .group = "", .resource = "persistentvolumes", .create = volume_create, .update = volume_update, .answers_object = true },
 	{ .group = "", .resource = "replicationcontrollers", .create = clear_status, .generation = true, .orphans = true },
 	{ .group = "", .resource = "podtemplates", .generation = true, .answers_object = true },
 	{ .group = "", .resource = "resourcequotas", .create = clear_status, .answers_object = true },
