@@ -160,7 +160,7 @@ static const struct {
 	{ "apps", "ReplicaSet", update_selector, LAST },
 	{ "apps", "DaemonSet", update_selector, LAST },
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice, FIRST },
-	{ "storage.k8s.io", "StorageClass", update_storage_class, FIRST },
+	{ "storage.k8s.io", "StorageClass", update_storage_class, LAST },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class, ALONE },
 	{ "storage.k8s.io", "CSINode", update_csi_node, LAST },
 	{ "apps", "ControllerRevision", update_revision, ALONE },
