@@ -27,6 +27,14 @@ void check_resource_name(struct api_findings *f, const char *path, struct str na
 bool is_extended_resource(struct str name);
 /* What a pod costs beside its containers, judged as their limits are. */
 void check_overhead(struct api_findings *f, const char *path, const struct json *overhead);
+/* Sources that pods and volumes have in the same form. */
+void check_nfs(struct api_findings *f, const char *path, const struct json *source);
+void check_iscsi(struct api_findings *f, const char *path, const struct json *source);
+void check_flocker(struct api_findings *f, const char *path, const struct json *source);
+void check_fc(struct api_findings *f, const char *path, const struct json *source);
+void check_azure_disk(struct api_findings *f, const char *path, const struct json *source);
+/* How much there may be of a resource. */
+void check_quantity(struct api_findings *f, const char *path, struct str name, const struct json *value);
 /* A list of what a quota counts. */
 void check_quota_list(struct api_findings *f, const char *path, const struct json *list);
 

@@ -38,19 +38,25 @@ static bool is_counted(struct str name)
 	       str_has_prefix(name, STR("requests.hugepages-"));
 }
 
+void check_quantity(struct api_findings *f, const char *path, struct str name, const struct json *value)
+{
+	struct quantity q = quantity_of(value);
+
+	if (quantity_sign(&q) < 0)
+		finding_invalid(f, path, value, "must be greater than or equal to 0");
+	if (!quantity_whole(&q) && (is_in(name, things, N_OF(things)) || is_extended_resource(name)))
+		finding_invalid(f, path, value, "must be an integer");
+}
+
 void check_quota_list(struct api_findings *f, const char *path, const struct json *list)
 {
 	JSON_EACH (list, it) {
 		const char *at = AT(f, "%s[%.*s]", path, STR_ARG(it.key));
-		struct quantity q = quantity_of(it.value);
 
 		check_resource_name(f, at, it.key, false);
 		if (str_find(it.key, '/') < 0 && !is_counted(it.key))
 			finding_invalid_text(f, at, it.key, "must be a standard resource for quota");
-		if (quantity_sign(&q) < 0)
-			finding_invalid(f, at, it.value, "must be greater than or equal to 0");
-		if (!quantity_whole(&q) && (is_in(it.key, things, N_OF(things)) || is_extended_resource(it.key)))
-			finding_invalid(f, at, it.value, "must be an integer");
+		check_quantity(f, at, it.key, it.value);
 	}
 }
 

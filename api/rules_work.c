@@ -138,27 +138,28 @@ static void host_path(struct api_findings *f, const char *path, const struct jso
 /* In upstream's order, which says which of two is one too many. */
 static const struct {
 	const char *name, *shown;
+	const char *told; /* in what is wrong with it */
 	const char *required[3];
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
 } volume_sources[] = {
 	{ .name = "hostPath", .check = host_path },
-	{ .name = "gcePersistentDisk", .required = { "pdName" } },
+	{ .name = "gcePersistentDisk", .told = "persistentDisk", .required = { "pdName" } },
 	{ .name = "awsElasticBlockStore", .required = { "volumeID" } },
 	{ .name = "glusterfs", .required = { "endpoints", "path" } },
-	{ .name = "flocker" },
-	{ .name = "nfs", .required = { "server", "path" } },
+	{ .name = "flocker", .check = check_flocker },
+	{ .name = "nfs", .check = check_nfs },
 	{ .name = "rbd", .required = { "monitors", "image" } },
 	{ .name = "quobyte", .required = { "registry", "volume" } },
 	{ .name = "cephfs", .shown = "cephFS", .required = { "monitors" } },
-	{ .name = "iscsi", .required = { "targetPortal", "iqn" } },
+	{ .name = "iscsi", .check = check_iscsi },
 	{ .name = "cinder", .required = { "volumeID" } },
-	{ .name = "fc" },
+	{ .name = "fc", .check = check_fc },
 	{ .name = "flexVolume", .required = { "driver" } },
 	{ .name = "azureFile", .required = { "secretName", "shareName" } },
 	{ .name = "vsphereVolume", .required = { "volumePath" } },
 	{ .name = "photonPersistentDisk", .required = { "pdID" } },
 	{ .name = "portworxVolume", .required = { "volumeID" } },
-	{ .name = "azureDisk", .required = { "diskName", "diskURI" } },
+	{ .name = "azureDisk", .check = check_azure_disk, .required = { "diskName", "diskURI" } },
 	{ .name = "scaleIO", .required = { "gateway", "system", "volumeName" } },
 	{ .name = "local", .required = { "path" } },
 	{ .name = "storageos", .required = { "volumeName" } },
@@ -181,6 +182,8 @@ static void volume_source(struct api_findings *f, const char *path, const struct
 			continue;
 		}
 		n++;
+		if (volume_sources[i].told != NULL)
+			at = rules_at(f, path, volume_sources[i].told);
 		for (size_t k = 0; k < 3 && volume_sources[i].required[k] != NULL; k++) {
 			const struct json *value = json_get(source, volume_sources[i].required[k]);
 			if (json_str(value).len == 0 && json_len(value) == 0)

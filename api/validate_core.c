@@ -1,7 +1,7 @@
 /* Services, endpoints, configuration, nodes, events and the workloads around pods. Rules: pkg/apis/<group>/validation. */
 #include <string.h>
 
-#include "api/check.h"
+#include "api/check_pod.h"
 #include "api/hooks.h"
 #include "api/rules.h"
 #include "api/selector.h"
@@ -510,6 +510,24 @@ static void check_slice_address(struct api_findings *f, const char *path, size_t
 	check_reachable_ip(f, at, json_str(address));
 }
 
+static void check_hints(struct api_findings *f, const char *path, const struct json *list, struct complaints (*sort)(struct str))
+{
+	struct places names = { .arena = f->arena };
+
+	if (json_len(list) > 8) {
+		finding_too_many(f, path, json_len(list), 8);
+		return;
+	}
+	JSON_EACH (list, it) {
+		struct str name = json_get_str(it.value, "name");
+		const char *at = AT(f, "%s[%zu].name", path, it.index);
+
+		if (places_add(&names, name, it.index) != it.index)
+			finding_duplicate(f, at, json_string(f->arena, name));
+		check_complaints(f, at, name, sort(name));
+	}
+}
+
 void validate_endpoint_slice(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
 	static const char *const kinds[] = { "FQDN", "IPv4", "IPv6" };
@@ -549,11 +567,25 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 		if (name != NULL)
 			check_complaints(f, AT(f, "endpoints[%zu].hostname", it.index), json_str(name),
 					 name_dns_label(json_str(name)));
+		check_labels(f, AT(f, "endpoints[%zu].deprecatedTopology", it.index), json_get(it.value, "deprecatedTopology"));
+		check_hints(f, AT(f, "endpoints[%zu].hints.forZones", it.index), json_path(it.value, "hints.forZones"),
+			    name_label_value);
+		check_hints(f, AT(f, "endpoints[%zu].hints.forNodes", it.index), json_path(it.value, "hints.forNodes"),
+			    name_dns_subdomain);
 	}
 }
 
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old)
 {
+	size_t n = 0;
+
+	/* Endpoints that were there before may stay as they are. */
+	for (size_t i = 0; i < f->len; i++)
+		if (!json_equal(json_get(tree, "endpoints"), json_get(old, "endpoints")) ||
+		    strncmp(f->items[i].field, "endpoints", strlen("endpoints")) != 0)
+			f->items[n++] = f->items[i];
+	f->found -= f->len - n;
+	f->len = n;
 	check_immutable(f, "addressType", json_get(tree, "addressType"), json_get(old, "addressType"));
 }
 
@@ -698,22 +730,9 @@ static void check_node_sizes(struct api_findings *f, const struct json *tree)
 
 	for (int i = 0; i < 2; i++)
 		JSON_EACH (json_path(tree, AT(f, "status.%s", lists[i])), it)
-			if (json_str(it.value).len != 0 && json_str(it.value).ptr[0] == '-')
-				finding_invalid(f, AT(f, "status.%s.%.*s", lists[i], STR_ARG(it.key)), it.value,
-						"must be greater than or equal to 0");
+			check_quantity(f, AT(f, "status.%s.%.*s", lists[i], STR_ARG(it.key)), it.key, it.value);
 }
 
-void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
-{
-	(void)type;
-	(void)path;
-	check_taints(f, json_path(tree, "spec.taints"));
-	check_node_sizes(f, tree);
-	JSON_EACH (json_path(tree, "spec.podCIDRs"), it)
-		check_cidr(f, AT(f, "spec.podCIDRs[%zu]", it.index), json_str(it.value));
-}
-
-/* What any write of a node that is there looks at. */
 /* Words in camel case, parted by slashes; only the first need begin with a capital letter. */
 static bool is_feature(struct str text)
 {
@@ -752,6 +771,22 @@ static void check_declared_features(struct api_findings *f, const struct json *l
 	}
 }
 
+void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
+{
+	const struct json *ranges = json_path(tree, "spec.podCIDRs");
+
+	(void)type;
+	(void)path;
+	check_taints(f, json_path(tree, "spec.taints"));
+	check_node_sizes(f, tree);
+	check_declared_features(f, json_path(tree, "status.declaredFeatures"));
+	JSON_EACH (ranges, it)
+		check_cidr(f, AT(f, "spec.podCIDRs[%zu]", it.index), json_str(it.value));
+	if (json_len(ranges) > 2 || (json_len(ranges) == 2 && family_of(json_at(ranges, 0)) == family_of(json_at(ranges, 1))))
+		finding_invalid(f, "spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family");
+}
+
+/* What any write of a node that is there looks at. */
 void check_node_update(struct api_findings *f, const struct json *tree)
 {
 	static const struct shown_field address[] = { { "Type", "type", "\"\"" }, { "Address", "address", "\"\"" } };

@@ -19,7 +19,10 @@ void check_seccomp(struct api_findings *f, const char *path, const struct json *
 
 	if (profile == NULL)
 		return;
-	check_one_of(f, AT(f, "%s.type", path), type, true, types, N_OF(types));
+	if (type.len == 0)
+		finding_required(f, AT(f, "%s.type", path), "type is required when seccompProfile is set");
+	else
+		check_one_of(f, AT(f, "%s.type", path), type, true, types, N_OF(types));
 	if (str_is(type, "Localhost") && local == NULL)
 		finding_required(f, AT(f, "%s.localhostProfile", path), "must be set when seccomp type is Localhost");
 	else if (str_is(type, "Localhost"))
@@ -688,8 +691,9 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 		places_add(&gates, json_key(f->arena, it.value), it.index);
 	JSON_EACH (json_get(spec, "schedulingGates"), it)
 		if (places_find(&gates, json_key(f->arena, it.value)) == PLACES_NONE)
-			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu]", it.index),
-					  "only deletion is allowed, but found new scheduling gate");
+			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu].name", it.index),
+					  AT(f, "only deletion is allowed, but found new scheduling gate '%.*s'",
+					     STR_ARG(json_get_str(it.value, "name"))));
 	if (grace < 0 && json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) == 1)
 		was = json_with(f->arena, was, "terminationGracePeriodSeconds", json_get(spec, "terminationGracePeriodSeconds"));
 	/* What upstream prints behind this text is a diff of its own structs. */

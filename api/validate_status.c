@@ -210,11 +210,22 @@ static void check_addresses(struct api_findings *f, const struct json *tree, con
 {
 	const struct json *list = json_path(tree, path);
 	struct str ip = json_get_str(json_at(list, 0), "ip");
+	struct json_builder shown = { .arena = f->arena };
+	bool families[2] = { false, false };
+	struct ip parsed;
 
 	if (json_len(list) != 0 && !str_eq(ip, json_get_str(json_get(tree, "status"), first)))
 		finding_invalid_text(f, AT(f, "%s[0].ip", path), ip, AT(f, "must be equal to `%s`", first));
-	JSON_EACH (list, it)
-		check_ip(f, AT(f, "%s[%zu]", path, it.index), json_get_str(it.value, "ip"));
+	JSON_EACH (list, it) {
+		struct str text = json_get_str(it.value, "ip");
+
+		check_ip(f, AT(f, "%s[%zu]", path, it.index), text);
+		json_builder_item(&shown, JSON_OBJECT_OF(f->arena, { "IP", json_string(f->arena, text) }));
+		if (ip_parse(text, &parsed))
+			families[parsed.family == 4] = true;
+	}
+	if (json_len(list) > 2 || (json_len(list) == 2 && !(families[0] && families[1])))
+		finding_invalid(f, path, json_builder_array(&shown), "may specify no more than one IP for each IP family");
 }
 
 static void check_pod_status(struct api_findings *f, const struct json *tree, const struct json *old)
@@ -225,6 +236,13 @@ static void check_pod_status(struct api_findings *f, const struct json *tree, co
 	check_immutable(f, "status.qosClass", json_path(tree, "status.qosClass"), json_path(old, "status.qosClass"));
 	if (nominated.len != 0)
 		check_complaints(f, "status.nominatedNodeName", nominated, name_dns_subdomain(nominated));
+	if (json_int(json_path(tree, "status.observedGeneration"), 0) < 0)
+		finding_invalid(f, "status.observedGeneration", json_path(tree, "status.observedGeneration"),
+				"must be a non-negative integer");
+	JSON_EACH (json_path(tree, "status.ephemeralContainerStatuses"), it)
+		if (json_len(json_get(it.value, "allocatedResourcesStatus")) != 0)
+			finding_forbidden(f, AT(f, "status.ephemeralContainerStatuses[%zu].allocatedResourcesStatus", it.index),
+					  "must not be specified in container status");
 	check_claim_statuses(f, tree);
 	check_extended_claim(f, tree);
 	check_addresses(f, tree, "status.podIPs", "podIP");
