@@ -89,6 +89,7 @@ void update_endpoint_slice(struct api_findings *f, const struct json *tree, cons
 void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_definition(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_claimed(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_revision(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_quota(struct api_findings *f, const struct json *tree, const struct json *old);

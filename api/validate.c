@@ -162,6 +162,7 @@ static const struct {
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice, LAST },
 	{ "storage.k8s.io", "StorageClass", update_storage_class, LAST },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class, ALONE },
+	{ "resource.k8s.io", "ResourceClaim", update_claimed, ALONE },
 	{ "storage.k8s.io", "CSINode", update_csi_node, LAST },
 	{ "apps", "ControllerRevision", update_revision, ALONE },
 	{ "", "ResourceQuota", update_quota, LAST },
