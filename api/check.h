@@ -81,6 +81,9 @@ void create_event(struct api_findings *f, const struct json *tree);
 /* What may not change, by a table. */
 void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 /* What may be said through /status. */
+/* One of meta's conditions; and the status of a claim of devices. */
+void check_condition(struct api_findings *f, const char *path, const struct json *condition);
+void check_claim_status(struct api_findings *f, const struct json *tree, const struct json *old);
 /* Of kinds that are not the path's: api/rules_status.c. */
 void check_other_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
@@ -90,6 +93,7 @@ void update_storage_class(struct api_findings *f, const struct json *tree, const
 void update_definition(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_claimed(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_stateful_set(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_revision(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_quota(struct api_findings *f, const struct json *tree, const struct json *old);

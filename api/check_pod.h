@@ -27,6 +27,9 @@ void check_resource_name(struct api_findings *f, const char *path, struct str na
 bool is_extended_resource(struct str name);
 /* What a pod costs beside its containers, judged as their limits are. */
 void check_overhead(struct api_findings *f, const char *path, const struct json *overhead);
+/* Which nodes: terms, of which one has to fit. NULL is fine. */
+void check_node_selector(struct api_findings *f, const char *path, const struct json *selector);
+void check_toleration(struct api_findings *f, const char *path, const struct json *t);
 /* Sources that pods and volumes have in the same form. */
 void check_nfs(struct api_findings *f, const char *path, const struct json *source);
 void check_iscsi(struct api_findings *f, const char *path, const struct json *source);

@@ -3,6 +3,7 @@
 
 #include "api/hooks.h"
 #include "api/rules.h"
+#include "base/auto.h"
 
 /* ---- webhooks ---- */
 
@@ -217,7 +218,52 @@ static void admission_policy(struct api_findings *f, const char *path, const str
 }
 
 const struct rule admission_policy_rules[] = { CALL(admission_policy), RULES_END };
-const struct rule validation_rules[] = { ONE_OF("reason", "Forbidden", "Invalid", "RequestEntityTooLarge"), RULES_END };
+const struct rule validation_rules[] = { FILLED_TEXT("expression", "expression is not specified"),
+					 ONE_OF("reason", "Forbidden", "Invalid", "RequestEntityTooLarge"), RULES_END };
+const struct rule variable_rules[] = { FILLED_TEXT("name", "name is not specified"),
+				       FILLED_TEXT("expression", "expression is not specified"), RULES_END };
+const struct rule condition_rules[] = { FILLED_TEXT("name", ""), NAME("name", name_label_key), FILLED_TEXT("expression", ""),
+					RULES_END };
+
+/* All complaints of one value in one finding, parted by commas. */
+static void check_joined(struct api_findings *f, const char *path, struct str value, const char *before, struct complaints c)
+{
+	AUTO_BUF struct buf all = { 0 };
+
+	buf_add(&all, str_from(before));
+	for (int i = 0; i < c.n; i++)
+		buf_printf(&all, "%s%s", i == 0 ? "" : ",", c.text[i]);
+	if (c.n != 0)
+		finding_invalid_text(f, path, value, str_cstr(f->arena, buf_str(&all)));
+}
+
+static void param_kind(struct api_findings *f, const char *path, const struct json *tree)
+{
+	struct str version = json_get_str(tree, "apiVersion"), kind = json_get_str(tree, "kind"), group = STR(""), rest = version;
+	const char *at = rules_at(f, path, "apiVersion");
+
+	if (str_find(version, '/') >= 0)
+		str_cut(&rest, '/', &group);
+	if (version.len == 0)
+		finding_required(f, at, "");
+	else if (str_find(rest, '/') >= 0)
+		finding_invalid_text(f, at, version, AT(f, "unexpected GroupVersion string: %.*s", STR_ARG(version)));
+	else {
+		if (group.len != 0)
+			check_joined(f, at, group, "", name_dns_subdomain(group));
+		if (rest.len == 0)
+			finding_invalid_text(f, at, version, "version must be specified");
+		else
+			check_joined(f, at, rest, "", name_dns1035_label(rest));
+	}
+	if (kind.len == 0)
+		finding_required(f, rules_at(f, path, "kind"), "");
+	else
+		check_joined(f, rules_at(f, path, "kind"), kind,
+			     "may have mixed case, but should otherwise match: ", name_dns1035_label(str_lower(f->arena, kind)));
+}
+
+const struct rule param_kind_rules[] = { CALL(param_kind), RULES_END };
 
 static void mutating_policy(struct api_findings *f, const char *path, const struct json *spec)
 {

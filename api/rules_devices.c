@@ -56,7 +56,7 @@ static void check_fully_qualified(struct api_findings *f, const char *path, stru
 
 /* --- what a request asks for --- */
 
-static void check_toleration(struct api_findings *f, const char *path, const struct json *toleration)
+static void check_device_toleration(struct api_findings *f, const char *path, const struct json *toleration)
 {
 	static const char *const operators[] = { "Equal", "Exists" }, *const effects[] = { "NoExecute", "NoSchedule", "None" };
 	struct str key = json_get_str(toleration, "key"), operator= json_get_str(toleration, "operator");
@@ -98,7 +98,7 @@ static void check_asked(struct api_findings *f, const char *path, const struct j
 	else if (!str_is(mode, "All") && !str_is(mode, "ExactCount"))
 		finding_unsupported(f, AT(f, "%s.allocationMode", path), mode, modes, N_OF(modes));
 	JSON_EACH (json_get(asked, "tolerations"), it)
-		check_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
+		check_device_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
 }
 
 static void check_twice(struct api_findings *f, const char *path, const struct json *list, const char *key)
@@ -398,8 +398,7 @@ void validate_slice_spec(struct api_findings *f, const struct type *type, const 
 		finding_invalid(f, AT(f, "%s.pool.generation", path), json_number(f->arena, generation),
 				"must be greater than or equal to zero");
 	check_places(f, path, tree, false);
-	if (json_get(tree, "nodeSelector") != NULL && json_len(terms) == 0)
-		finding_required(f, AT(f, "%s.nodeSelector.nodeSelectorTerms", path), "must have at least one node selector term");
+	check_node_selector(f, AT(f, "%s.nodeSelector", path), json_get(tree, "nodeSelector"));
 	if (json_get(tree, "nodeSelector") != NULL && json_len(terms) != 1)
 		finding_invalid(f, AT(f, "%s.nodeSelector.nodeSelectorTerms", path), terms == NULL ? &json_null : terms,
 				"must have exactly one node selector term");
@@ -436,4 +435,73 @@ void update_claimed(struct api_findings *f, const struct json *tree, const struc
 	(void)f;
 	(void)tree;
 	(void)old;
+}
+
+/* --- what a claim got --- */
+
+static bool was_allocated(const struct json *tree, const struct json *device)
+{
+	static const char *const keys[] = { "driver", "pool", "device", "shareID" };
+
+	JSON_EACH (json_path(tree, "status.allocation.devices.results"), it) {
+		bool same = true;
+
+		for (int i = 0; i < 4; i++)
+			same = same && json_equal(json_get(it.value, keys[i]), json_get(device, keys[i]));
+		if (same)
+			return true;
+	}
+	return false;
+}
+
+static void check_device_name(struct api_findings *f, const char *path, const struct json *one, const char *device)
+{
+	struct str name = json_get_str(one, device);
+
+	check_csi_driver_name(f, AT(f, "%s.driver", path), json_get_str(one, "driver"));
+	check_pool(f, AT(f, "%s.pool", path), json_get_str(one, "pool"));
+	check_complaints(f, AT(f, "%s.%s", path, device), name, name_dns_label(name));
+}
+
+static void check_given(struct api_findings *f, const char *path, const struct json *tree, const struct json *device)
+{
+	const struct json *share = json_get(device, "shareID");
+
+	check_device_name(f, path, device, "device");
+	if (!was_allocated(tree, device))
+		finding_invalid(f, path,
+				JSON_OBJECT_OF(f->arena, { "Driver", json_string(f->arena, json_get_str(device, "driver")) },
+					       { "Pool", json_string(f->arena, json_get_str(device, "pool")) },
+					       { "Device", json_string(f->arena, json_get_str(device, "device")) },
+					       { "ShareID", json_string(f->arena, json_str(share)) }),
+				"must be an allocated device in the claim");
+	JSON_EACH (json_get(device, "conditions"), it)
+		check_condition(f, AT(f, "%s.conditions[%zu]", path, it.index), it.value);
+}
+
+void check_claim_status(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *status = json_get(tree, "status"), *requests = json_path(tree, "spec.devices.requests");
+	const struct json *allocation = json_get(status, "allocation"), *was = json_path(old, "status.allocation");
+	static const char *const named[] = { "resource", "name", "uid" };
+
+	JSON_EACH (json_get(status, "reservedFor"), it)
+		for (int i = 0; i < 3; i++)
+			if (json_get_str(it.value, named[i]).len == 0)
+				finding_required(f, AT(f, "status.reservedFor[%zu].%s", it.index, named[i]), "");
+	check_twice(f, "status.reservedFor", json_get(status, "reservedFor"), "uid");
+	JSON_EACH (json_get(status, "devices"), it)
+		check_given(f, AT(f, "status.devices[%zu]", it.index), tree, it.value);
+	if (json_len(json_get(status, "reservedFor")) != 0 && allocation == NULL)
+		finding_forbidden(f, "status.reservedFor", "may not be specified when `allocated` is not set");
+	if (allocation == NULL || was != NULL)
+		return;
+	JSON_EACH (json_path(allocation, "devices.results"), it) {
+		const char *at = AT(f, "status.allocation.devices.results[%zu]", it.index);
+
+		check_reference(f, AT(f, "%s.request", at), requests, json_get_str(it.value, "request"));
+		check_device_name(f, at, it.value, "device");
+		check_bindings(f, at, it.value);
+	}
+	check_node_selector(f, "status.allocation.nodeSelector", json_get(allocation, "nodeSelector"));
 }

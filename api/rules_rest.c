@@ -272,6 +272,28 @@ static void parameters(struct api_findings *f, const char *path, const struct js
 		finding_too_long(f, path, 256 * 1024);
 }
 
+static void topology(struct api_findings *f, const char *path, const struct json *term)
+{
+	struct places keys = { .arena = f->arena };
+
+	JSON_EACH (json_get(term, "matchLabelExpressions"), it) {
+		const char *at = AT(f, "%s.matchLabelExpressions[%zu]", path, it.index);
+		struct str key = json_get_str(it.value, "key");
+		struct places values = { .arena = f->arena };
+
+		if (json_len(json_get(it.value, "values")) == 0)
+			finding_required(f, AT(f, "%s.values", at), "");
+		JSON_EACH (json_get(it.value, "values"), value)
+			if (places_add(&values, json_str(value.value), value.index) != value.index)
+				finding_duplicate(f, AT(f, "%s.values[%zu]", at, value.index), value.value);
+		check_complaints(f, AT(f, "%s.key", at), key, name_label_key(key));
+		if (places_add(&keys, key, it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s.key", at), json_string(f->arena, key));
+	}
+}
+
+const struct rule topology_rules[] = { ELSEWHERE("key"), ELSEWHERE("values"), RULES_END };
+
 static void storage_class(struct api_findings *f, const char *path, const struct json *tree)
 {
 	struct str provisioner = str_lower(f->arena, json_get_str(tree, "provisioner"));
@@ -281,6 +303,8 @@ static void storage_class(struct api_findings *f, const char *path, const struct
 	if (provisioner.len != 0)
 		check_complaints(f, "provisioner", provisioner, name_label_key(provisioner));
 	parameters(f, "parameters", json_get(tree, "parameters"));
+	JSON_EACH (json_get(tree, "allowedTopologies"), it)
+		topology(f, AT(f, "allowedTopologies[%zu]", it.index), it.value);
 	JSON_EACH (json_get(tree, "allowedTopologies"), it)
 		if (places_add(&terms, json_key(f->arena, it.value), it.index) != it.index)
 			finding_duplicate(f, AT(f, "allowedTopologies[%zu].matchLabelExpressions", it.index), &json_empty_string);
@@ -543,6 +567,9 @@ static void class_overhead(struct api_findings *f, const char *path, const struc
 {
 	(void)path;
 	check_overhead(f, "overhead", json_path(tree, "overhead.podFixed"));
+	check_labels(f, "scheduling.nodeSelector", json_path(tree, "scheduling.nodeSelector"));
+	JSON_EACH (json_path(tree, "scheduling.tolerations"), it)
+		check_toleration(f, AT(f, "scheduling.tolerations[%zu]", it.index), it.value);
 }
 
 const struct rule runtime_class_rules[] = { NAME("handler", name_dns_label), CALL(class_overhead), RULES_END };

@@ -2,6 +2,7 @@
  * k8s.io/kubernetes/pkg/apis, k8s.io/apimachinery/pkg/apis/meta/v1/validation. */
 #include "api/check_pod.h"
 #include "api/quantity.h"
+#include "base/codec.h"
 #include "base/ip.h"
 
 /* --- conditions --- */
@@ -29,7 +30,7 @@ static bool is_reason(struct str text)
 	return text.len != 0 && is_letter(text.ptr[0]) && last != ',' && last != ':';
 }
 
-static void check_condition(struct api_findings *f, const char *path, const struct json *condition)
+void check_condition(struct api_findings *f, const char *path, const struct json *condition)
 {
 	static const char *const statuses[] = { "False", "True", "Unknown" };
 	struct str type = json_get_str(condition, "type"), status = json_get_str(condition, "status");
@@ -177,6 +178,30 @@ static void ingress(struct api_findings *f, const struct json *tree, const struc
 		if (host.len != 0 && ip_parse(host, &parsed))
 			finding_invalid_text(f, AT(f, "%s.hostname", path), host, "must be a DNS name, not an IP address");
 	}
+}
+
+static void signing(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const char *const statuses[] = { "False", "True", "Unknown" }, *const yes[] = { "True" };
+	struct places seen = { .arena = f->arena };
+	AUTO_BUF struct buf text = { 0 };
+	struct str certificate = json_path_str(tree, "status.certificate");
+
+	(void)old;
+	JSON_EACH (json_path(tree, "status.conditions"), it) {
+		const char *path = AT(f, "status.conditions[%zu]", it.index);
+		struct str type = json_get_str(it.value, "type"), status = json_get_str(it.value, "status");
+		bool only = str_is(type, "Approved") || str_is(type, "Denied") || str_is(type, "Failed");
+
+		if (type.len == 0)
+			finding_required(f, AT(f, "%s.type", path), "");
+		check_one_of(f, AT(f, "%s.status", path), status, true, only ? yes : statuses, only ? 1 : 3);
+		if (places_add(&seen, type, it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s.type", path), json_string(f->arena, type));
+	}
+	if (certificate.len != 0 && (!base64_decode(&text, certificate) || !str_contains(buf_str(&text), STR("-----BEGIN "))))
+		finding_invalid_text(f, "status.certificate", STR("<certificate data>"),
+				     "must contain at least one CERTIFICATE PEM block");
 }
 
 /* --- jobs --- */
@@ -397,6 +422,8 @@ static const struct {
 	{ "flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", flow },
 	{ "networking.k8s.io", "Ingress", ingress },
 	{ "policy", "PodDisruptionBudget", budget },
+	{ "resource.k8s.io", "ResourceClaim", check_claim_status },
+	{ "certificates.k8s.io", "CertificateSigningRequest", signing },
 };
 
 void check_other_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)

@@ -204,6 +204,15 @@ void update_priority_class(struct api_findings *f, const struct json *tree, cons
 	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
 }
 
+/* What cannot change is not judged again. */
+void update_stateful_set(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	(void)tree;
+	(void)old;
+	findings_drop(f, "spec.volumeClaimTemplates");
+	findings_drop(f, "spec.serviceName");
+}
+
 /* What a driver said of a node stays, but for how many volumes it can have. */
 void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old)
 {

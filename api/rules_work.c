@@ -200,11 +200,14 @@ static void volume_source(struct api_findings *f, const char *path, const struct
 
 static void volume_class(struct api_findings *f, const char *path, const struct json *spec)
 {
-	const struct json *class = json_get(spec, "volumeAttributesClassName");
+	const struct json *class = json_get(spec, "volumeAttributesClassName"), *affinity = json_get(spec, "nodeAffinity");
 
 	access_modes(f, rules_at(f, path, "accessModes"), json_get(spec, "accessModes"));
 	capacity(f, path, spec);
 	volume_source(f, path, spec);
+	if (affinity != NULL && json_get(affinity, "required") == NULL)
+		finding_required(f, rules_at(f, path, "nodeAffinity.required"), "must specify required node constraints");
+	check_node_selector(f, rules_at(f, path, "nodeAffinity.required"), json_get(affinity, "required"));
 	if (class != NULL && json_get(spec, "csi") == NULL)
 		finding_required(f, rules_at(f, path, "csi"), "has to be specified when using volumeAttributesClassName");
 }
@@ -322,6 +325,7 @@ static void stateful_set(struct api_findings *f, const char *path, const struct 
 	static const char *const policies[] = { "Retain", "Delete" }, *const when[] = { "whenDeleted", "whenScaled" };
 	const struct json *retention = json_get(spec, "persistentVolumeClaimRetentionPolicy");
 	struct str management = json_get_str(spec, "podManagementPolicy");
+	struct selector selector;
 
 	if (management.len == 0)
 		finding_required(f, rules_at(f, path, "podManagementPolicy"), "");
@@ -339,6 +343,11 @@ static void stateful_set(struct api_findings *f, const char *path, const struct 
 		check_claim_spec(f, AT(f, "%s.volumeClaimTemplates[%zu].spec", path, it.index), json_get(it.value, "spec"));
 	check_not_negative(f, rules_at(f, path, "ordinals.start"), json_path(spec, "ordinals.start"));
 	selector_of(f, rules_at(f, path, "selector"), json_get(spec, "selector"), &set);
+	AUTO_ERROR err = selector_from_object(f->arena, json_get(spec, "selector"), &selector);
+	if (err != NULL) { /* which pods are meant is not known */
+		finding_invalid(f, rules_at(f, path, "selector"), json_get(spec, "selector"), "");
+		return;
+	}
 	selects_template(f, path, spec, true);
 	template_of(f, rules_at(f, path, "template"), with_claims(f->arena, spec), set.kind);
 }

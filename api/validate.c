@@ -159,6 +159,7 @@ static const struct {
 	{ "apps", "Deployment", update_selector, LAST },
 	{ "apps", "ReplicaSet", update_selector, LAST },
 	{ "apps", "DaemonSet", update_selector, LAST },
+	{ "apps", "StatefulSet", update_stateful_set, LAST },
 	{ "discovery.k8s.io", "EndpointSlice", update_endpoint_slice, LAST },
 	{ "storage.k8s.io", "StorageClass", update_storage_class, LAST },
 	{ "scheduling.k8s.io", "PriorityClass", update_priority_class, ALONE },

@@ -577,15 +577,9 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old)
 {
-	size_t n = 0;
-
 	/* Endpoints that were there before may stay as they are. */
-	for (size_t i = 0; i < f->len; i++)
-		if (!json_equal(json_get(tree, "endpoints"), json_get(old, "endpoints")) ||
-		    strncmp(f->items[i].field, "endpoints", strlen("endpoints")) != 0)
-			f->items[n++] = f->items[i];
-	f->found -= f->len - n;
-	f->len = n;
+	if (json_equal(json_get(tree, "endpoints"), json_get(old, "endpoints")))
+		findings_drop(f, "endpoints");
 	check_immutable(f, "addressType", json_get(tree, "addressType"), json_get(old, "addressType"));
 }
 

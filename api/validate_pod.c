@@ -265,18 +265,24 @@ static void check_pod_term(struct api_findings *f, const char *path, const struc
 	check_complaints(f, AT(f, "%s.topologyKey", path), key, name_label_key(key));
 }
 
+void check_node_selector(struct api_findings *f, const char *path, const struct json *selector)
+{
+	const struct json *terms = json_get(selector, "nodeSelectorTerms");
+
+	if (selector != NULL && json_len(terms) == 0)
+		finding_required(f, AT(f, "%s.nodeSelectorTerms", path), "must have at least one node selector term");
+	JSON_EACH (terms, it)
+		check_node_term(f, AT(f, "%s.nodeSelectorTerms[%zu]", path, it.index), it.value, true);
+}
+
 static void check_affinity(struct api_findings *f, const char *path, const struct json *affinity)
 {
 	static const char must[] = "requiredDuringSchedulingIgnoredDuringExecution";
 	static const char may[] = "preferredDuringSchedulingIgnoredDuringExecution";
 	static const char *const pods[] = { "podAffinity", "podAntiAffinity" };
-	const struct json *node = json_get(affinity, "nodeAffinity"), *required = json_get(node, must);
+	const struct json *node = json_get(affinity, "nodeAffinity");
 
-	if (required != NULL && json_len(json_get(required, "nodeSelectorTerms")) == 0)
-		finding_required(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms", path, must),
-				 "must have at least one node selector term");
-	JSON_EACH (json_get(required, "nodeSelectorTerms"), it)
-		check_node_term(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms[%zu]", path, must, it.index), it.value, true);
+	check_node_selector(f, AT(f, "%s.nodeAffinity.%s", path, must), json_get(node, must));
 	JSON_EACH (json_get(node, may), it) {
 		const char *at = AT(f, "%s.nodeAffinity.%s[%zu]", path, may, it.index);
 		check_weight(f, at, it.value);
@@ -294,7 +300,7 @@ static void check_affinity(struct api_findings *f, const char *path, const struc
 	}
 }
 
-static void check_toleration(struct api_findings *f, const char *path, const struct json *t)
+void check_toleration(struct api_findings *f, const char *path, const struct json *t)
 {
 	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
 	static const char *const operators[] = { "Equal", "Exists" };
