@@ -70,6 +70,7 @@ libapi_a_SOURCES = \
 	api/quantity.c api/quantity.h \
 	api/rules.c api/rules_batch.c api/rules_control.c api/rules_devices.c api/rules_quota.c api/rules_rest.c api/rules_status.c api/rules_update.c api/rules_work.c \
 	api/schema.c api/schema.h \
+	api/shown.c \
 	api/selector.c api/selector.h \
 	api/strategic.c \
 	api/validate.c \

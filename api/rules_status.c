@@ -229,7 +229,7 @@ static bool changed(const struct job *j, const char *field)
 /* A finding about a value that is not shown. */
 static void about_conditions(const struct job *j, const char *why)
 {
-	finding_invalid(j->f, "status.conditions", NULL, why);
+	finding_wrong(j->f, "status.conditions", why);
 }
 
 static void check_uncounted(const struct job *j)

@@ -1,4 +1,6 @@
 /* What may not change once an object is there, of kinds that have no more to say about it. Sources: pkg/apis/<group>/validation. */
+#include <string.h>
+
 #include "api/check.h"
 #include "api/quantity.h"
 
@@ -32,10 +34,10 @@ static const struct fixed rows[] = {
 		   "persistentVolumeClaimRetentionPolicy", "minReadySeconds" } },
 	{ .group = "batch", .kind = "Job", .path = "spec.selector" },
 	{ .group = "batch", .kind = "Job", .path = "spec.completionMode" },
-	{ .group = "batch", .kind = "Job", .path = "spec.podFailurePolicy" },
+	{ .group = "batch", .kind = "Job", .path = "spec.podFailurePolicy", .go = true },
 	{ .group = "batch", .kind = "Job", .path = "spec.backoffLimitPerIndex" },
 	{ .group = "batch", .kind = "Job", .path = "spec.managedBy" },
-	{ .group = "batch", .kind = "Job", .path = "spec.successPolicy" },
+	{ .group = "batch", .kind = "Job", .path = "spec.successPolicy", .go = true },
 	{ .group = "networking.k8s.io", .kind = "IngressClass", .path = "spec.controller", .is_text = true },
 	{ .group = "node.k8s.io", .kind = "RuntimeClass", .path = "handler" },
 	{ .group = "rbac.authorization.k8s.io",
@@ -109,7 +111,7 @@ static void compare(struct api_findings *f, const struct kind *kind, const struc
 		finding_invalid(f, field, shown_struct(f->arena, new, row->shown, 3), row->say);
 	else if (row->say != NULL)
 		finding_forbidden(f, field, row->say);
-	else if (row->go)
+	else if (row->go && (new != NULL || strcmp(row->path, "spec") == 0))
 		finding_invalid(f, field, shown_go(f->arena, type_at_path(kind, row->path), new), "field is immutable");
 	else
 		finding_invalid(f, field, new != NULL ? new : row->is_text ? &json_empty_string : &json_null, "field is immutable");
@@ -132,7 +134,7 @@ static const struct json *placed_as(struct arena *arena, const struct json *was,
 	return was;
 }
 
-static void update_job(struct api_findings *f, const struct json *tree, const struct json *old)
+static void update_job(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	const struct json *template = json_path(tree, "spec.template"), *was = json_path(old, "spec.template");
 	const struct json *completions = json_path(tree, "spec.completions"), *before = json_path(old, "spec.completions");
@@ -142,7 +144,8 @@ static void update_job(struct api_findings *f, const struct json *tree, const st
 		template = placed_as(f->arena, template, template);
 	}
 	if (!json_equal(template, was))
-		finding_invalid(f, "spec.template", template == NULL ? &json_null : template, "field is immutable");
+		finding_invalid(f, "spec.template", shown_go(f->arena, type_at_path(kind, "spec.template"), template),
+				"field is immutable");
 	if (json_equal(completions, before))
 		return;
 	if (!str_is(json_path_str(tree, "spec.completionMode"), "Indexed"))
@@ -182,7 +185,7 @@ void check_fixed(struct api_findings *f, const struct kind *kind, const struct j
 		if (str_is(kind_group(kind), rows[i].group) && str_is(kind_name(kind), rows[i].kind))
 			compare(f, kind, &rows[i], tree, old);
 	if (str_is(kind_name(kind), "Job") && str_is(kind_group(kind), "batch"))
-		update_job(f, tree, old);
+		update_job(f, kind, tree, old);
 	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
 		update_claim(f, tree, old);
 }
