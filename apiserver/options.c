@@ -2,24 +2,12 @@
  * What the query of a request asks for, and whether it may. Reading never fails; options_check() says what is wrong in
  * upstream's words. Sources: k8s.io/apimachinery/pkg/apis/meta/{v1,internalversion}/validation.
  */
+#include "api/selector.h"
 #include "apiserver/server.h"
 
 #define MANAGER_AT_MOST 128
 
 /* --- reading --- */
-
-/* Of a query only absence, "0" and "false" are false (docs/traps.md). */
-static bool truth(struct str value, bool found)
-{
-	return found && !str_is(value, "0") && !(value.len == 5 && strncasecmp(value.ptr, "false", 5) == 0);
-}
-
-bool query_bool(const struct http_request *http, const char *name, bool *given)
-{
-	struct str value = http_param(http, name, given);
-
-	return truth(value, *given);
-}
 
 static const struct json *all_of(struct arena *arena, const struct http_request *http, const char *name)
 {
@@ -35,7 +23,6 @@ void options_read(struct request *req)
 {
 	const struct http_request *http = req->http;
 	struct query *query = &req->query;
-	bool given;
 
 	query->labels = http_param(http, "labelSelector", NULL);
 	query->fields = http_param(http, "fieldSelector", NULL);
@@ -46,11 +33,11 @@ void options_read(struct request *req)
 	query->field_validation = http_param(http, "fieldValidation", NULL);
 	query->dry_runs = all_of(req->arena, http, "dryRun");
 	query->dry_run = json_len(query->dry_runs) != 0;
-	query->watch = query_bool(http, "watch", &given) || req->route.old_watch;
-	query->bookmarks = query_bool(http, "allowWatchBookmarks", &given);
-	query->send_initial = query_bool(http, "sendInitialEvents", &query->send_initial_given);
-	query->force = query_bool(http, "force", &query->force_given);
-	req->accept.pretty = query_bool(http, "pretty", &given);
+	query->watch = http_param_bool(http, "watch", NULL) || req->route.old_watch;
+	query->bookmarks = http_param_bool(http, "allowWatchBookmarks", NULL);
+	query->send_initial = http_param_bool(http, "sendInitialEvents", &query->send_initial_given);
+	query->force = http_param_bool(http, "force", &query->force_given);
+	req->accept.pretty = http_param_bool(http, "pretty", NULL);
 	query->validation = str_is(query->field_validation, "Ignore")   ? VALIDATE_IGNORE
 			    : str_is(query->field_validation, "Strict") ? VALIDATE_STRICT
 									: VALIDATE_WARN;
@@ -228,20 +215,25 @@ struct error *options_check(struct request *req)
 	struct error *err;
 
 	if (req->route.verb == VERB_LIST || req->route.verb == VERB_DELETECOLLECTION || query->watch) {
+		struct field_selector fields;
+		struct selector labels;
 		struct match *match;
 
 		err = query_int(req, "timeoutSeconds", &query->timeout_seconds);
 		if (err == NULL)
 			err = query_int(req, "limit", &query->limit);
 		if (err == NULL)
-			err = match_parse(req->arena, req->route.kind, query->labels, query->fields, &match);
+			err = selector_parse(req->arena, query->labels, &labels);
+		if (err == NULL)
+			err = field_selector_parse(req->arena, query->fields, NULL, &fields);
 		if (err != NULL)
 			return err;
 		if (query->watch)
 			check_watch(&findings, query);
 		else
 			check_list(&findings, query);
-		return options_error(&findings, "ListOptions");
+		err = options_error(&findings, "ListOptions");
+		return err != NULL ? err : match_parse(req->arena, req->route.kind, query->labels, query->fields, &match);
 	}
 	if (req->route.verb == VERB_GET)
 		return NULL;
@@ -300,6 +292,9 @@ struct error *options_include(struct request *req)
 	else if (str_is(include, "Object"))
 		req->accept.include = INCLUDE_OBJECT;
 	else
-		return error_new(ERR_BAD_REQUEST, "unrecognized includeObject value: \"%.*s\"", STR_ARG(include));
+		return error_new(ERR_BAD_REQUEST,
+				 "Unable to convert to Table as requested: includeObject: Invalid value: %s: must be 'Metadata', "
+				 "'Object', 'None', or empty",
+				 api_quoted(req->arena, include));
 	return NULL;
 }

@@ -449,6 +449,7 @@ struct error *machine_start_components(struct machine *m)
 	m->kubelet = kubelet_start(&(struct kubelet_options){
 		.client = nodes->agent_client != NULL ? nodes->agent_client : cluster->client,
 		.node_name = m->name,
+		.control_plane = m->index == 0,
 		.node_socket = m->socket,
 		.node_root = arena_printf(nodes->arena, "%s/root", m->dir),
 		.image_dir = nodes->profile.images,

@@ -130,6 +130,8 @@ struct http_request {
 
 /* First value, or empty; `found` tells a missing one from an empty one (may be NULL). */
 struct str http_param(const struct http_request *request, const char *name, bool *found);
+/* As Kubernetes means a query: only absence, "0" and "false" are false (docs/traps.md). */
+bool http_param_bool(const struct http_request *request, const char *name, bool *found);
 
 struct http_request_events {
 	void (*closed)(void *arg);  /* the client is gone */

@@ -15,9 +15,12 @@ libhttp_a_SOURCES = \
 	http/private.h \
 	http/request.c \
 	http/server.c \
+	http/spdy.c http/spdy.h \
+	http/spdy_headers.c \
 	http/text.c \
 	http/tls.c \
-	http/websocket.c http/websocket.h
+	http/websocket.c http/websocket.h \
+	http/websocket_streams.c http/websocket_streams.h
 http_LIBS = libhttp.a $(loop_LIBS)
 
 check_PROGRAMS += tests/unit/http/test_http
@@ -28,6 +31,7 @@ tests_unit_http_test_http_SOURCES = \
 	tests/unit/http/test_curl.c \
 	tests/unit/http/test_pki.c \
 	tests/unit/http/test_server.c \
+	tests/unit/http/test_spdy.c \
 	tests/unit/http/test_text.c \
 	tests/unit/http/world.c tests/unit/http/world.h \
 	$(STATIC_NSS)

@@ -192,6 +192,16 @@ void server_maybe_closed(struct http_server *server);
 void h1_serve(struct http_server *server, struct stream *stream, struct peer *peer, struct str early);
 void h2_serve(struct http_server *server, struct stream *stream, struct peer *peer, struct str early);
 
+/* Header blocks of one SPDY connection (spdy_headers.c). */
+struct spdy_headers;
+struct spdy_headers *spdy_headers_new(void);
+void spdy_headers_free(struct spdy_headers *headers);
+struct error *spdy_headers_read(struct spdy_headers *headers, struct arena *arena, struct str block,
+				struct http_headers *out) MUST_CHECK;
+void spdy_headers_none(struct spdy_headers *headers, struct buf *out); /* an empty block */
+void spdy_put32(struct buf *out, uint32_t n);
+uint32_t spdy_get32(const char *at);
+
 /* "Date" as HTTP wants it; changes once a second. */
 struct str date_now(void);
 

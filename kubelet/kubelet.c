@@ -311,6 +311,7 @@ struct kubelet *kubelet_start(const struct kubelet_options *options)
 	list_init(&kubelet->followers);
 	list_init(&kubelet->sessions);
 	list_init(&kubelet->actions);
+	list_init(&kubelet->forwardings);
 	list_init(&kubelet->dialings);
 	kubelet->http = serve_new(kubelet);
 	job->kubelet = kubelet;

@@ -26,6 +26,7 @@ struct kubelet;
 struct kubelet_options {
 	struct client *client; /* the kubelet acts as system:node:NAME */
 	const char *node_name;
+	bool control_plane;      /* its Node says so, by the label that kubeadm gives */
 	const char *node_socket; /* of its node process; it is waited for, and again when it died */
 	const char *node_root;   /* directory of the node on this machine */
 	const char *image_dir;   /* image store */

@@ -6,6 +6,7 @@ libkubelet_a_SOURCES = \
 	kubelet/env.c \
 	kubelet/exec.c \
 	kubelet/files.c \
+	kubelet/forward.c \
 	kubelet/found.c \
 	kubelet/kubelet.c kubelet/kubelet.h kubelet/private.h \
 	kubelet/link.c \
@@ -16,6 +17,7 @@ libkubelet_a_SOURCES = \
 	kubelet/plan.c kubelet/plan.h \
 	kubelet/pod.c \
 	kubelet/probe.c \
+	kubelet/remote.c kubelet/remote.h \
 	kubelet/serve.c \
 	kubelet/spec.c \
 	kubelet/start.c \

@@ -83,7 +83,12 @@ void action_cancel(struct action *action); /* NULL is fine */
 
 /* dial.c: connected comes once, later; err reads as Go's: "dial tcp 10.244.0.7:80: connect: connection refused". */
 struct dialing;
-struct dialing *dial_start(struct kubelet *kubelet, struct ip ip, uint16_t port,
+struct dial_target {
+	const char *sandbox; /* where it starts; NULL: the node */
+	struct ip ip;
+	uint16_t port;
+};
+struct dialing *dial_start(struct kubelet *kubelet, const struct dial_target *target,
 			   void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
 void dial_cancel(struct dialing *dialing); /* connected does not come */
 void dials_stop(struct kubelet *kubelet);  /* connected comes now, with ERR_CANCELED */
@@ -397,9 +402,10 @@ struct kubelet {
 	struct link link;
 	struct node_post post;
 	struct http_server *http;
-	struct list followers; /* of logs */
-	struct list sessions;  /* exec and attach under way */
-	struct list actions;   /* with an exec under way */
+	struct list followers;   /* of logs */
+	struct list sessions;    /* exec and attach under way */
+	struct list actions;     /* with an exec under way */
+	struct list forwardings; /* of ports */
 	struct list dialings;
 	struct loop_lane network_lane; /* of what uses link.rtnl */
 	struct cidr pod_cidr;
@@ -423,6 +429,8 @@ const char *label_of(const char *const *labels, size_t n, const char *key); /* N
 void random_id(char out[65]);
 char *replace_text(char **place, const char *text); /* frees the old one; NULL is fine */
 
+#define NO_EPHEMERAL "this version of monokube runs no ephemeral containers; 'kubectl debug --copy-to' makes a pod beside this one"
+
 /* --- exec and attach (exec.c) --- */
 
 /* Takes the request. */
@@ -430,5 +438,10 @@ void serve_exec(struct kubelet *kubelet, struct http_request *request, struct co
 void sessions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
 void sessions_node_lost(struct kubelet *kubelet);
 void sessions_stop(struct kubelet *kubelet);
+
+/* --- port-forward (forward.c) --- */
+
+void serve_forward(struct kubelet *kubelet, struct http_request *request, struct pod *pod); /* takes the request */
+void forwardings_stop(struct kubelet *kubelet);
 
 #endif

@@ -39,7 +39,7 @@ tests_bench_load_LDADD = $(client_LIBS)
 
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
 # tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
-FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket client dns archive planted
+FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket spdy client dns archive planted
 FUZZ_ALL = $(FUZZ_TARGETS:%=tests/fuzz/fuzz_%)
 FUZZ_WITH = libdns.a libapiserver.a $(image_LIBS) $(runtime_LIBS) $(api_LIBS) $(http_LIBS) $(loop_LIBS) $(base_LIBS)
 FUZZ_SHARED = tests/fuzz/kinds.o tests/fuzz/talk.o $(filter %.o,$(FUZZ_DRIVER))
