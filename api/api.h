@@ -119,6 +119,10 @@ void finding_invalid(struct api_findings *f, const char *field, const struct jso
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail);
 void finding_unsupported(struct api_findings *f, const char *field, struct str value, const char *const *supported,
 			 size_t n); /* in this order */
+/* A value that is not told. */
+void finding_wrong(struct api_findings *f, const char *field, const char *detail);
+/* Takes back what was found in fields that begin so. */
+void findings_drop(struct api_findings *f, const char *prefix);
 /* A value that is no text. */
 void finding_unsupported_value(struct api_findings *f, const char *field, const struct json *value, const char *const *supported,
 			       size_t n);

@@ -43,6 +43,8 @@ struct shown_field {
 	const char *json;
 	const char *absent; /* what stands there when it is absent: "null", "0", "\"\"" */
 };
+/* The same of any type of the catalogue, by its tables: a value of k8s.io/kubernetes' own types, which have no other names. */
+const struct json *shown_go(struct arena *arena, const struct type *type, const struct json *value);
 const struct json *shown_struct(struct arena *arena, const struct json *tree, const struct shown_field *fields, size_t n);
 
 void finding_duplicate_of(struct api_findings *f, const char *field, const struct json *value, const char *detail);
@@ -79,11 +81,21 @@ void create_event(struct api_findings *f, const struct json *tree);
 /* What may not change, by a table. */
 void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 /* What may be said through /status. */
+/* One of meta's conditions; and the status of a claim of devices. */
+void check_condition(struct api_findings *f, const char *path, const struct json *condition);
+void check_claim_status(struct api_findings *f, const struct json *tree, const struct json *old);
+/* Of kinds that are not the path's: api/rules_status.c. */
+void check_other_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void update_selector(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_definition(struct api_findings *f, const struct json *tree, const struct json *old);
 void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_claimed(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_stateful_set(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_revision(struct api_findings *f, const struct json *tree, const struct json *old);
+void update_quota(struct api_findings *f, const struct json *tree, const struct json *old);
 
 #endif

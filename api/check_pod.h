@@ -23,5 +23,22 @@ void check_containers(struct api_findings *f, const char *path, const struct jso
 
 /* The name of a resource: of any, or of one that containers ask for. */
 void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container);
+/* Of another domain than ours, and fit to be asked for. */
+bool is_extended_resource(struct str name);
+/* What a pod costs beside its containers, judged as their limits are. */
+void check_overhead(struct api_findings *f, const char *path, const struct json *overhead);
+/* Which nodes: terms, of which one has to fit. NULL is fine. */
+void check_node_selector(struct api_findings *f, const char *path, const struct json *selector);
+void check_toleration(struct api_findings *f, const char *path, const struct json *t);
+/* Sources that pods and volumes have in the same form. */
+void check_nfs(struct api_findings *f, const char *path, const struct json *source);
+void check_iscsi(struct api_findings *f, const char *path, const struct json *source);
+void check_flocker(struct api_findings *f, const char *path, const struct json *source);
+void check_fc(struct api_findings *f, const char *path, const struct json *source);
+void check_azure_disk(struct api_findings *f, const char *path, const struct json *source);
+/* How much there may be of a resource. */
+void check_quantity(struct api_findings *f, const char *path, struct str name, const struct json *value);
+/* A list of what a quota counts. */
+void check_quota_list(struct api_findings *f, const char *path, const struct json *list);
 
 #endif

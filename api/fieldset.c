@@ -363,6 +363,20 @@ static struct places items_of(struct arena *arena, struct place place, enum node
 	return items;
 }
 
+/* The names that several items have. What is below them belongs to nobody: such an item is owned as a whole. */
+static struct places twice_of(struct arena *arena, struct place place, enum node node, const struct json *list)
+{
+	struct places seen = { .arena = arena }, twice = { .arena = arena };
+
+	JSON_EACH (list, it) {
+		struct str name = element(arena, place, node, it.value);
+
+		if (places_add(&seen, name, it.index) != it.index)
+			places_add(&twice, name, it.index);
+	}
+	return twice;
+}
+
 static const struct json *item_find(const struct json *list, const struct places *items, struct str name)
 {
 	return json_at(list, places_find(items, name)); /* NULL when nowhere */
@@ -390,11 +404,13 @@ static struct fieldset *set_of(struct arena *arena, struct place place, const st
 	if (size(value, node) == 0)
 		return NULL;
 	struct fieldset *set = fieldset_new(arena);
+	struct places twice = is_map(node) ? (struct places){ .arena = arena } : twice_of(arena, place, node, value);
 	JSON_EACH (value, it) {
 		bool self;
 		if (!is_map(node)) {
-			struct fieldset *below = set_of(arena, item_place(place), it.value, &self);
-			keep(set, element(arena, place, node, it.value), true, below);
+			struct str name = element(arena, place, node, it.value);
+			bool whole = places_find(&twice, name) != PLACES_NONE;
+			keep(set, name, true, whole ? NULL : set_of(arena, item_place(place), it.value, &self));
 			continue;
 		}
 		struct place child = place_below(place, node, it.key, &known);
@@ -434,6 +450,44 @@ static void compare_child(struct arena *arena, struct place place, struct str na
 	keep(out->modified, name, marks.modified, below.modified);
 }
 
+/* All items of that name. */
+static const struct json *items_named(struct arena *arena, struct place place, enum node node, const struct json *list,
+				      struct str name)
+{
+	struct json_builder b = { .arena = arena };
+
+	JSON_EACH (list, it)
+		if (str_eq(element(arena, place, node, it.value), name))
+			json_builder_item(&b, it.value);
+	return b.len == 0 ? NULL : json_builder_array(&b);
+}
+
+/* Items of a list, those of one name together when there are several. */
+static void compare_items(struct arena *arena, struct place place, enum node node, const struct json *from, const struct json *to,
+			  struct comparison *out)
+{
+	struct places old = items_of(arena, place, node, from), new = items_of(arena, place, node, to);
+	struct places twice_old = twice_of(arena, place, node, from), twice_new = twice_of(arena, place, node, to);
+	struct place whole = { .type = place.type, .leaf = true };
+
+	for (int round = 0; round < 2; round++)
+		JSON_EACH (round == 0 ? from : to, it) {
+			struct str name = element(arena, place, node, it.value);
+			bool twice = places_find(&twice_old, name) != PLACES_NONE || places_find(&twice_new, name) != PLACES_NONE;
+
+			if (round == 1 && places_find(&old, name) != PLACES_NONE)
+				continue;
+			if (places_find(round == 0 ? &old : &new, name) != it.index)
+				continue;
+			if (twice)
+				compare_child(arena, whole, name, items_named(arena, place, node, from, name),
+					      items_named(arena, place, node, to, name), out);
+			else
+				compare_child(arena, item_place(place), name, round == 0 ? it.value : NULL,
+					      item_find(to, &new, name), out);
+		}
+}
+
 static void compare(struct arena *arena, struct place place, const struct json *from, const struct json *to, struct comparison *out,
 		    struct marks *self)
 {
@@ -457,16 +511,7 @@ static void compare(struct arena *arena, struct place place, const struct json *
 					      str_format(arena, "f:%.*s", STR_ARG(it.key)), NULL, it.value, out);
 		return;
 	}
-	struct places old = items_of(arena, place, node, from), new = items_of(arena, place, node, to);
-	JSON_EACH (from, it) {
-		struct str name = element(arena, place, node, it.value);
-		compare_child(arena, item_place(place), name, it.value, item_find(to, &new, name), out);
-	}
-	JSON_EACH (to, it) {
-		struct str name = element(arena, place, node, it.value);
-		if (item_find(from, &old, name) == NULL)
-			compare_child(arena, item_place(place), name, NULL, it.value, out);
-	}
+	compare_items(arena, place, node, from, to, out);
 }
 
 struct comparison fieldset_compare(struct arena *arena, const struct type *type, const struct json *from, const struct json *to)

@@ -76,6 +76,23 @@ void finding_invalid(struct api_findings *f, const char *field, const struct jso
 	    with_detail(f->arena, arena_printf(f->arena, "Invalid value: %s", shown(f->arena, value)), detail));
 }
 
+void finding_wrong(struct api_findings *f, const char *field, const char *detail)
+{
+	if (wanted(f))
+		add(f, "FieldValueInvalid", field, arena_printf(f->arena, "Invalid value: %s", detail));
+}
+
+void findings_drop(struct api_findings *f, const char *prefix)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->len; i++)
+		if (strncmp(f->items[i].field, prefix, strlen(prefix)) != 0)
+			f->items[n++] = f->items[i];
+	f->found -= f->len - n;
+	f->len = n;
+}
+
 void finding_invalid_text(struct api_findings *f, const char *field, struct str value, const char *detail)
 {
 	if (!wanted(f))

@@ -68,8 +68,9 @@ libapi_a_SOURCES = \
 	api/print.c \
 	api/proto.c \
 	api/quantity.c api/quantity.h \
-	api/rules.c api/rules_batch.c api/rules_control.c api/rules_rest.c api/rules_update.c api/rules_work.c \
+	api/rules.c api/rules_batch.c api/rules_control.c api/rules_devices.c api/rules_quota.c api/rules_rest.c api/rules_status.c api/rules_update.c api/rules_work.c \
 	api/schema.c api/schema.h \
+	api/shown.c \
 	api/selector.c api/selector.h \
 	api/strategic.c \
 	api/validate.c \
@@ -80,10 +81,11 @@ libapi_a_SOURCES = \
 	api/validate_pod.c \
 	api/validate_status.c \
 	api/validate_volume.c \
-	api/warnings.c
+	api/warnings.c \
+	api/warnings_pod.c
 api/defaults.$(OBJEXT) api/print.$(OBJEXT) api/validate.$(OBJEXT) api/validate_core.$(OBJEXT) api/validate_definition.$(OBJEXT) \
 	api/validate_event.$(OBJEXT) api/validate_pod.$(OBJEXT) api/rules_batch.$(OBJEXT) api/rules_control.$(OBJEXT) \
-	api/rules_rest.$(OBJEXT) api/rules_work.$(OBJEXT): \
+	api/rules_devices.$(OBJEXT) api/rules_quota.$(OBJEXT) api/rules_rest.$(OBJEXT) api/rules_work.$(OBJEXT): \
 	api/catalog_hooks.h
 api_LIBS = libapi.a libjson.a libproto.a $(base_LIBS)
 

@@ -62,6 +62,7 @@ static void judge(struct api_findings *f, const struct rule *rule, const char *p
 		return;
 	case RULE_NEEDED:
 	case RULE_CALL:
+	case RULE_ELSEWHERE:
 		break;
 	}
 }

@@ -24,7 +24,8 @@ enum rule_what {
 	RULE_ONE_OF,
 	RULE_NAMED,
 	RULE_SELECTOR,
-	RULE_CALL
+	RULE_CALL,
+	RULE_ELSEWHERE
 };
 
 struct rule {
@@ -89,6 +90,11 @@ struct rule {
 #define CALL_OF(name_, function)                                                                                                   \
 	{                                                                                                                          \
 		.field = (name_), .what = RULE_CALL, .call = (function)                                                            \
+	}
+/* A field that the struct around this one speaks of: the catalogue's own rules of it do not hold. */
+#define ELSEWHERE(name_)                                                                                                           \
+	{                                                                                                                          \
+		.field = (name_), .what = RULE_ELSEWHERE                                                                           \
 	}
 /* A function of the struct: what stands between fields. */
 #define CALL(function)                                                                                                             \

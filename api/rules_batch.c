@@ -180,6 +180,35 @@ static const struct rule job_rules[] = {
 	RULES_END,
 };
 
+/* A selector that was made for this job: its pods bear the job's uid and name. */
+static void check_generated(struct api_findings *f, const struct json *tree)
+{
+	static const char *const keys[][2] = { { "controller-uid", "uid" },
+					       { "job-name", "name" },
+					       { "batch.kubernetes.io/controller-uid", "uid" },
+					       { "batch.kubernetes.io/job-name", "name" } };
+	const struct json *labels = json_path(tree, "spec.template.metadata.labels"), *said = json_path(tree, "spec.selector");
+	struct json_builder expected = { .arena = f->arena };
+	struct selector selector;
+
+	if (json_bool(json_path(tree, "spec.manualSelector")) || said == NULL)
+		return;
+	for (int i = 0; i < 4; i++) {
+		const struct json *want = json_get(json_get(tree, "metadata"), keys[i][1]), *is = json_get(labels, keys[i][0]);
+		const char *path = AT(f, "spec.template.metadata.labels[%s]", keys[i][0]);
+		const char *why = AT(f, "must be '%.*s'", STR_ARG(json_str(want)));
+
+		json_builder_member(&expected, str_from(keys[i][0]), want);
+		if (is == NULL)
+			finding_required(f, path, why);
+		else if (!json_equal(is, want))
+			finding_invalid(f, path, is, why);
+	}
+	AUTO_ERROR err = selector_from_object(f->arena, said, &selector);
+	if (err == NULL && !selector_matches(&selector, json_builder_object(&expected)))
+		finding_invalid(f, "spec.selector", said, "`selector` not auto-generated");
+}
+
 void validate_job(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
 	const struct json *spec = json_get(tree, "spec"), *said = json_get(spec, "selector");
@@ -190,6 +219,7 @@ void validate_job(struct api_findings *f, const struct type *type, const struct 
 
 	(void)type;
 	(void)path;
+	check_generated(f, tree);
 	rules_find(f, job_rules, spec, "spec");
 	if (said == NULL)
 		finding_required(f, "spec.selector", "");

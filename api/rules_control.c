@@ -1,8 +1,9 @@
-/* Rules of what steers the API server itself: webhooks, admission policies, flow control, aggregation; and of devices. */
+/* Rules of what steers the API server itself: webhooks, admission policies, flow control, aggregation. */
 #include <string.h>
 
 #include "api/hooks.h"
 #include "api/rules.h"
+#include "base/auto.h"
 
 /* ---- webhooks ---- */
 
@@ -27,6 +28,85 @@ const struct rule admission_rule_rules[] = {
 	RULES_END,
 };
 
+/* k8s.io/apiserver/pkg/util/webhook, ValidateWebhookURL. */
+static void client_url(struct api_findings *f, const char *at, struct str url)
+{
+	static const char form[] = "; desired format: https://host[/path]";
+	ptrdiff_t colon = str_find(url, ':'), slash = str_find(url, '/');
+	struct str scheme = colon > 0 && (slash < 0 || colon < slash) ? str_head(url, (size_t)colon) : STR("");
+	struct str rest = scheme.len != 0 ? str_skip(url, scheme.len + 1) : url, host = STR("");
+	struct str fragment = str_find(rest, '#') >= 0 ? str_skip(rest, (size_t)str_find(rest, '#') + 1) : STR("");
+	struct str query;
+
+	rest = fragment.ptr != NULL && fragment.len != 0 ? str_head(rest, rest.len - fragment.len - 1) : rest;
+	query = str_find(rest, '?') >= 0 ? str_skip(rest, (size_t)str_find(rest, '?') + 1) : STR("");
+	if (scheme.len == 0 && colon == 0) {
+		finding_required(f, at,
+				 AT(f, "url must be a valid URL: parse %s: missing protocol scheme%s", api_quoted(f->arena, url),
+				    form));
+		return;
+	}
+	for (size_t i = 0; i < scheme.len; i++)
+		if (scheme.ptr[0] >= '0' && scheme.ptr[0] <= '9') {
+			finding_required(f, at,
+					 AT(f,
+					    "url must be a valid URL: parse %s: first path segment in URL cannot contain colon%s",
+					    api_quoted(f->arena, url), form));
+			return;
+		}
+	if (str_has_prefix(rest, STR("//"))) {
+		rest = str_skip(rest, 2);
+		str_cut(&rest, '/', &host);
+	}
+	if (!str_is(scheme, "https"))
+		finding_invalid_text(f, at, scheme, AT(f, "'https' is the only allowed URL scheme%s", form));
+	if (host.len == 0)
+		finding_invalid_text(f, at, host, AT(f, "host must be specified%s", form));
+	if (str_find(host, '@') >= 0)
+		finding_invalid_text(f, at, str_head(host, (size_t)str_find(host, '@')),
+				     "user information is not permitted in the URL");
+	if (fragment.len != 0)
+		finding_invalid_text(f, at, fragment, "fragments are not permitted in the URL");
+	if (query.len != 0)
+		finding_invalid_text(f, at, query, "query parameters are not permitted in the URL");
+}
+
+/* Segments of a path, each a name. */
+static void service_path(struct api_findings *f, const char *at, struct str path)
+{
+	struct str rest, step;
+	size_t i = 0;
+
+	if (path.len == 0 || str_is(path, "/"))
+		return;
+	if (str_is(path, "//")) {
+		finding_invalid_text(f, at, path, "segment[0] may not be empty");
+		return;
+	}
+	if (path.ptr[0] != '/')
+		finding_invalid_text(f, at, path, "must start with a '/'");
+	rest = str_skip(path, 1);
+	if (rest.len != 0 && rest.ptr[rest.len - 1] == '/')
+		rest.len--;
+	do {
+		ptrdiff_t slash = str_find(rest, '/');
+		struct complaints c;
+
+		step = slash < 0 ? rest : str_head(rest, (size_t)slash);
+		c = name_dns_subdomain(step);
+		if (step.len == 0)
+			finding_invalid_text(f, at, path, AT(f, "segment[%zu] may not be empty", i));
+		for (int k = 0; k < c.n && step.len != 0; k++)
+			finding_invalid_text(f, at, path, AT(f, "segment[%zu]: %s", i, c.text[k]));
+		rest = slash < 0 ? STR("") : str_skip(rest, (size_t)slash + 1);
+		i++;
+		if (slash < 0)
+			return;
+	} while (true);
+}
+
+const struct rule service_reference_rules[] = { ELSEWHERE("name"), ELSEWHERE("namespace"), RULES_END };
+
 static void client_config(struct api_findings *f, const char *path, const struct json *hook)
 {
 	const struct json *config = json_get(hook, "clientConfig"), *service = json_get(config, "service");
@@ -38,17 +118,19 @@ static void client_config(struct api_findings *f, const char *path, const struct
 		finding_required(f, at, "exactly one of url or service is required");
 		return;
 	}
-	if (service == NULL)
+	if (service == NULL) {
+		client_url(f, rules_at(f, at, "url"), json_get_str(config, "url"));
 		return;
-	if (json_get_str(service, "name").len == 0)
-		finding_required(f, rules_at(f, at, "service.name"), "service name is required");
+	}
+	/* Upstream takes one for the other here. */
 	if (json_get_str(service, "namespace").len == 0)
-		finding_required(f, rules_at(f, at, "service.namespace"), "service namespace is required");
+		finding_required(f, rules_at(f, at, "service.name"), "");
+	if (json_get_str(service, "name").len == 0)
+		finding_required(f, rules_at(f, at, "service.namespace"), "");
 	if (port != NULL && name_port_number(json_int(port, 0)).n != 0)
 		finding_invalid(f, rules_at(f, at, "service.port"), port,
 				"port is not valid: must be between 1 and 65535, inclusive");
-	if (where.len != 0 && where.ptr[0] != '/')
-		finding_invalid_text(f, rules_at(f, at, "service.path"), where, "must start with a '/'");
+	service_path(f, rules_at(f, at, "service.path"), where);
 }
 
 static void review_versions(struct api_findings *f, const char *path, const struct json *hook)
@@ -136,7 +218,52 @@ static void admission_policy(struct api_findings *f, const char *path, const str
 }
 
 const struct rule admission_policy_rules[] = { CALL(admission_policy), RULES_END };
-const struct rule validation_rules[] = { ONE_OF("reason", "Forbidden", "Invalid", "RequestEntityTooLarge"), RULES_END };
+const struct rule validation_rules[] = { FILLED_TEXT("expression", "expression is not specified"),
+					 ONE_OF("reason", "Forbidden", "Invalid", "RequestEntityTooLarge"), RULES_END };
+const struct rule variable_rules[] = { FILLED_TEXT("name", "name is not specified"),
+				       FILLED_TEXT("expression", "expression is not specified"), RULES_END };
+const struct rule condition_rules[] = { FILLED_TEXT("name", ""), NAME("name", name_label_key), FILLED_TEXT("expression", ""),
+					RULES_END };
+
+/* All complaints of one value in one finding, parted by commas. */
+static void check_joined(struct api_findings *f, const char *path, struct str value, const char *before, struct complaints c)
+{
+	AUTO_BUF struct buf all = { 0 };
+
+	buf_add(&all, str_from(before));
+	for (int i = 0; i < c.n; i++)
+		buf_printf(&all, "%s%s", i == 0 ? "" : ",", c.text[i]);
+	if (c.n != 0)
+		finding_invalid_text(f, path, value, str_cstr(f->arena, buf_str(&all)));
+}
+
+static void param_kind(struct api_findings *f, const char *path, const struct json *tree)
+{
+	struct str version = json_get_str(tree, "apiVersion"), kind = json_get_str(tree, "kind"), group = STR(""), rest = version;
+	const char *at = rules_at(f, path, "apiVersion");
+
+	if (str_find(version, '/') >= 0)
+		str_cut(&rest, '/', &group);
+	if (version.len == 0)
+		finding_required(f, at, "");
+	else if (str_find(rest, '/') >= 0)
+		finding_invalid_text(f, at, version, AT(f, "unexpected GroupVersion string: %.*s", STR_ARG(version)));
+	else {
+		if (group.len != 0)
+			check_joined(f, at, group, "", name_dns_subdomain(group));
+		if (rest.len == 0)
+			finding_invalid_text(f, at, version, "version must be specified");
+		else
+			check_joined(f, at, rest, "", name_dns1035_label(rest));
+	}
+	if (kind.len == 0)
+		finding_required(f, rules_at(f, path, "kind"), "");
+	else
+		check_joined(f, rules_at(f, path, "kind"), kind,
+			     "may have mixed case, but should otherwise match: ", name_dns1035_label(str_lower(f->arena, kind)));
+}
+
+const struct rule param_kind_rules[] = { CALL(param_kind), RULES_END };
 
 static void mutating_policy(struct api_findings *f, const char *path, const struct json *spec)
 {
@@ -433,93 +560,3 @@ void validate_api_service(struct api_findings *f, const struct type *type, const
 	if (insecure && bundle)
 		finding_invalid(f, "spec.insecureSkipTLSVerify", &json_true, "may not be true if caBundle is present");
 }
-
-/* ---- devices ---- */
-
-static void slice_nodes(struct api_findings *f, const char *path, const struct json *spec)
-{
-	static const char *const ways[] = { "nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection" };
-	static const char *const own[] = { "nodeName", "nodeSelector", "allNodes" };
-	bool each = json_bool(json_get(spec, "perDeviceNodeSelection"));
-	size_t n = 0;
-
-	for (size_t i = 0; i < N_OF(ways); i++) {
-		const struct json *value = json_get(spec, ways[i]);
-		n += json_is(value, JSON_BOOL)     ? json_bool(value)
-		     : json_is(value, JSON_STRING) ? json_str(value).len != 0
-						   : value != NULL;
-		if (json_is(value, JSON_BOOL) && !json_bool(value))
-			finding_invalid(f, rules_at(f, path, ways[i]), value, "must be either unset or set to true");
-		if (json_is(value, JSON_STRING) && json_str(value).len == 0)
-			finding_invalid(f, rules_at(f, path, ways[i]), value, "must be either unset or set to a non-empty string");
-	}
-	if (n == 0)
-		finding_required(f, path,
-				 "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required");
-	JSON_EACH (each ? NULL : json_get(spec, "devices"), it)
-		for (size_t i = 0; i < N_OF(own); i++) {
-			if (json_get(it.value, own[i]) == NULL)
-				continue;
-			finding_invalid(
-				f, AT(f, "%s.devices[%zu]", path, it.index), &json_null,
-				"`nodeName`, `nodeSelector` and `allNodes` can only be set if `perDeviceNodeSelection` is set to "
-				"true in the ResourceSlice spec");
-			break;
-		}
-}
-
-const struct rule resource_slice_rules[] = { CALL(slice_nodes), RULES_END };
-
-static void device_attribute(struct api_findings *f, const char *path, const struct json *attribute)
-{
-	if (json_len(attribute) == 0)
-		finding_invalid_text(f, path, STR(""), "exactly one value must be specified");
-	if (json_get(attribute, "version") != NULL && json_get_str(attribute, "version").len == 0)
-		finding_invalid_text(f, rules_at(f, path, "version"), STR(""),
-				     "must be a string compatible with semver.org spec 2.0.0");
-}
-
-const struct rule device_attribute_rules[] = { CALL(device_attribute), RULES_END };
-const struct rule device_class_rules[] = { FILLED("extendedResourceName", "must be a valid extended resource name"), RULES_END };
-
-static void qualified_attribute(struct api_findings *f, const char *path, const struct json *value)
-{
-	struct str text = json_str(value), domain = { 0 };
-	bool slash = str_find(text, '/') >= 0;
-
-	if (value == NULL)
-		return;
-	if (slash)
-		str_cut(&text, '/', &domain);
-	check_complaints(f, path, text, name_c_identifier(text));
-	if (!slash)
-		finding_invalid(f, path, value, "a fully qualified name must be a domain and a name separated by a slash");
-}
-
-static void device_constraint(struct api_findings *f, const char *path, const struct json *one)
-{
-	const struct json *same = json_get(one, "matchAttribute"), *distinct = json_get(one, "distinctAttribute");
-
-	qualified_attribute(f, rules_at(f, path, "matchAttribute"), same);
-	qualified_attribute(f, rules_at(f, path, "distinctAttribute"), distinct);
-	if (same == NULL && distinct == NULL)
-		finding_required(
-			f, path,
-			"exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but multiple fields are set");
-}
-
-const struct rule device_constraint_rules[] = { CALL(device_constraint), RULES_END };
-const struct rule device_configuration_rules[] = { NEEDED("opaque", ""), RULES_END };
-
-static void device_request(struct api_findings *f, const char *path, const struct json *request)
-{
-	bool exactly = json_get(request, "exactly") != NULL, first = json_len(json_get(request, "firstAvailable")) != 0;
-
-	if (exactly && first)
-		finding_invalid(f, path, &json_null,
-				"exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set");
-	else if (!exactly && !first)
-		finding_required(f, path, "exactly one of `exactly` or `firstAvailable` is required");
-}
-
-const struct rule device_request_rules[] = { CALL(device_request), RULES_END };

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "api/check_pod.h"
 #include "api/hooks.h"
 #include "api/quantity.h"
 #include "api/rules.h"
@@ -75,7 +76,7 @@ static void policy_types(struct api_findings *f, const char *path, const struct 
 			check_if_one_of(f, AT(f, "%s.policyTypes[%zu]", path, it.index), it.value, types, 2);
 }
 
-const struct rule network_policy_rules[] = { SELECTOR("podSelector"), CALL(policy_types), RULES_END };
+const struct rule network_policy_rules[] = { SELECTOR("podSelector"), CALL_OF("policyTypes", policy_types), RULES_END };
 
 static void ingress_backend(struct api_findings *f, const char *path, const struct json *backend)
 {
@@ -108,6 +109,11 @@ static const struct rule typed_reference[] = { NAME_IF("apiGroup", name_dns_subd
 					       NAME("kind", name_path_segment),         NEEDED("name", ""),
 					       NAME("name", name_path_segment),         RULES_END };
 
+/* What the path above them judges. */
+const struct rule ingress_path_rules[] = { ELSEWHERE("pathType"), RULES_END };
+const struct rule service_backend_rules[] = { ELSEWHERE("name"), RULES_END };
+const struct rule reference_rules[] = { ELSEWHERE("kind"), ELSEWHERE("name"), RULES_END };
+
 static void ingress_resource(struct api_findings *f, const char *path, const struct json *backend)
 {
 	const struct json *resource = json_get(backend, "resource");
@@ -125,7 +131,7 @@ static void ingress_path(struct api_findings *f, const char *path, const struct 
 	bool absolute = where.len != 0 && where.ptr[0] == '/';
 	const char *at = rules_at(f, path, "path");
 
-	if (json_get(one, "pathType") == NULL) {
+	if (json_absent(json_get(one, "pathType"))) {
 		finding_required(f, rules_at(f, path, "pathType"), "pathType must be specified");
 		return;
 	}
@@ -266,6 +272,28 @@ static void parameters(struct api_findings *f, const char *path, const struct js
 		finding_too_long(f, path, 256 * 1024);
 }
 
+static void topology(struct api_findings *f, const char *path, const struct json *term)
+{
+	struct places keys = { .arena = f->arena };
+
+	JSON_EACH (json_get(term, "matchLabelExpressions"), it) {
+		const char *at = AT(f, "%s.matchLabelExpressions[%zu]", path, it.index);
+		struct str key = json_get_str(it.value, "key");
+		struct places values = { .arena = f->arena };
+
+		if (json_len(json_get(it.value, "values")) == 0)
+			finding_required(f, AT(f, "%s.values", at), "");
+		JSON_EACH (json_get(it.value, "values"), value)
+			if (places_add(&values, json_str(value.value), value.index) != value.index)
+				finding_duplicate(f, AT(f, "%s.values[%zu]", at, value.index), value.value);
+		check_complaints(f, AT(f, "%s.key", at), key, name_label_key(key));
+		if (places_add(&keys, key, it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s.key", at), json_string(f->arena, key));
+	}
+}
+
+const struct rule topology_rules[] = { ELSEWHERE("key"), ELSEWHERE("values"), RULES_END };
+
 static void storage_class(struct api_findings *f, const char *path, const struct json *tree)
 {
 	struct str provisioner = str_lower(f->arena, json_get_str(tree, "provisioner"));
@@ -276,18 +304,23 @@ static void storage_class(struct api_findings *f, const char *path, const struct
 		check_complaints(f, "provisioner", provisioner, name_label_key(provisioner));
 	parameters(f, "parameters", json_get(tree, "parameters"));
 	JSON_EACH (json_get(tree, "allowedTopologies"), it)
+		topology(f, AT(f, "allowedTopologies[%zu]", it.index), it.value);
+	JSON_EACH (json_get(tree, "allowedTopologies"), it)
 		if (places_add(&terms, json_key(f->arena, it.value), it.index) != it.index)
 			finding_duplicate(f, AT(f, "allowedTopologies[%zu].matchLabelExpressions", it.index), &json_empty_string);
 }
 
-const struct rule storage_class_rules[] = { NAMED("reclaimPolicy", "Delete", "Recycle", "Retain"),
+const struct rule storage_class_rules[] = { NAMED("reclaimPolicy", "Delete", "Retain"),
 					    ONE_OF("volumeBindingMode", "Immediate", "WaitForFirstConsumer"), CALL(storage_class),
 					    RULES_END };
 
 static void attributes_class(struct api_findings *f, const char *path, const struct json *tree)
 {
+	struct str driver = str_lower(f->arena, json_get_str(tree, "driverName"));
+
 	(void)path;
-	check_csi_driver_name(f, "driverName", json_get_str(tree, "driverName"));
+	if (driver.len != 0)
+		check_complaints(f, "driverName", driver, name_label_key(driver));
 	parameters(f, "parameters", json_get(tree, "parameters"));
 }
 
@@ -303,8 +336,7 @@ static void attachment(struct api_findings *f, const char *path, const struct js
 
 	if (json_get_str(spec, "attacher").len != 0)
 		check_csi_driver_name(f, rules_at(f, path, "attacher"), json_get_str(spec, "attacher"));
-	if (node.len != 0)
-		check_complaints(f, rules_at(f, path, "nodeName"), node, name_dns_subdomain(node));
+	check_complaints(f, rules_at(f, path, "nodeName"), node, name_dns_subdomain(node));
 	if (name == NULL && !inline_spec)
 		finding_required(f, at, "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
 	else if (name != NULL && inline_spec)
@@ -315,7 +347,7 @@ static void attachment(struct api_findings *f, const char *path, const struct js
 		check_complaints(f, rules_at(f, at, "persistentVolumeName"), json_str(name), name_dns_subdomain(json_str(name)));
 }
 
-const struct rule attachment_rules[] = { CALL(attachment), RULES_END };
+const struct rule attachment_rules[] = { CALL_OF("nodeName", attachment), RULES_END };
 
 static void driver_modes(struct api_findings *f, const char *path, const struct json *spec)
 {
@@ -357,18 +389,17 @@ static void csi_drivers(struct api_findings *f, const char *path, const struct j
 
 		if (name.len != 0)
 			check_csi_driver_name(f, rules_at(f, at, "name"), name);
-		if (node.len > 192)
-			finding_invalid_text(f, rules_at(f, at, "nodeID"), node, "must be 192 characters or less");
+		if (node.len > 256)
+			finding_invalid_text(f, rules_at(f, at, "nodeID"), node, "must be 256 characters or less");
 		check_not_negative(f, rules_at(f, at, "allocatable.count"), json_path(it.value, "allocatable.count"));
 		if (places_add(&names, name, it.index) != it.index)
 			finding_duplicate(f, rules_at(f, at, "name"), json_string(f->arena, name));
 		JSON_EACH (json_get(it.value, "topologyKeys"), k) {
-			const char *where = rules_at(f, at, "topologyKeys");
 			if (json_str(k.value).len == 0)
-				finding_required(f, where, "");
+				finding_required(f, at, "");
 			if (places_add(&keys, json_str(k.value), k.index) != k.index)
-				finding_duplicate(f, where, k.value);
-			check_complaints(f, where, json_str(k.value), name_label_key(json_str(k.value)));
+				finding_duplicate(f, at, k.value);
+			check_complaints(f, at, json_str(k.value), name_label_key(json_str(k.value)));
 		}
 	}
 }
@@ -386,7 +417,7 @@ static void storage_capacity(struct api_findings *f, const char *path, const str
 		finding_invalid(f, "capacity", json_get(tree, "capacity"), "must be greater than or equal to 0");
 }
 
-const struct rule storage_capacity_rules[] = { SELECTOR("nodeTopology"), CALL(storage_capacity), RULES_END };
+const struct rule storage_capacity_rules[] = { SELECTOR("nodeTopology"), CALL_OF("storageClassName", storage_capacity), RULES_END };
 
 /* ---- access ---- */
 
@@ -530,9 +561,18 @@ static void priority_class(struct api_findings *f, const char *path, const struc
 }
 
 const struct rule priority_class_rules[] = { FILLED_TEXT("preemptionPolicy", ""),
-					     NAMED("preemptionPolicy", "Never", "PreemptLowerPriority"), CALL(priority_class),
+					     NAMED("preemptionPolicy", "PreemptLowerPriority", "Never"), CALL(priority_class),
 					     RULES_END };
-const struct rule runtime_class_rules[] = { NAME("handler", name_dns_label), RULES_END };
+static void class_overhead(struct api_findings *f, const char *path, const struct json *tree)
+{
+	(void)path;
+	check_overhead(f, "overhead", json_path(tree, "overhead.podFixed"));
+	check_labels(f, "scheduling.nodeSelector", json_path(tree, "scheduling.nodeSelector"));
+	JSON_EACH (json_path(tree, "scheduling.tolerations"), it)
+		check_toleration(f, AT(f, "scheduling.tolerations[%zu]", it.index), it.value);
+}
+
+const struct rule runtime_class_rules[] = { NAME("handler", name_dns_label), CALL(class_overhead), RULES_END };
 
 /* ---- certificates ---- */
 

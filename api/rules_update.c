@@ -1,4 +1,6 @@
 /* What may not change once an object is there, of kinds that have no more to say about it. Sources: pkg/apis/<group>/validation. */
+#include <string.h>
+
 #include "api/check.h"
 #include "api/quantity.h"
 
@@ -8,6 +10,8 @@ struct fixed {
 	const char *field; /* as it is told, when that is not the path */
 	const char *but[9];
 	const struct shown_field *shown;
+	bool go;      /* shown as upstream's own type: a struct */
+	bool is_text; /* absent is shown as an empty text */
 };
 
 static const struct shown_field role[] = {
@@ -30,11 +34,11 @@ static const struct fixed rows[] = {
 		   "persistentVolumeClaimRetentionPolicy", "minReadySeconds" } },
 	{ .group = "batch", .kind = "Job", .path = "spec.selector" },
 	{ .group = "batch", .kind = "Job", .path = "spec.completionMode" },
-	{ .group = "batch", .kind = "Job", .path = "spec.podFailurePolicy" },
+	{ .group = "batch", .kind = "Job", .path = "spec.podFailurePolicy", .go = true },
 	{ .group = "batch", .kind = "Job", .path = "spec.backoffLimitPerIndex" },
 	{ .group = "batch", .kind = "Job", .path = "spec.managedBy" },
-	{ .group = "batch", .kind = "Job", .path = "spec.successPolicy" },
-	{ .group = "networking.k8s.io", .kind = "IngressClass", .path = "spec.controller" },
+	{ .group = "batch", .kind = "Job", .path = "spec.successPolicy", .go = true },
+	{ .group = "networking.k8s.io", .kind = "IngressClass", .path = "spec.controller", .is_text = true },
 	{ .group = "node.k8s.io", .kind = "RuntimeClass", .path = "handler" },
 	{ .group = "rbac.authorization.k8s.io",
 	  .kind = "RoleBinding",
@@ -46,8 +50,8 @@ static const struct fixed rows[] = {
 	  .path = "roleRef",
 	  .say = "cannot change roleRef",
 	  .shown = role },
-	{ .group = "resource.k8s.io", .kind = "ResourceClaim", .path = "spec" },
-	{ .group = "resource.k8s.io", .kind = "ResourceClaimTemplate", .path = "spec" },
+	{ .group = "resource.k8s.io", .kind = "ResourceClaim", .path = "spec", .go = true },
+	{ .group = "resource.k8s.io", .kind = "ResourceClaimTemplate", .path = "spec", .go = true },
 	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.pool.name" },
 	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.driver" },
 	{ .group = "resource.k8s.io", .kind = "ResourceSlice", .path = "spec.nodeName" },
@@ -55,7 +59,7 @@ static const struct fixed rows[] = {
 	{ .group = "storage.k8s.io", .kind = "CSIDriver", .path = "spec.volumeLifecycleModes" },
 	{ .group = "storage.k8s.io", .kind = "CSIStorageCapacity", .path = "nodeTopology" },
 	{ .group = "storage.k8s.io", .kind = "CSIStorageCapacity", .path = "storageClassName" },
-	{ .group = "storage.k8s.io", .kind = "VolumeAttachment", .path = "spec" },
+	{ .group = "storage.k8s.io", .kind = "VolumeAttachment", .path = "spec", .go = true },
 	{ .group = "storage.k8s.io",
 	  .kind = "VolumeAttributesClass",
 	  .path = "driverName",
@@ -84,7 +88,19 @@ static const struct json *part(struct arena *arena, const struct fixed *row, con
 	return value;
 }
 
-static void compare(struct api_findings *f, const struct fixed *row, const struct json *tree, const struct json *old)
+/* The type at a dotted path of a kind. */
+static const struct type *type_at_path(const struct kind *kind, const char *path)
+{
+	const struct type *type = kind_type(kind);
+	struct str rest = str_from(path), name;
+
+	while (type != NULL && str_cut(&rest, '.', &name))
+		type = type_find(type, name) == NULL ? NULL : field_type(type_find(type, name));
+	return type;
+}
+
+static void compare(struct api_findings *f, const struct kind *kind, const struct fixed *row, const struct json *tree,
+		    const struct json *old)
 {
 	const struct json *new = part(f->arena, row, tree), *was = part(f->arena, row, old);
 	const char *field = row->field != NULL ? row->field : row->path;
@@ -95,8 +111,10 @@ static void compare(struct api_findings *f, const struct fixed *row, const struc
 		finding_invalid(f, field, shown_struct(f->arena, new, row->shown, 3), row->say);
 	else if (row->say != NULL)
 		finding_forbidden(f, field, row->say);
+	else if (row->go && (new != NULL || strcmp(row->path, "spec") == 0))
+		finding_invalid(f, field, shown_go(f->arena, type_at_path(kind, row->path), new), "field is immutable");
 	else
-		finding_invalid(f, field, new == NULL ? &json_null : new, "field is immutable");
+		finding_invalid(f, field, new != NULL ? new : row->is_text ? &json_empty_string : &json_null, "field is immutable");
 }
 
 /* While a job that never ran is suspended, its pods may still be placed otherwise. */
@@ -116,7 +134,7 @@ static const struct json *placed_as(struct arena *arena, const struct json *was,
 	return was;
 }
 
-static void update_job(struct api_findings *f, const struct json *tree, const struct json *old)
+static void update_job(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	const struct json *template = json_path(tree, "spec.template"), *was = json_path(old, "spec.template");
 	const struct json *completions = json_path(tree, "spec.completions"), *before = json_path(old, "spec.completions");
@@ -126,7 +144,8 @@ static void update_job(struct api_findings *f, const struct json *tree, const st
 		template = placed_as(f->arena, template, template);
 	}
 	if (!json_equal(template, was))
-		finding_invalid(f, "spec.template", template == NULL ? &json_null : template, "field is immutable");
+		finding_invalid(f, "spec.template", shown_go(f->arena, type_at_path(kind, "spec.template"), template),
+				"field is immutable");
 	if (json_equal(completions, before))
 		return;
 	if (!str_is(json_path_str(tree, "spec.completionMode"), "Indexed"))
@@ -164,9 +183,81 @@ void check_fixed(struct api_findings *f, const struct kind *kind, const struct j
 {
 	for (size_t i = 0; i < N_OF(rows); i++)
 		if (str_is(kind_group(kind), rows[i].group) && str_is(kind_name(kind), rows[i].kind))
-			compare(f, &rows[i], tree, old);
+			compare(f, kind, &rows[i], tree, old);
 	if (str_is(kind_name(kind), "Job") && str_is(kind_group(kind), "batch"))
-		update_job(f, tree, old);
+		update_job(f, kind, tree, old);
 	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
 		update_claim(f, tree, old);
+}
+
+/* ---- kinds whose updates only are special ---- */
+
+void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode" };
+
+	for (size_t i = 0; i < N_OF(fixed); i++)
+		check_immutable(f, fixed[i], json_get(tree, fixed[i]), json_get(old, fixed[i]));
+}
+
+void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	if (!json_equal(json_get(tree, "value"), json_get(old, "value")))
+		finding_forbidden(f, "value", "may not be changed in an update.");
+	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
+}
+
+/* What cannot change is not judged again. */
+void update_stateful_set(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	(void)tree;
+	(void)old;
+	findings_drop(f, "spec.volumeClaimTemplates");
+	findings_drop(f, "spec.serviceName");
+}
+
+/* What a driver said of a node stays, but for how many volumes it can have. */
+void update_csi_node(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const struct shown_field fields[] = { { "Name", "name", "\"\"" },
+						     { "NodeID", "nodeID", "\"\"" },
+						     { "TopologyKeys", "topologyKeys", "null" },
+						     { "Allocatable", "allocatable", "null" } };
+
+	JSON_EACH (json_path(old, "spec.drivers"), was)
+		JSON_EACH (json_path(tree, "spec.drivers"), is) {
+			const struct json *now = json_with(f->arena, is.value, "allocatable", NULL);
+
+			if (str_eq(json_get_str(was.value, "name"), json_get_str(is.value, "name")) &&
+			    !json_equal(now, json_with(f->arena, was.value, "allocatable", NULL)))
+				finding_invalid(f, "spec.drivers", shown_struct(f->arena, now, fields, N_OF(fields)),
+						"field is immutable");
+		}
+}
+
+void update_revision(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	check_not_negative(f, "revision", json_get(tree, "revision"));
+}
+
+static bool has_all(const struct json *list, const struct json *other)
+{
+	JSON_EACH (other, it) {
+		bool found = false;
+
+		JSON_EACH (list, mine)
+			found = found || json_equal(mine.value, it.value);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+void update_quota(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	const struct json *now = json_path(tree, "spec.scopes"), *was = json_path(old, "spec.scopes");
+
+	if (!has_all(now, was) || !has_all(was, now))
+		finding_invalid(f, "spec.scopes", now == NULL ? &json_null : now, "field is immutable");
 }

@@ -67,13 +67,12 @@ void check_claim_spec(struct api_findings *f, const char *path, const struct jso
 	data_source(f, rules_at(f, path, "dataSource"), source);
 	data_source(f, rules_at(f, path, "dataSourceRef"), ref);
 	if (source != NULL && json_get_str(ref, "namespace").len != 0)
-		finding_invalid_text(f, path, str_from(rules_at(f, path, "dataSource")),
-				     "may not be specified when dataSourceRef.namespace is specified");
+		finding_invalid(f, path, &json_empty_object, "may not be specified when dataSourceRef.namespace is specified");
 	else if (source != NULL && ref != NULL &&
 		 !(json_equal(json_get(source, "apiGroup"), json_get(ref, "apiGroup")) &&
 		   json_equal(json_get(source, "kind"), json_get(ref, "kind")) &&
 		   json_equal(json_get(source, "name"), json_get(ref, "name"))))
-		finding_invalid_text(f, path, str_from(rules_at(f, path, "dataSource")), "must match dataSourceRef");
+		finding_invalid(f, path, &json_empty_object, "must match dataSourceRef"); /* a path, which shows nothing */
 }
 
 void validate_claim_spec(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
@@ -139,27 +138,28 @@ static void host_path(struct api_findings *f, const char *path, const struct jso
 /* In upstream's order, which says which of two is one too many. */
 static const struct {
 	const char *name, *shown;
+	const char *told; /* in what is wrong with it */
 	const char *required[3];
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
 } volume_sources[] = {
 	{ .name = "hostPath", .check = host_path },
-	{ .name = "gcePersistentDisk", .required = { "pdName" } },
+	{ .name = "gcePersistentDisk", .told = "persistentDisk", .required = { "pdName" } },
 	{ .name = "awsElasticBlockStore", .required = { "volumeID" } },
 	{ .name = "glusterfs", .required = { "endpoints", "path" } },
-	{ .name = "flocker" },
-	{ .name = "nfs", .required = { "server", "path" } },
+	{ .name = "flocker", .check = check_flocker },
+	{ .name = "nfs", .check = check_nfs },
 	{ .name = "rbd", .required = { "monitors", "image" } },
 	{ .name = "quobyte", .required = { "registry", "volume" } },
 	{ .name = "cephfs", .shown = "cephFS", .required = { "monitors" } },
-	{ .name = "iscsi", .required = { "targetPortal", "iqn" } },
+	{ .name = "iscsi", .check = check_iscsi },
 	{ .name = "cinder", .required = { "volumeID" } },
-	{ .name = "fc" },
+	{ .name = "fc", .check = check_fc },
 	{ .name = "flexVolume", .required = { "driver" } },
 	{ .name = "azureFile", .required = { "secretName", "shareName" } },
 	{ .name = "vsphereVolume", .required = { "volumePath" } },
 	{ .name = "photonPersistentDisk", .required = { "pdID" } },
 	{ .name = "portworxVolume", .required = { "volumeID" } },
-	{ .name = "azureDisk", .required = { "diskName", "diskURI" } },
+	{ .name = "azureDisk", .check = check_azure_disk, .required = { "diskName", "diskURI" } },
 	{ .name = "scaleIO", .required = { "gateway", "system", "volumeName" } },
 	{ .name = "local", .required = { "path" } },
 	{ .name = "storageos", .required = { "volumeName" } },
@@ -182,6 +182,8 @@ static void volume_source(struct api_findings *f, const char *path, const struct
 			continue;
 		}
 		n++;
+		if (volume_sources[i].told != NULL)
+			at = rules_at(f, path, volume_sources[i].told);
 		for (size_t k = 0; k < 3 && volume_sources[i].required[k] != NULL; k++) {
 			const struct json *value = json_get(source, volume_sources[i].required[k]);
 			if (json_str(value).len == 0 && json_len(value) == 0)
@@ -198,11 +200,14 @@ static void volume_source(struct api_findings *f, const char *path, const struct
 
 static void volume_class(struct api_findings *f, const char *path, const struct json *spec)
 {
-	const struct json *class = json_get(spec, "volumeAttributesClassName");
+	const struct json *class = json_get(spec, "volumeAttributesClassName"), *affinity = json_get(spec, "nodeAffinity");
 
 	access_modes(f, rules_at(f, path, "accessModes"), json_get(spec, "accessModes"));
 	capacity(f, path, spec);
 	volume_source(f, path, spec);
+	if (affinity != NULL && json_get(affinity, "required") == NULL)
+		finding_required(f, rules_at(f, path, "nodeAffinity.required"), "must specify required node constraints");
+	check_node_selector(f, rules_at(f, path, "nodeAffinity.required"), json_get(affinity, "required"));
 	if (class != NULL && json_get(spec, "csi") == NULL)
 		finding_required(f, rules_at(f, path, "csi"), "has to be specified when using volumeAttributesClassName");
 }
@@ -320,6 +325,7 @@ static void stateful_set(struct api_findings *f, const char *path, const struct 
 	static const char *const policies[] = { "Retain", "Delete" }, *const when[] = { "whenDeleted", "whenScaled" };
 	const struct json *retention = json_get(spec, "persistentVolumeClaimRetentionPolicy");
 	struct str management = json_get_str(spec, "podManagementPolicy");
+	struct selector selector;
 
 	if (management.len == 0)
 		finding_required(f, rules_at(f, path, "podManagementPolicy"), "");
@@ -337,6 +343,11 @@ static void stateful_set(struct api_findings *f, const char *path, const struct 
 		check_claim_spec(f, AT(f, "%s.volumeClaimTemplates[%zu].spec", path, it.index), json_get(it.value, "spec"));
 	check_not_negative(f, rules_at(f, path, "ordinals.start"), json_path(spec, "ordinals.start"));
 	selector_of(f, rules_at(f, path, "selector"), json_get(spec, "selector"), &set);
+	AUTO_ERROR err = selector_from_object(f->arena, json_get(spec, "selector"), &selector);
+	if (err != NULL) { /* which pods are meant is not known */
+		finding_invalid(f, rules_at(f, path, "selector"), json_get(spec, "selector"), "");
+		return;
+	}
 	selects_template(f, path, spec, true);
 	template_of(f, rules_at(f, path, "template"), with_claims(f->arena, spec), set.kind);
 }

@@ -603,9 +603,9 @@ struct error *field_selector_parse(struct arena *arena, struct str text, const s
 		err = parse_term(arena, text, term, &parsed);
 		if (err != NULL)
 			break;
-		if (str_is(kind_name(kind), "Pod") && str_is(parsed.field, "spec.host"))
+		if (kind != NULL && str_is(kind_name(kind), "Pod") && str_is(parsed.field, "spec.host"))
 			parsed.field = STR("spec.nodeName");
-		if (!offered(kind, parsed.field))
+		if (kind != NULL && !offered(kind, parsed.field))
 			err = not_offered(kind, parsed.field);
 		vec_push(&terms, parsed);
 	}

@@ -211,6 +211,14 @@ static bool native(struct str name)
 	return str_find(name, '/') < 0 || str_contains(name, STR("kubernetes.io/"));
 }
 
+bool is_extended_resource(struct str name)
+{
+	AUTO_BUF struct buf quota = { 0 };
+
+	buf_printf(&quota, "requests.%.*s", STR_ARG(name));
+	return !native(name) && !str_has_prefix(name, STR("requests.")) && name_label_key(buf_str(&quota)).n == 0;
+}
+
 void check_resource_name(struct api_findings *f, const char *path, struct str name, bool of_container)
 {
 	static const char *const standard[] = { "cpu", "memory", "ephemeral-storage" };
@@ -235,13 +243,16 @@ void check_resource_name(struct api_findings *f, const char *path, struct str na
 	bool container = huge_page(name), any = huge_page(name);
 
 	check_complaints(f, path, name, c);
-	if (c.n != 0 || str_find(name, '/') >= 0)
+	if (str_find(name, '/') >= 0) {
+		if (of_container && !native(name) && !is_extended_resource(name))
+			finding_invalid_text(f, path, name, "doesn't follow extended resource name standard");
 		return;
+	}
 	for (size_t i = 0; i < N_OF(standard); i++)
 		container = container || str_is(name, standard[i]);
 	for (size_t i = 0; i < N_OF(elsewhere); i++)
 		any = any || str_is(name, elsewhere[i]);
-	if (!container && !any)
+	if (c.n == 0 && !container && !any)
 		finding_invalid_text(f, path, name, "must be a standard resource type or fully qualified");
 	if (of_container && !container)
 		finding_invalid_text(f, path, name, "must be a standard resource for containers");
@@ -256,6 +267,12 @@ static void check_amount(struct api_findings *f, const char *path, struct str na
 		finding_invalid(f, path, value, "must be greater than or equal to 0");
 	if (!native(name) && !quantity_whole(&q))
 		finding_invalid(f, path, value, "must be an integer");
+}
+
+void check_overhead(struct api_findings *f, const char *path, const struct json *overhead)
+{
+	JSON_EACH (overhead, it)
+		check_amount(f, AT(f, "%s.limits[%.*s]", path, STR_ARG(it.key)), it.key, it.value);
 }
 
 static void check_request(struct api_findings *f, const char *path, struct str name, const struct json *value,
@@ -279,6 +296,42 @@ static void check_request(struct api_findings *f, const char *path, struct str n
 				AT(f, "must be less than or equal to %.*s limit of %.*s", STR_ARG(name), STR_ARG(json_str(limit))));
 }
 
+/* The same claim as one before: as a whole or by the same request, or a whole of which a part was there. */
+static bool claimed_before(const struct json *claims, size_t at)
+{
+	const struct json *claim = json_at(claims, at);
+	struct str name = json_get_str(claim, "name"), request = json_get_str(claim, "request");
+
+	JSON_EACH (claims, it) {
+		struct str other = json_get_str(it.value, "request");
+
+		if (it.index == at)
+			return false;
+		if (str_eq(json_get_str(it.value, "name"), name) && (other.len == 0 || request.len == 0 || str_eq(other, request)))
+			return true;
+	}
+	return false;
+}
+
+static void check_claimed(const struct container *c, const char *path, const struct json *claims)
+{
+	JSON_EACH (claims, it) {
+		const char *at = AT(c->f, "%s[%zu]", path, it.index);
+		struct str name = json_get_str(it.value, "name"), request = json_get_str(it.value, "request");
+
+		if (name.len == 0) {
+			finding_required(c->f, at, "");
+			continue;
+		}
+		if (request.len != 0)
+			check_complaints(c->f, AT(c->f, "%s.request", at), request, name_dns_label(request));
+		if (claimed_before(claims, it.index))
+			finding_duplicate(c->f, at, json_string(c->f->arena, name));
+		if (places_find(&c->index->claims, name) == PLACES_NONE)
+			finding_not_found_among(c->f, at, json_get(it.value, "name"), c->index->claim_names);
+	}
+}
+
 static void check_resources(const struct container *c)
 {
 	const struct json *resources = json_get(c->it, "resources"), *limits = json_get(resources, "limits");
@@ -299,10 +352,7 @@ static void check_resources(const struct container *c)
 	}
 	if (huge && !plain)
 		finding_forbidden(c->f, path, "HugePages require cpu or memory");
-	JSON_EACH (json_get(resources, "claims"), it)
-		if (places_find(&c->index->claims, json_get_str(it.value, "name")) == PLACES_NONE)
-			finding_not_found_among(c->f, AT(c->f, "%s.claims[%zu]", path, it.index), json_get(it.value, "name"),
-						c->index->claim_names);
+	check_claimed(c, AT(c->f, "%s.claims", path), json_get(resources, "claims"));
 }
 
 /* ---- probes and hooks ---- */

@@ -1,7 +1,7 @@
 /* Services, endpoints, configuration, nodes, events and the workloads around pods. Rules: pkg/apis/<group>/validation. */
 #include <string.h>
 
-#include "api/check.h"
+#include "api/check_pod.h"
 #include "api/hooks.h"
 #include "api/rules.h"
 #include "api/selector.h"
@@ -510,6 +510,24 @@ static void check_slice_address(struct api_findings *f, const char *path, size_t
 	check_reachable_ip(f, at, json_str(address));
 }
 
+static void check_hints(struct api_findings *f, const char *path, const struct json *list, struct complaints (*sort)(struct str))
+{
+	struct places names = { .arena = f->arena };
+
+	if (json_len(list) > 8) {
+		finding_too_many(f, path, json_len(list), 8);
+		return;
+	}
+	JSON_EACH (list, it) {
+		struct str name = json_get_str(it.value, "name");
+		const char *at = AT(f, "%s[%zu].name", path, it.index);
+
+		if (places_add(&names, name, it.index) != it.index)
+			finding_duplicate(f, at, json_string(f->arena, name));
+		check_complaints(f, at, name, sort(name));
+	}
+}
+
 void validate_endpoint_slice(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
 	static const char *const kinds[] = { "FQDN", "IPv4", "IPv6" };
@@ -549,11 +567,19 @@ void validate_endpoint_slice(struct api_findings *f, const struct type *type, co
 		if (name != NULL)
 			check_complaints(f, AT(f, "endpoints[%zu].hostname", it.index), json_str(name),
 					 name_dns_label(json_str(name)));
+		check_labels(f, AT(f, "endpoints[%zu].deprecatedTopology", it.index), json_get(it.value, "deprecatedTopology"));
+		check_hints(f, AT(f, "endpoints[%zu].hints.forZones", it.index), json_path(it.value, "hints.forZones"),
+			    name_label_value);
+		check_hints(f, AT(f, "endpoints[%zu].hints.forNodes", it.index), json_path(it.value, "hints.forNodes"),
+			    name_dns_subdomain);
 	}
 }
 
 void update_endpoint_slice(struct api_findings *f, const struct json *tree, const struct json *old)
 {
+	/* Endpoints that were there before may stay as they are. */
+	if (json_equal(json_get(tree, "endpoints"), json_get(old, "endpoints")))
+		findings_drop(f, "endpoints");
 	check_immutable(f, "addressType", json_get(tree, "addressType"), json_get(old, "addressType"));
 }
 
@@ -658,9 +684,15 @@ void update_service_cidr(struct api_findings *f, const struct json *tree, const 
 		finding_invalid(f, "spec.cidrs", new == NULL ? &json_null : new, "field is immutable");
 		return;
 	}
-	JSON_EACH (ranges, it)
-		if (!json_equal(it.value, json_at(new, it.index)))
-			finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), json_at(new, it.index), "field is immutable");
+	JSON_EACH (ranges, it) {
+		const struct json *one = json_at(new, it.index);
+
+		if (json_equal(it.value, one))
+			continue;
+		finding_invalid(f, AT(f, "spec.cidrs[%zu]", it.index), one, "field is immutable");
+	}
+	if (json_len(ranges) != json_len(new))
+		validate_service_cidr(f, NULL, tree, "");
 }
 
 static void check_taints(struct api_findings *f, const struct json *taints)
@@ -692,19 +724,60 @@ static void check_node_sizes(struct api_findings *f, const struct json *tree)
 
 	for (int i = 0; i < 2; i++)
 		JSON_EACH (json_path(tree, AT(f, "status.%s", lists[i])), it)
-			if (json_str(it.value).len != 0 && json_str(it.value).ptr[0] == '-')
-				finding_invalid(f, AT(f, "status.%s.%.*s", lists[i], STR_ARG(it.key)), it.value,
-						"must be greater than or equal to 0");
+			check_quantity(f, AT(f, "status.%s.%.*s", lists[i], STR_ARG(it.key)), it.key, it.value);
+}
+
+/* Words in camel case, parted by slashes; only the first need begin with a capital letter. */
+static bool is_feature(struct str text)
+{
+	bool begins = true;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+		bool upper = c >= 'A' && c <= 'Z', letter = upper || (c >= 'a' && c <= 'z');
+
+		if (i == 0 ? !upper : begins ? !letter : !letter && c != '/' && !(c >= '0' && c <= '9'))
+			return false;
+		begins = c == '/';
+	}
+	return text.len != 0 && !begins;
+}
+
+static void check_declared_features(struct api_findings *f, const struct json *list)
+{
+	JSON_EACH (list, it) {
+		const char *path = AT(f, "status.declaredFeatures[%zu]", it.index);
+		struct str text = json_str(it.value), before = json_str(json_at(list, it.index - 1));
+		int order = it.index == 0 ? -1 : str_cmp(before, text);
+
+		if (order == 0)
+			finding_duplicate(f, path, it.value);
+		else if (order > 0)
+			finding_invalid(f, path, it.value, "list must be sorted alphabetically");
+		if (!is_feature(text))
+			finding_invalid(
+				f, path, it.value,
+				AT(f,
+				   "invalid feature name %s: must start with an UpperCamelCase segment, with subsequent segments "
+				   "separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric "
+				   "characters and slashes",
+				   api_quoted(f->arena, text)));
+	}
 }
 
 void validate_node(struct api_findings *f, const struct type *type, const struct json *tree, const char *path)
 {
+	const struct json *ranges = json_path(tree, "spec.podCIDRs");
+
 	(void)type;
 	(void)path;
 	check_taints(f, json_path(tree, "spec.taints"));
 	check_node_sizes(f, tree);
-	JSON_EACH (json_path(tree, "spec.podCIDRs"), it)
+	check_declared_features(f, json_path(tree, "status.declaredFeatures"));
+	JSON_EACH (ranges, it)
 		check_cidr(f, AT(f, "spec.podCIDRs[%zu]", it.index), json_str(it.value));
+	if (json_len(ranges) > 2 || (json_len(ranges) == 2 && family_of(json_at(ranges, 0)) == family_of(json_at(ranges, 1))))
+		finding_invalid(f, "spec.podCIDRs", ranges, "may specify no more than one CIDR for each IP family");
 }
 
 /* What any write of a node that is there looks at. */
@@ -718,6 +791,7 @@ void check_node_update(struct api_findings *f, const struct json *tree)
 		if (places_add(&seen, json_key(f->arena, it.value), it.index) != it.index)
 			finding_duplicate(f, AT(f, "status.addresses[%zu]", it.index),
 					  shown_struct(f->arena, it.value, address, N_OF(address)));
+	check_declared_features(f, json_path(tree, "status.declaredFeatures"));
 	check_taints(f, json_path(tree, "spec.taints"));
 }
 
@@ -838,21 +912,4 @@ void validate_scale(struct api_findings *f, const struct type *type, const struc
 {
 	(void)type;
 	check_not_negative(f, join(f, path, "spec.replicas"), json_path(tree, "spec.replicas"));
-}
-
-/* ---- kinds whose updates only are special ---- */
-
-void update_storage_class(struct api_findings *f, const struct json *tree, const struct json *old)
-{
-	static const char *const fixed[] = { "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode" };
-
-	for (size_t i = 0; i < N_OF(fixed); i++)
-		check_immutable(f, fixed[i], json_get(tree, fixed[i]), json_get(old, fixed[i]));
-}
-
-void update_priority_class(struct api_findings *f, const struct json *tree, const struct json *old)
-{
-	if (!json_equal(json_get(tree, "value"), json_get(old, "value")))
-		finding_forbidden(f, "value", "may not be changed in an update.");
-	check_immutable(f, "preemptionPolicy", json_get(tree, "preemptionPolicy"), json_get(old, "preemptionPolicy"));
 }

@@ -19,7 +19,10 @@ void check_seccomp(struct api_findings *f, const char *path, const struct json *
 
 	if (profile == NULL)
 		return;
-	check_one_of(f, AT(f, "%s.type", path), type, true, types, N_OF(types));
+	if (type.len == 0)
+		finding_required(f, AT(f, "%s.type", path), "type is required when seccompProfile is set");
+	else
+		check_one_of(f, AT(f, "%s.type", path), type, true, types, N_OF(types));
 	if (str_is(type, "Localhost") && local == NULL)
 		finding_required(f, AT(f, "%s.localhostProfile", path), "must be set when seccomp type is Localhost");
 	else if (str_is(type, "Localhost"))
@@ -262,18 +265,24 @@ static void check_pod_term(struct api_findings *f, const char *path, const struc
 	check_complaints(f, AT(f, "%s.topologyKey", path), key, name_label_key(key));
 }
 
+void check_node_selector(struct api_findings *f, const char *path, const struct json *selector)
+{
+	const struct json *terms = json_get(selector, "nodeSelectorTerms");
+
+	if (selector != NULL && json_len(terms) == 0)
+		finding_required(f, AT(f, "%s.nodeSelectorTerms", path), "must have at least one node selector term");
+	JSON_EACH (terms, it)
+		check_node_term(f, AT(f, "%s.nodeSelectorTerms[%zu]", path, it.index), it.value, true);
+}
+
 static void check_affinity(struct api_findings *f, const char *path, const struct json *affinity)
 {
 	static const char must[] = "requiredDuringSchedulingIgnoredDuringExecution";
 	static const char may[] = "preferredDuringSchedulingIgnoredDuringExecution";
 	static const char *const pods[] = { "podAffinity", "podAntiAffinity" };
-	const struct json *node = json_get(affinity, "nodeAffinity"), *required = json_get(node, must);
+	const struct json *node = json_get(affinity, "nodeAffinity");
 
-	if (required != NULL && json_len(json_get(required, "nodeSelectorTerms")) == 0)
-		finding_required(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms", path, must),
-				 "must have at least one node selector term");
-	JSON_EACH (json_get(required, "nodeSelectorTerms"), it)
-		check_node_term(f, AT(f, "%s.nodeAffinity.%s.nodeSelectorTerms[%zu]", path, must, it.index), it.value, true);
+	check_node_selector(f, AT(f, "%s.nodeAffinity.%s", path, must), json_get(node, must));
 	JSON_EACH (json_get(node, may), it) {
 		const char *at = AT(f, "%s.nodeAffinity.%s[%zu]", path, may, it.index);
 		check_weight(f, at, it.value);
@@ -291,7 +300,7 @@ static void check_affinity(struct api_findings *f, const char *path, const struc
 	}
 }
 
-static void check_toleration(struct api_findings *f, const char *path, const struct json *t)
+void check_toleration(struct api_findings *f, const char *path, const struct json *t)
 {
 	static const char *const effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute" };
 	static const char *const operators[] = { "Equal", "Exists" };
@@ -547,7 +556,7 @@ static void check_file_refs(struct api_findings *f, const char *path, const stru
 void check_pod_spec(struct api_findings *f, const char *path, const struct json *spec, const struct pod_rules *rules)
 {
 	static const char *const restarts[] = { "Always", "OnFailure", "Never" };
-	static const char *const preemptions[] = { "Never", "PreemptLowerPriority" };
+	static const char *const preemptions[] = { "PreemptLowerPriority", "Never" };
 	const struct json *deadline = json_get(spec, "activeDeadlineSeconds");
 	const struct json *volumes = check_volumes(f, AT(f, "%s.volumes", path), json_get(spec, "volumes"));
 
@@ -568,6 +577,7 @@ void check_pod_spec(struct api_findings *f, const char *path, const struct json 
 				"must be between 1 and 2147483647, inclusive");
 	JSON_EACH (json_get(spec, "tolerations"), it)
 		check_toleration(f, AT(f, "%s.tolerations[%zu]", path, it.index), it.value);
+	check_overhead(f, AT(f, "%s.overhead", path), json_get(spec, "overhead"));
 	if (json_get(spec, "preemptionPolicy") != NULL)
 		check_one_of(f, AT(f, "%s.preemptionPolicy", path), json_get_str(spec, "preemptionPolicy"), true, preemptions,
 			     N_OF(preemptions));
@@ -687,8 +697,9 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 		places_add(&gates, json_key(f->arena, it.value), it.index);
 	JSON_EACH (json_get(spec, "schedulingGates"), it)
 		if (places_find(&gates, json_key(f->arena, it.value)) == PLACES_NONE)
-			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu]", it.index),
-					  "only deletion is allowed, but found new scheduling gate");
+			finding_forbidden(f, AT(f, "spec.schedulingGates[%zu].name", it.index),
+					  AT(f, "only deletion is allowed, but found new scheduling gate '%.*s'",
+					     STR_ARG(json_get_str(it.value, "name"))));
 	if (grace < 0 && json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) == 1)
 		was = json_with(f->arena, was, "terminationGracePeriodSeconds", json_get(spec, "terminationGracePeriodSeconds"));
 	/* What upstream prints behind this text is a diff of its own structs. */

@@ -125,13 +125,128 @@ static void check_load_balancer(struct api_findings *f, const struct json *tree)
 		check_ingress(f, it.value, AT(f, "status.loadBalancer.ingress[%zu]", it.index));
 }
 
+static void check_pod_conditions(struct api_findings *f, const struct json *conditions)
+{
+	JSON_EACH (conditions, it) {
+		struct str type = json_get_str(it.value, "type");
+
+		if (json_int(json_get(it.value, "observedGeneration"), 0) < 0)
+			finding_invalid(f, AT(f, "status.conditions[%zu].observedGeneration", it.index),
+					json_get(it.value, "observedGeneration"), "must be a non-negative integer");
+		if (!str_is(type, "PodScheduled") && !str_is(type, "Ready") && !str_is(type, "Initialized"))
+			check_complaints(f, AT(f, "status.conditions[%zu].Type", it.index), type, name_label_key(type));
+	}
+}
+
+static bool has_named(const struct json *list, struct str name)
+{
+	JSON_EACH (list, it)
+		if (str_eq(json_get_str(it.value, "name"), name))
+			return true;
+	return false;
+}
+
+static void check_claim_statuses(struct api_findings *f, const struct json *tree)
+{
+	struct places seen = { .arena = f->arena };
+
+	JSON_EACH (json_path(tree, "status.resourceClaimStatuses"), it) {
+		const char *path = AT(f, "status.resourceClaimStatuses[%zu]", it.index);
+		struct str name = json_get_str(it.value, "name"), claim = json_get_str(it.value, "resourceClaimName");
+
+		if (!has_named(json_path(tree, "spec.resourceClaims"), name))
+			finding_invalid_text(f, AT(f, "%s.name", path), name,
+					     "must match the name of an entry in `spec.resourceClaims`");
+		if (places_add(&seen, name, it.index) != it.index)
+			finding_duplicate(f, AT(f, "%s.name", path), json_string(f->arena, name));
+		if (json_get(it.value, "resourceClaimName") != NULL)
+			check_complaints(f, AT(f, "%s.resourceClaimName", path), claim, name_dns_subdomain(claim));
+	}
+}
+
+#define NO_CONTAINER "must match the name of an entry in spec.initContainers.name or spec.containers.name"
+#define NO_RESOURCE                                                                                                                \
+	"must match the extended resource name of an entry in spec.initContainers.resources.requests or "                          \
+	"spec.containers.resources.requests"
+
+static void check_mapping(struct api_findings *f, const struct json *tree, const char *path, const struct json *mapping)
+{
+	static const char *const lists[] = { "spec.containers", "spec.initContainers" };
+	struct str name = json_get_str(mapping, "containerName"), resource = json_get_str(mapping, "resourceName");
+	struct str request = json_get_str(mapping, "requestName");
+	const struct json *container = NULL;
+
+	for (int i = 0; i < 2; i++)
+		JSON_EACH (json_path(tree, lists[i]), it)
+			if (container == NULL && str_eq(json_get_str(it.value, "name"), name))
+				container = it.value;
+	if (container == NULL)
+		finding_invalid_text(f, AT(f, "%s.containerName", path), name, NO_CONTAINER);
+	else if (json_find(json_path(container, "resources.requests"), resource) == NULL)
+		finding_invalid_text(f, AT(f, "%s.resourceName", path), resource, NO_RESOURCE);
+	check_complaints(f, "status.extendedResourceClaimStatus.requestName", request, name_dns_label(request));
+}
+
+static void check_extended_claim(struct api_findings *f, const struct json *tree)
+{
+	const struct json *status = json_path(tree, "status.extendedResourceClaimStatus");
+	const char *path = "status.extendedResourceClaimStatus";
+	struct str name = json_get_str(status, "resourceClaimName");
+
+	if (status == NULL)
+		return;
+	if (json_len(json_get(status, "requestMappings")) == 0)
+		finding_required(f, AT(f, "%s.requestMappings", path), "at least one request mapping is required");
+	JSON_EACH (json_get(status, "requestMappings"), it)
+		check_mapping(f, tree, AT(f, "%s.requestMappings[%zu]", path, it.index), it.value);
+	if (name.len == 0)
+		finding_required(f, AT(f, "%s.resourceClaimName", path), "");
+	else
+		check_complaints(f, AT(f, "%s.resourceClaimName", path), name, name_dns_subdomain(name));
+}
+
+/* The first address of the list is the one that stands alone. */
+static void check_addresses(struct api_findings *f, const struct json *tree, const char *path, const char *first)
+{
+	const struct json *list = json_path(tree, path);
+	struct str ip = json_get_str(json_at(list, 0), "ip");
+	struct json_builder shown = { .arena = f->arena };
+	bool families[2] = { false, false };
+	struct ip parsed;
+
+	if (json_len(list) != 0 && !str_eq(ip, json_get_str(json_get(tree, "status"), first)))
+		finding_invalid_text(f, AT(f, "%s[0].ip", path), ip, AT(f, "must be equal to `%s`", first));
+	JSON_EACH (list, it) {
+		struct str text = json_get_str(it.value, "ip");
+
+		check_ip(f, AT(f, "%s[%zu]", path, it.index), text);
+		json_builder_item(&shown, JSON_OBJECT_OF(f->arena, { "IP", json_string(f->arena, text) }));
+		if (ip_parse(text, &parsed))
+			families[parsed.family == 4] = true;
+	}
+	if (json_len(list) > 2 || (json_len(list) == 2 && !(families[0] && families[1])))
+		finding_invalid(f, path, json_builder_array(&shown), "may specify no more than one IP for each IP family");
+}
+
 static void check_pod_status(struct api_findings *f, const struct json *tree, const struct json *old)
 {
 	struct str nominated = json_path_str(tree, "status.nominatedNodeName");
 
+	check_pod_conditions(f, json_path(tree, "status.conditions"));
 	check_immutable(f, "status.qosClass", json_path(tree, "status.qosClass"), json_path(old, "status.qosClass"));
 	if (nominated.len != 0)
 		check_complaints(f, "status.nominatedNodeName", nominated, name_dns_subdomain(nominated));
+	if (json_int(json_path(tree, "status.observedGeneration"), 0) < 0)
+		finding_invalid(f, "status.observedGeneration", json_path(tree, "status.observedGeneration"),
+				"must be a non-negative integer");
+	JSON_EACH (json_path(tree, "status.ephemeralContainerStatuses"), it)
+		if (json_len(json_get(it.value, "allocatedResourcesStatus")) != 0)
+			finding_forbidden(f, AT(f, "status.ephemeralContainerStatuses[%zu].allocatedResourcesStatus", it.index),
+					  "must not be specified in container status");
+	check_claim_statuses(f, tree);
+	check_extended_claim(f, tree);
+	check_addresses(f, tree, "status.podIPs", "podIP");
+	check_addresses(f, tree, "status.hostIPs", "hostIP");
 }
 
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
@@ -139,6 +254,7 @@ void check_status(struct api_findings *f, const struct kind *kind, const struct 
 	for (size_t i = 0; i < N_OF(rules); i++)
 		if (str_is(kind_group(kind), rules[i].group) && str_is(kind_name(kind), rules[i].kind))
 			check_rule(f, &rules[i], json_get(tree, "status"), json_get(old, "status"));
+	check_other_status(f, kind, tree, old);
 	if (kind_group(kind).len != 0)
 		return;
 	if (str_is(kind_name(kind), "Namespace"))

@@ -102,7 +102,7 @@ static void check_claim(struct api_findings *f, const char *path, const struct j
 	require(f, path, source, "claimName");
 }
 
-static void check_nfs(struct api_findings *f, const char *path, const struct json *source)
+void check_nfs(struct api_findings *f, const char *path, const struct json *source)
 {
 	struct str where = json_get_str(source, "path");
 
@@ -194,7 +194,7 @@ static void check_projected(struct api_findings *f, const char *path, const stru
 	}
 }
 
-static void check_fc(struct api_findings *f, const char *path, const struct json *source)
+void check_fc(struct api_findings *f, const char *path, const struct json *source)
 {
 	size_t targets = json_len(json_get(source, "targetWWNs")), ids = json_len(json_get(source, "wwids"));
 	const struct json *lun = json_get(source, "lun");
@@ -213,7 +213,7 @@ static bool initiator(struct str name)
 	return str_has_prefix(name, STR("iqn")) || str_has_prefix(name, STR("eui")) || str_has_prefix(name, STR("naa"));
 }
 
-static void check_iscsi(struct api_findings *f, const char *path, const struct json *source)
+void check_iscsi(struct api_findings *f, const char *path, const struct json *source)
 {
 	struct str iqn = json_get_str(source, "iqn");
 	const struct json *name = json_get(source, "initiatorName"), *lun = json_get(source, "lun");
@@ -231,7 +231,7 @@ static void check_iscsi(struct api_findings *f, const char *path, const struct j
 		finding_invalid(f, AT(f, "%s.initiatorname", path), name, "must be valid format starting with iqn, eui, or naa");
 }
 
-static void check_flocker(struct api_findings *f, const char *path, const struct json *source)
+void check_flocker(struct api_findings *f, const char *path, const struct json *source)
 {
 	struct str name = json_get_str(source, "datasetName"), uid = json_get_str(source, "datasetUUID");
 
@@ -294,6 +294,26 @@ static void check_ephemeral_volume(struct api_findings *f, const char *path, con
 }
 
 /* In upstream's order, which says which of two sources is one too many. */
+void check_azure_disk(struct api_findings *f, const char *path, const struct json *source)
+{
+	static const char *const caches[] = { "None", "ReadOnly", "ReadWrite" }, *const kinds[] = { "Dedicated", "Managed",
+												    "Shared" };
+	static const char *const managed[] = {
+		"/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
+	};
+	static const char *const blob[] = { "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd" };
+	const struct json *kind = json_get(source, "kind");
+	struct str uri = json_get_str(source, "diskURI");
+	const char *at = AT(f, "%s.diskURI", path);
+
+	check_if_one_of(f, AT(f, "%s.cachingMode", path), json_get(source, "cachingMode"), caches, N_OF(caches));
+	check_if_one_of(f, AT(f, "%s.kind", path), kind, kinds, N_OF(kinds));
+	if (kind != NULL && str_is(json_str(kind), "Managed") && !str_has_prefix(uri, STR("/subscriptions/")))
+		finding_unsupported(f, at, uri, managed, 1);
+	if (kind != NULL && !str_is(json_str(kind), "Managed") && !str_has_prefix(uri, STR("https://")))
+		finding_unsupported(f, at, uri, blob, 1);
+}
+
 static const struct {
 	const char *name;
 	void (*check)(struct api_findings *f, const char *path, const struct json *source);
@@ -323,7 +343,7 @@ static const struct {
 	{ .name = "vsphereVolume", .required = { "volumePath" } },
 	{ .name = "photonPersistentDisk", .required = { "pdID" } },
 	{ .name = "portworxVolume", .required = { "volumeID" } },
-	{ .name = "azureDisk", .required = { "diskName", "diskURI" } },
+	{ .name = "azureDisk", .check = check_azure_disk, .required = { "diskName", "diskURI" } },
 	{ .name = "storageos", .required = { "volumeName" } },
 	{ .name = "projected", .check = check_projected },
 	{ .name = "scaleIO", .required = { "gateway", "system", "volumeName" } },

@@ -1,208 +1,78 @@
-/* What a client is told of an object that is valid and yet not wise. Sources: k8s.io/kubernetes/pkg/api/{pod,service}/warnings.go. */
+/* What a client is told of an object that is valid and yet not wise, a row a kind. Sources: warnings.go and util.go of
+ * k8s.io/kubernetes/pkg/api, and the strategies in pkg/registry. */
+#include <ctype.h>
 #include <string.h>
 
-#include "api/api.h"
 #include "api/names.h"
+#include "api/quantity.h"
+#include "api/telling.h"
 #include "base/codec.h"
-#include "base/places.h"
-#include "json/json.h"
+#include "base/ip.h"
 
-#define LIMIT_PORTS_TOLD 256 /* more are not compared */
+/* --- what several kinds say --- */
 
-struct telling {
-	struct arena *arena;
-	void (*tell)(void *arg, struct str text);
-	void *arg;
-};
-
-#define TELL(t, ...) (t)->tell((t)->arg, str_format((t)->arena, __VA_ARGS__))
-
-static const struct {
-	const char *field, *shown, *text;
-} gone_volumes[] = {
-	{ "photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+" },
-	{ "gitRepo", "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+" },
-	{ "scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+" },
-	{ "flocker", "flocker", "deprecated in v1.22, non-functional in v1.25+" },
-	{ "storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+" },
-	{ "quobyte", "quobyte", "deprecated in v1.22, non-functional in v1.25+" },
-	{ "glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+" },
-	{ "cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+" },
-	{ "rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+" },
-};
-
-static void of_volumes(struct telling *t, const char *path, const struct json *volumes)
+const char *telling_old_label(struct str key)
 {
-	JSON_EACH (volumes, it)
-		for (size_t i = 0; i < sizeof(gone_volumes) / sizeof(gone_volumes[0]); i++)
-			if (json_get(it.value, gone_volumes[i].field) != NULL)
-				TELL(t, "%s.volumes[%zu].%s: %s", path, it.index, gone_volumes[i].shown, gone_volumes[i].text);
+	static const char *const old[][2] = {
+		{ "beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead" },
+		{ "beta.kubernetes.io/os", "deprecated since v1.14; use \"kubernetes.io/os\" instead" },
+		{ "failure-domain.beta.kubernetes.io/region",
+		  "deprecated since v1.17; use \"topology.kubernetes.io/region\" instead" },
+		{ "failure-domain.beta.kubernetes.io/zone", "deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead" },
+		{ "beta.kubernetes.io/instance-type", "deprecated since v1.17; use \"node.kubernetes.io/instance-type\" instead" },
+		{ "app.kubernetes.io/created-by", "deprecated since v1.9" },
+		{ "scheduler.alpha.kubernetes.io/preferAvoidPods", "deprecated since v1.22; use Taints and Tolerations instead" },
+		{ "node-role.kubernetes.io/master", "use \"node-role.kubernetes.io/control-plane\" instead" },
+	};
+
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+		if (str_is(key, old[i][0]))
+			return old[i][1];
+	return NULL;
 }
 
-static void of_projections(struct telling *t, const struct json *volumes)
+void telling_of_term(struct telling *t, const char *path, const struct json *term, bool values)
 {
-	JSON_EACH (volumes, it)
-		JSON_EACH (json_path(it.value, "projected.sources"), source)
-			if (json_len(source.value) == 0)
-				TELL(t, "volume %s (Projected) has no sources provided",
-				     api_quoted(t->arena, json_get_str(it.value, "name")));
-}
+	JSON_EACH (json_get(term, "matchExpressions"), it) {
+		struct str key = json_get_str(it.value, "key");
 
-/* Ports of all containers, in the order that they run in. */
-struct ports_told {
-	struct telling *t;
-	struct places names; /* → index of at */
-	const struct json *port[LIMIT_PORTS_TOLD];
-	const char *at[LIMIT_PORTS_TOLD];
-	size_t n;
-};
+		if (telling_old_label(key) != NULL)
+			TELL(t, "%s.matchExpressions[%zu].key: %.*s is %s", path, it.index, STR_ARG(key), telling_old_label(key));
+		if (!values)
+			continue;
+		JSON_EACH (json_get(it.value, "values"), value) {
+			struct complaints c = name_label_value(json_str(value.value));
 
-static void of_same_port(struct ports_told *p, const char *at, const struct json *port, size_t other)
-{
-	struct str ip = json_get_str(port, "hostIP"), other_ip = json_get_str(p->port[other], "hostIP");
-	int64_t host = json_int(json_get(port, "hostPort"), 0), other_host = json_int(json_get(p->port[other], "hostPort"), 0);
-
-	if (str_eq(ip, other_ip) && host == other_host)
-		TELL(p->t, "%s: duplicate port definition with %s", at, p->at[other]);
-	else if (host == 0 || other_host == 0)
-		TELL(p->t, "%s: overlapping port definition with %s", at, p->at[other]);
-	else if (host == other_host && (ip.len == 0) != (other_ip.len == 0))
-		TELL(p->t, "%s: dangerously ambiguous port definition with %s", at, p->at[other]);
-}
-
-static void of_port(struct ports_told *p, const char *at, const struct json *port)
-{
-	struct str ip = json_get_str(port, "hostIP"), protocol = json_get_str(port, "protocol");
-	long long number = (long long)json_int(json_get(port, "containerPort"), 0);
-
-	if (ip.len != 0 && json_int(json_get(port, "hostPort"), 0) == 0)
-		TELL(p->t, "%s: hostIP set without hostPort: {Name:%.*s HostPort:0 ContainerPort:%lld Protocol:%.*s HostIP:%.*s}",
-		     at, STR_ARG(json_get_str(port, "name")), number, STR_ARG(protocol), STR_ARG(ip));
-	for (size_t i = 0; i < p->n; i++)
-		if (json_int(json_get(p->port[i], "containerPort"), 0) == number &&
-		    str_eq(json_get_str(p->port[i], "protocol"), protocol))
-			of_same_port(p, at, port, i);
-	if (p->n == LIMIT_PORTS_TOLD)
-		return;
-	p->port[p->n] = port;
-	p->at[p->n++] = at;
-}
-
-static void of_ports(struct telling *t, const char *path, const struct json *spec)
-{
-	static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
-	struct ports_told p = { .t = t, .names = { .arena = t->arena } };
-
-	for (int round = 0; round < 2; round++)
-		for (int i = 0; i < 3; i++)
-			JSON_EACH (json_get(spec, lists[i]), c)
-				JSON_EACH (json_get(c.value, "ports"), it) {
-					const char *at =
-						arena_printf(t->arena, "%s.%s[%zu].ports[%zu]", path, lists[i], c.index, it.index);
-					struct str name = json_get_str(it.value, "name");
-					if (round == 0) {
-						of_port(&p, at, it.value);
-						continue;
-					}
-					size_t first = name.len == 0 ? PLACES_NONE : places_find(&p.names, name);
-					if (first != PLACES_NONE)
-						TELL(t,
-						     "%s: duplicate port name %s with %s, services and probes that select ports by "
-						     "name will use %s",
-						     at, api_quoted(t->arena, name), p.at[first], p.at[first]);
-					else if (name.len != 0 && p.n < LIMIT_PORTS_TOLD) {
-						places_add(&p.names, name, p.n);
-						p.at[p.n++] = at;
-					}
-				}
-}
-
-/* The same key twice in a list. */
-static void of_twice(struct telling *t, const char *path, const struct json *list, const char *key)
-{
-	struct places seen = { .arena = t->arena };
-
-	JSON_EACH (list, it)
-		if (places_add(&seen, json_get_str(it.value, key), it.index) != it.index)
-			TELL(t, "%s[%zu].%s: duplicate %s %s", path, it.index, key, key,
-			     api_quoted(t->arena, json_get_str(it.value, key)));
-}
-
-static void of_fractions(struct telling *t, const char *path, const struct json *list)
-{
-	static const char *const names[] = { "memory", "ephemeral-storage" };
-
-	for (int i = 0; i < 2; i++) {
-		struct str text = json_get_str(list, names[i]);
-
-		if (text.len != 0 && text.ptr[text.len - 1] == 'm')
-			TELL(t, "%s[%s]: fractional byte value \"%.*s\" is invalid, must be an integer", path, names[i],
-			     STR_ARG(text));
-	}
-}
-
-static void of_variables(struct telling *t, const char *path, const struct json *list)
-{
-	struct places seen = { .arena = t->arena };
-
-	JSON_EACH (list, it) {
-		struct str name = json_get_str(it.value, "name"), value = json_get_str(it.value, "value");
-		struct str ref = str_format(t->arena, "$(%.*s)", STR_ARG(name));
-
-		if (places_add(&seen, name, it.index) != it.index &&
-		    (json_get(it.value, "valueFrom") != NULL || str_eq(value, ref) || !str_contains(value, ref)))
-			TELL(t, "%s.env[%zu]: hides previous definition of \"%.*s\", which may be dropped when using apply", path,
-			     it.index, STR_ARG(name));
-	}
-}
-
-static void of_containers(struct telling *t, const char *path, const struct json *spec)
-{
-	static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
-
-	for (int i = 0; i < 3; i++)
-		JSON_EACH (json_get(spec, lists[i]), it) {
-			const char *at = arena_printf(t->arena, "%s.%s[%zu]", path, lists[i], it.index);
-
-			of_fractions(t, arena_printf(t->arena, "%s.resources.limits", at), json_path(it.value, "resources.limits"));
-			of_fractions(t, arena_printf(t->arena, "%s.resources.requests", at),
-				     json_path(it.value, "resources.requests"));
-			of_variables(t, at, json_get(it.value, "env"));
+			for (int i = 0; i < c.n; i++)
+				TELL(t, "%s.matchExpressions[%zu].values[%zu]: %.*s is invalid, %s", path, it.index, value.index,
+				     STR_ARG(json_str(value.value)), c.text[i]);
 		}
+	}
 }
 
-static void of_pod(struct telling *t, const char *path, const struct json *spec)
+void telling_of_fraction(struct telling *t, const char *path, const struct json *list, const char *key)
 {
-	static const char *const terms[] = { "affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-					     "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-					     "affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution",
-					     "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution" };
+	struct str text = json_get_str(list, key);
 
-	JSON_EACH (json_get(spec, "topologySpreadConstraints"), it)
-		if (json_get(it.value, "labelSelector") == NULL)
-			TELL(t, "%s.topologySpreadConstraints[%zu].labelSelector: a null labelSelector results in matching no pod",
-			     path, it.index);
-	for (size_t i = 0; i < 4; i++) {
-		const char *at = i < 2 ? ".labelSelector" : ".podAffinityTerm.labelSelector";
+	if (text.len != 0 && text.ptr[text.len - 1] == 'm')
+		TELL(t, "%s[%s]: fractional byte value \"%.*s\" is invalid, must be an integer", path, key, STR_ARG(text));
+}
 
-		JSON_EACH (json_path(spec, terms[i]), it)
-			if (json_path(it.value, at + 1) == NULL)
-				TELL(t, "%s.%s[%zu]%s: a null labelSelector results in matching no pod", path, terms[i], it.index,
-				     at);
-	}
-	of_volumes(t, path, json_get(spec, "volumes"));
-	of_projections(t, json_get(spec, "volumes"));
-	of_twice(t, arena_printf(t->arena, "%s.hostAliases", path), json_get(spec, "hostAliases"), "ip");
-	of_twice(t, arena_printf(t->arena, "%s.imagePullSecrets", path), json_get(spec, "imagePullSecrets"), "name");
-	JSON_EACH (json_get(spec, "imagePullSecrets"), it)
-		if (json_get_str(it.value, "name").len == 0)
-			TELL(t, "%s.imagePullSecrets[%zu].name: invalid empty name \"\"", path, it.index);
-	of_fractions(t, arena_printf(t->arena, "%s.overhead", path), json_get(spec, "overhead"));
-	of_containers(t, path, spec);
-	of_ports(t, path, spec);
-	if (json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) < 0)
-		TELL(t, "%s.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
-		     path);
+void telling_of_claim(struct telling *t, const char *path, const struct json *spec)
+{
+	telling_of_fraction(t, arena_printf(t->arena, "%s.resources.requests", path), json_path(spec, "resources.requests"),
+			    "storage");
+	telling_of_fraction(t, arena_printf(t->arena, "%s.resources.limits", path), json_path(spec, "resources.limits"), "storage");
+}
+
+void telling_of_ip(struct telling *t, const char *path, struct str text)
+{
+	char right[IP_TEXT];
+	struct ip ip;
+
+	if (str_contains(text, STR(":")) && ip_parse(text, &ip) && !str_eq(ip_format(right, ip), text))
+		TELL(t, "%s: IPv6 address %s should be in RFC 5952 canonical format (\"%s\")", path, api_quoted(t->arena, text),
+		     right);
 }
 
 /* A name that is no DNS label makes odd host names. */
@@ -219,9 +89,12 @@ static void of_name(struct telling *t, const struct json *tree, const char *used
 		     used, buf_cstr(&all));
 }
 
-/* k8s.io/kubernetes/pkg/api/service/warnings.go; addresses that are written oddly are told elsewhere. */
-static void of_service(struct telling *t, const struct json *tree)
+/* --- kinds --- */
+
+/* k8s.io/kubernetes/pkg/api/service/warnings.go. */
+static void of_service(struct telling *t, const struct json *tree, const struct json *old)
 {
+	(void)old;
 	const struct json *spec = json_get(tree, "spec");
 	bool headless = str_is(json_str(json_at(json_get(spec, "clusterIPs"), 0)), "None");
 	bool external = str_is(json_get_str(spec, "type"), "ExternalName"), ips = json_len(json_get(spec, "externalIPs")) != 0;
@@ -229,14 +102,20 @@ static void of_service(struct telling *t, const struct json *tree)
 	if (json_find(json_path(tree, "metadata.annotations"), STR("service.kubernetes.io/topology-aware-hints")) != NULL)
 		TELL(t, "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use "
 			"service.kubernetes.io/topology-mode instead");
+	if (!headless)
+		JSON_EACH (json_get(spec, "clusterIPs"), it)
+			telling_of_ip(t, arena_printf(t->arena, "spec.clusterIPs[%zu]", it.index), json_str(it.value));
 	if (headless && json_get_str(spec, "loadBalancerIP").len != 0)
 		TELL(t, "spec.loadBalancerIP is ignored for headless services");
 	if (headless && ips)
 		TELL(t, "spec.externalIPs is ignored for headless services");
 	if (headless && !str_is(json_get_str(spec, "sessionAffinity"), "None"))
 		TELL(t, "spec.SessionAffinity is ignored for headless services");
+	JSON_EACH (json_get(spec, "externalIPs"), it)
+		telling_of_ip(t, arena_printf(t->arena, "spec.externalIPs[%zu]", it.index), json_str(it.value));
 	if (ips && !headless && !external)
 		TELL(t, "spec.externalIPs is deprecated and may no longer be implemented in some clusters");
+	telling_of_ip(t, "spec.loadBalancerIP", json_get_str(spec, "loadBalancerIP"));
 	if (ips && external)
 		TELL(t, "spec.externalIPs is ignored when spec.type is \"ExternalName\"");
 	if (!external && json_get_str(spec, "externalName").len != 0)
@@ -246,10 +125,11 @@ static void of_service(struct telling *t, const struct json *tree)
 }
 
 /* A certificate that is none. */
-static void of_secret(struct telling *t, const struct json *tree)
+static void of_secret(struct telling *t, const struct json *tree, const struct json *old)
 {
 	AUTO_BUF struct buf text = { 0 };
 
+	(void)old;
 	if (!str_is(json_get_str(tree, "type"), "kubernetes.io/tls"))
 		return;
 	if (!base64_decode(&text, json_get_str(json_get(tree, "data"), "tls.crt")) ||
@@ -257,31 +137,268 @@ static void of_secret(struct telling *t, const struct json *tree)
 		TELL(t, "tls: failed to find any PEM data in certificate input");
 }
 
+static void of_node(struct telling *t, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	if (json_path(tree, "spec.configSource") != NULL)
+		TELL(t, "spec.configSource: the feature is removed");
+	if (json_path_str(tree, "spec.externalID").len != 0)
+		TELL(t, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
+}
+
+static void of_account(struct telling *t, const struct json *tree, const struct json *old)
+{
+	static const char key[] = "kubernetes.io/enforce-mountable-secrets";
+
+	if (json_get(json_path(tree, "metadata.annotations"), key) != NULL &&
+	    json_get(json_path(old, "metadata.annotations"), key) == NULL)
+		TELL(t,
+		     "metadata.annotations[%s]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets",
+		     key);
+}
+
+static void of_endpoints(struct telling *t, const struct json *tree, const struct json *old)
+{
+	static const char *const lists[] = { "addresses", "notReadyAddresses" };
+
+	(void)old;
+	JSON_EACH (json_get(tree, "subsets"), it)
+		for (int i = 0; i < 2; i++)
+			JSON_EACH (json_get(it.value, lists[i]), one)
+				telling_of_ip(t, arena_printf(t->arena, "subsets[%zu].%s[%zu].ip", it.index, lists[i], one.index),
+					      json_get_str(one.value, "ip"));
+}
+
+static void of_slice(struct telling *t, const struct json *tree, const struct json *old)
+{
+	if (old == NULL && str_is(json_get_str(tree, "addressType"), "FQDN"))
+		TELL(t, "spec.addressType: FQDN endpoints are deprecated");
+	JSON_EACH (json_get(tree, "endpoints"), it)
+		JSON_EACH (json_get(it.value, "addresses"), one)
+			telling_of_ip(t, arena_printf(t->arena, "endpoints[%zu].addresses[%zu]", it.index, one.index),
+				      json_str(one.value));
+}
+
+static void of_volume(struct telling *t, const struct json *tree, const struct json *old)
+{
+	static const char *const gone[][2] = {
+		{ "cephfs", "deprecated in v1.28, non-functional in v1.31+" },
+		{ "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+" },
+		{ "scaleIO", "deprecated in v1.16, non-functional in v1.22+" },
+		{ "storageos", "deprecated in v1.22, non-functional in v1.25+" },
+		{ "glusterfs", "deprecated in v1.25, non-functional in v1.26+" },
+		{ "rbd", "deprecated in v1.28, non-functional in v1.31+" },
+	};
+	const struct json *spec = json_get(tree, "spec"), *annotations = json_path(tree, "metadata.annotations");
+
+	(void)old;
+	if (json_get(annotations, "volume.beta.kubernetes.io/storage-class") != NULL)
+		TELL(t, "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "
+			"\"storageClassName\" attribute instead");
+	if (json_get(annotations, "volume.beta.kubernetes.io/mount-options") != NULL)
+		TELL(t, "metadata.annotations[volume.beta.kubernetes.io/mount-options]: deprecated since v1.31; use "
+			"\"mountOptions\" attribute instead");
+	if (str_is(json_get_str(spec, "persistentVolumeReclaimPolicy"), "Recycle"))
+		TELL(t, "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended "
+			"approach is to use dynamic provisioning.");
+	JSON_EACH (json_path(spec, "nodeAffinity.required.nodeSelectorTerms"), it)
+		telling_of_term(t, arena_printf(t->arena, "spec.nodeAffinity.required.nodeSelectorTerms[%zu]", it.index), it.value,
+				false);
+	for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++)
+		if (json_get(spec, gone[i][0]) != NULL)
+			TELL(t, "spec.%s: %s", i == 3 ? "storageOS" : gone[i][0], gone[i][1]);
+}
+
+static void of_claim(struct telling *t, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	if (json_get(json_path(tree, "metadata.annotations"), "volume.beta.kubernetes.io/storage-class") != NULL)
+		TELL(t, "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "
+			"\"storageClassName\" attribute instead");
+	telling_of_claim(t, "spec", json_get(tree, "spec"));
+}
+
+static void of_quota(struct telling *t, const struct json *tree, const struct json *old)
+{
+	static const char *const names[] = { "cpu", "memory", "storage", "ephemeral-storage" };
+	const struct json *hard = json_path(tree, "spec.hard");
+
+	for (size_t i = 0; i < 4 && old == NULL; i++) {
+		const char *request = arena_printf(t->arena, "requests.%s", names[i]);
+		const char *limit = arena_printf(t->arena, "limits.%s", names[i]);
+
+		if (json_get(hard, request) == NULL && i < 2)
+			request = names[i];
+		struct quantity asked = quantity_of(json_get(hard, request)), most = quantity_of(json_get(hard, limit));
+		if (json_get(hard, request) != NULL && json_get(hard, limit) != NULL && quantity_cmp(&asked, &most) > 0)
+			TELL(t, "ResourceQuota %s (%.*s) should be less than %s (%.*s)", request,
+			     STR_ARG(json_get_str(hard, request)), limit, STR_ARG(json_get_str(hard, limit)));
+	}
+}
+
+static void of_set(struct telling *t, const struct json *tree, const struct json *old)
+{
+	JSON_EACH (json_path(tree, "spec.volumeClaimTemplates"), it)
+		telling_of_claim(t,
+				 arena_printf(t->arena, "spec.volumeClaimTemplates[%zu]%s", it.index, old == NULL ? "" : ".Spec"),
+				 json_get(it.value, "spec"));
+	if (json_int(json_path(tree, "spec.revisionHistoryLimit"), 0) < 0)
+		TELL(t,
+		     "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended");
+}
+
+static void of_job(struct telling *t, const char *path, const struct json *spec)
+{
+	if (str_is(json_get_str(spec, "completionMode"), "Indexed") && json_int(json_get(spec, "completions"), 0) > 100000 &&
+	    json_int(json_get(spec, "parallelism"), 0) > 10000)
+		TELL(t,
+		     "%s: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes "
+		     "might not be able to track completedIndexes when a big number of indexes fail",
+		     path);
+}
+
+static void of_schedule(struct telling *t, const struct json *tree, const struct json *old)
+{
+	if (old != NULL && str_contains(json_path_str(tree, "spec.schedule"), STR("TZ")))
+		TELL(t, "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+			"https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
+}
+
+static void of_ingress(struct telling *t, const struct json *tree, const struct json *old)
+{
+	if (old == NULL && json_get(json_path(tree, "metadata.annotations"), "kubernetes.io/ingress.class") != NULL &&
+	    json_path(tree, "spec.ingressClassName") == NULL)
+		TELL(t, "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead");
+}
+
+static void of_runtime(struct telling *t, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	JSON_EACH (json_path(tree, "scheduling.nodeSelector"), it)
+		if (telling_old_label(it.key) != NULL)
+			TELL(t, "scheduling.nodeSelector: %s", telling_old_label(it.key));
+}
+
+static void of_class(struct telling *t, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	JSON_EACH (json_get(tree, "allowedTopologies"), it)
+		JSON_EACH (json_get(it.value, "matchLabelExpressions"), one) {
+			const char *why = telling_old_label(json_get_str(one.value, "key"));
+
+			if (why != NULL)
+				TELL(t, "allowedTopologies[%zu].matchLabelExpressions[%zu].key: %s", it.index, one.index, why);
+		}
+}
+
+static void of_capacity(struct telling *t, const struct json *tree, const struct json *old)
+{
+	(void)old;
+	telling_of_term(t, "nodeTopology", json_get(tree, "nodeTopology"), false);
+	JSON_EACH (json_path(tree, "nodeTopology.matchLabels"), it)
+		if (telling_old_label(it.key) != NULL)
+			TELL(t, "nodeTopology.matchLabels.%.*s: %s", STR_ARG(it.key), telling_old_label(it.key));
+}
+
+static void of_driver(struct telling *t, const struct json *tree, const struct json *old)
+{
+	const struct json *asks = json_path(tree, "spec.tokenRequests");
+
+	if (json_len(asks) != 0 && json_path(tree, "spec.serviceAccountTokenInSecrets") == NULL &&
+	    !(old != NULL && json_equal(asks, json_path(old, "spec.tokenRequests"))))
+		TELL(t,
+		     "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible "
+		     "logging of tokens in volume attributes");
+}
+
+static void of_devices(struct telling *t, const struct json *tree, const struct json *old)
+{
+	struct str driver = json_path_str(tree, "spec.driver");
+	bool upper = false;
+
+	(void)old;
+	for (size_t i = 0; i < driver.len; i++)
+		upper = upper || isupper((unsigned char)driver.ptr[i]);
+	if (upper)
+		TELL(t, "spec.driver: driver names should be lowercase; %s contains uppercase characters",
+		     api_quoted(t->arena, driver));
+}
+
+/* --- the table --- */
+
+static const struct {
+	const char *group, *kind;
+	void (*tell)(struct telling *t, const struct json *tree, const struct json *old);
+	const char *names;    /* what a new object's name is used in */
+	const char *template; /* where a template of pods is; told of a new one, and of one whose generation is new */
+} rows[] = {
+	{ "", "Service", of_service, NULL, NULL },
+	{ "", "Secret", of_secret, NULL, NULL },
+	{ "", "Node", of_node, NULL, NULL },
+	{ "", "ServiceAccount", of_account, NULL, NULL },
+	{ "", "Endpoints", of_endpoints, NULL, NULL },
+	{ "", "PersistentVolume", of_volume, NULL, NULL },
+	{ "", "PersistentVolumeClaim", of_claim, NULL, NULL },
+	{ "", "ResourceQuota", of_quota, NULL, NULL },
+	{ "", "PodTemplate", NULL, NULL, "template" },
+	{ "", "ReplicationController", NULL, "Pod names and hostnames", "spec.template" },
+	{ "apps", "Deployment", NULL, "Pod names and hostnames", "spec.template" },
+	{ "apps", "ReplicaSet", NULL, "Pod names and hostnames", "spec.template" },
+	{ "apps", "DaemonSet", NULL, NULL, "spec.template" },
+	{ "apps", "StatefulSet", of_set, NULL, "spec.template" },
+	{ "batch", "Job", NULL, "Pod names and hostnames", "spec.template" },
+	{ "batch", "CronJob", of_schedule, "Pod names and hostnames", "spec.jobTemplate.spec.template" },
+	{ "discovery.k8s.io", "EndpointSlice", of_slice, NULL, NULL },
+	{ "networking.k8s.io", "Ingress", of_ingress, NULL, NULL },
+	{ "node.k8s.io", "RuntimeClass", of_runtime, NULL, NULL },
+	{ "resource.k8s.io", "ResourceSlice", of_devices, NULL, NULL },
+	{ "storage.k8s.io", "StorageClass", of_class, NULL, NULL },
+	{ "storage.k8s.io", "CSIStorageCapacity", of_capacity, NULL, NULL },
+	{ "storage.k8s.io", "CSIDriver", of_driver, NULL, NULL },
+};
+
+#define TEMPLATE_GENERATION "deprecated.daemonset.template.generation"
+
+static bool is_new_generation(const struct json *tree, const struct json *old)
+{
+	return old == NULL || !json_equal(json_path(tree, "metadata.generation"), json_path(old, "metadata.generation"));
+}
+
+/* Of a daemon set only another template counts, which an annotation counts. */
+static bool has_new_template(const struct json *tree, const struct json *old, bool daemon)
+{
+	if (!daemon || old == NULL)
+		return is_new_generation(tree, old);
+	return !json_equal(json_get(json_path(tree, "metadata.annotations"), TEMPLATE_GENERATION),
+			   json_get(json_path(old, "metadata.annotations"), TEMPLATE_GENERATION));
+}
+
+static void of_template(struct telling *t, const char *path, const struct json *tree)
+{
+	const char *spec = str_cstr(t->arena, str_head(str_from(path), strlen(path) - strlen(".template")));
+
+	if (strcmp(path, "template") != 0)
+		of_job(t, spec, json_path(tree, spec));
+	telling_of_pod(t, path, json_path(tree, path));
+}
+
 void api_warnings(struct arena *arena, const struct kind *kind, const struct json *tree, const struct json *old,
 		  void (*tell)(void *arg, struct str text), void *arg)
 {
 	struct telling t = { arena, tell, arg };
-	bool changed = old == NULL || !json_equal(json_get(old, "spec"), json_get(tree, "spec"));
 
-	if (str_is(kind_name(kind), "Pod") && kind_group(kind).len == 0) {
-		if (old == NULL) { /* people do not change pods */
-			of_name(&t, tree, "the Pod's hostname");
-			of_pod(&t, "spec", json_get(tree, "spec"));
-		}
-	} else if (str_is(kind_name(kind), "Secret") && kind_group(kind).len == 0) {
-		of_secret(&t, tree);
-	} else if (str_is(kind_name(kind), "Service") && kind_group(kind).len == 0) {
-		of_service(&t, tree);
-	} else if (str_is(kind_name(kind), "Node") && kind_group(kind).len == 0) {
-		if (json_path(tree, "spec.configSource") != NULL)
-			TELL(&t, "spec.configSource: the feature is removed");
-		if (json_path_str(tree, "spec.externalID").len != 0)
-			TELL(&t, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
-	} else if (changed && str_is(kind_group(kind), "apps") && old == NULL &&
-		   (str_is(kind_name(kind), "Deployment") || str_is(kind_name(kind), "ReplicaSet"))) {
-		of_name(&t, tree, "Pod names and hostnames");
-		of_pod(&t, "spec.template.spec", json_path(tree, "spec.template.spec"));
-	} else if (changed && json_path(tree, "spec.template.spec") != NULL) {
-		of_pod(&t, "spec.template.spec", json_path(tree, "spec.template.spec"));
+	if (str_is(kind_name(kind), "Pod") && old == NULL) { /* people do not change pods */
+		of_name(&t, tree, "the Pod's hostname");
+		telling_of_pod(&t, "", tree);
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!str_is(kind_group(kind), rows[i].group) || !str_is(kind_name(kind), rows[i].kind))
+			continue;
+		if (rows[i].names != NULL && old == NULL)
+			of_name(&t, tree, rows[i].names);
+		if (rows[i].template != NULL && has_new_template(tree, old, str_is(kind_name(kind), "DaemonSet")))
+			of_template(&t, rows[i].template, tree);
+		if (rows[i].tell != NULL)
+			rows[i].tell(&t, tree, old);
 	}
 }

@@ -2,6 +2,7 @@
  * What the query of a request asks for, and whether it may. Reading never fails; options_check() says what is wrong in
  * upstream's words. Sources: k8s.io/apimachinery/pkg/apis/meta/{v1,internalversion}/validation.
  */
+#include "api/selector.h"
 #include "apiserver/server.h"
 
 #define MANAGER_AT_MOST 128
@@ -214,20 +215,25 @@ struct error *options_check(struct request *req)
 	struct error *err;
 
 	if (req->route.verb == VERB_LIST || req->route.verb == VERB_DELETECOLLECTION || query->watch) {
+		struct field_selector fields;
+		struct selector labels;
 		struct match *match;
 
 		err = query_int(req, "timeoutSeconds", &query->timeout_seconds);
 		if (err == NULL)
 			err = query_int(req, "limit", &query->limit);
 		if (err == NULL)
-			err = match_parse(req->arena, req->route.kind, query->labels, query->fields, &match);
+			err = selector_parse(req->arena, query->labels, &labels);
+		if (err == NULL)
+			err = field_selector_parse(req->arena, query->fields, NULL, &fields);
 		if (err != NULL)
 			return err;
 		if (query->watch)
 			check_watch(&findings, query);
 		else
 			check_list(&findings, query);
-		return options_error(&findings, "ListOptions");
+		err = options_error(&findings, "ListOptions");
+		return err != NULL ? err : match_parse(req->arena, req->route.kind, query->labels, query->fields, &match);
 	}
 	if (req->route.verb == VERB_GET)
 		return NULL;
@@ -286,6 +292,9 @@ struct error *options_include(struct request *req)
 	else if (str_is(include, "Object"))
 		req->accept.include = INCLUDE_OBJECT;
 	else
-		return error_new(ERR_BAD_REQUEST, "unrecognized includeObject value: \"%.*s\"", STR_ARG(include));
+		return error_new(ERR_BAD_REQUEST,
+				 "Unable to convert to Table as requested: includeObject: Invalid value: %s: must be 'Metadata', "
+				 "'Object', 'None', or empty",
+				 api_quoted(req->arena, include));
 	return NULL;
 }

@@ -250,12 +250,24 @@ static const struct json *meta_version(struct arena *arena, const struct accept 
 	return json_printf(arena, "meta.k8s.io/%.*s", STR_ARG(accept->as_version));
 }
 
+/* Metadata without the annotations that upstream makes of fields for its clients: inside it has the fields. */
+static const struct json *inner_meta(struct arena *arena, struct object *object)
+{
+	static const char *const made[] = { "deprecated.daemonset.template.generation", "autoscaling.alpha.kubernetes.io/metrics",
+					    "autoscaling.alpha.kubernetes.io/current-metrics",
+					    "autoscaling.alpha.kubernetes.io/behavior",
+					    "autoscaling.alpha.kubernetes.io/conditions" };
+	const struct json *meta = json_get(object_tree(object), "metadata"), *all = json_get(meta, "annotations"), *kept = all;
+
+	for (size_t i = 0; i < sizeof(made) / sizeof(made[0]) && all != NULL; i++)
+		kept = json_with(arena, kept, made[i], NULL);
+	return kept == all ? meta : json_with(arena, meta, "annotations", json_len(kept) != 0 ? kept : NULL);
+}
+
 static const struct json *partial(struct arena *arena, const struct accept *accept, struct object *object)
 {
-	const struct json *meta = json_get(object_tree(object), "metadata");
-
 	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
-			      { "apiVersion", meta_version(arena, accept) }, { "metadata", meta });
+			      { "apiVersion", meta_version(arena, accept) }, { "metadata", inner_meta(arena, object) });
 }
 
 static const struct json *row_object(struct arena *arena, const struct accept *accept, struct object *object)
@@ -268,9 +280,7 @@ static const struct json *row_object(struct arena *arena, const struct accept *a
 	case INCLUDE_METADATA:
 		break;
 	}
-	return JSON_OBJECT_OF(arena, { "kind", json_text(arena, "PartialObjectMetadata") },
-			      { "apiVersion", meta_version(arena, accept) },
-			      { "metadata", json_get(object_tree(object), "metadata") });
+	return partial(arena, accept, object);
 }
 
 static const struct json *table_of(struct arena *arena, const struct accept *accept, const struct kind *kind,
@@ -336,12 +346,12 @@ static const struct json *late_list(struct late *late)
 					  : custom_of(req->route.kind) != NULL
 						  ? object_tree(late->objects[i])
 						  : api_without_kind(arena, object_tree(late->objects[i])));
-	return JSON_OBJECT_OF(arena,
-			      { "kind", partly ? json_text(arena, "PartialObjectMetadataList")
-					       : json_string(arena, type_name(late->type)) },
-			      { "apiVersion", partly ? meta_version(arena, &req->accept)
-						     : json_string(arena, kind_api_version(req->route.kind)) },
-			      { "metadata", late->meta }, { "items", json_builder_array(&items) });
+	return JSON_OBJECT_OF(
+		arena,
+		{ "kind", partly ? json_text(arena, "PartialObjectMetadataList") : json_string(arena, type_name(late->type)) },
+		{ "apiVersion",
+		  partly ? meta_version(arena, &req->accept) : json_string(arena, kind_api_version(req->route.kind)) },
+		{ "metadata", late->meta }, { "items", partly && items.len == 0 ? &json_null : json_builder_array(&items) });
 }
 
 #define FEW 10 /* items that are written at once */
@@ -526,11 +536,34 @@ static void reply_call(struct request *req)
 
 /* --- the ends --- */
 
+static bool is_status_answer(const struct request *req)
+{
+	return req->answer != NULL && (req->answer_type == NULL || req->answer_type == meta_type("Status"));
+}
+
+/* What is asked for in another form, as upstream only when it is there. A Status stays what it is. */
+static struct error *form_fits(struct request *req)
+{
+	struct error *err;
+
+	if (is_status_answer(req))
+		return NULL;
+	err = options_include(req);
+	return err != NULL ? err : accept_fits(&req->accept, req->version != NULL, req->route.kind);
+}
+
 void respond(struct request *req)
 {
+	struct error *err;
+
 	if (req->http == NULL) {
 		reply_call(req);
 		request_end(req);
+		return;
+	}
+	err = form_fits(req);
+	if (err != NULL) {
+		respond_error(req, err);
 		return;
 	}
 	if (req->version != NULL && req->accept.as == AS_ITSELF && req->accept.media == API_JSON && !req->accept.pretty) {
@@ -545,7 +578,8 @@ void respond(struct request *req)
 		reply_large_object(req);
 		return;
 	}
-	if (req->answer != NULL && req->accept.as == AS_PARTIAL && json_get(req->answer, "metadata") != NULL)
+	if (req->answer != NULL && req->accept.as == AS_PARTIAL && !is_status_answer(req) &&
+	    json_get(req->answer, "metadata") != NULL)
 		reply_tree(req, req->status, meta_type("PartialObjectMetadata"),
 			   JSON_OBJECT_OF(req->arena, { "kind", json_text(req->arena, "PartialObjectMetadata") },
 					  { "apiVersion", meta_version(req->arena, &req->accept) },
@@ -555,6 +589,17 @@ void respond(struct request *req)
 	else
 		reply_object(req);
 	request_end(req);
+}
+
+/* An error has no other form than its own: the first clause without one names its media type. */
+static void accept_for_error(struct request *req)
+{
+	bool pretty = req->accept.pretty;
+
+	if (req->accept.as == AS_ITSELF)
+		return;
+	error_free(accept_parse(http_header(&req->http->headers, "accept"), false, true, &req->accept));
+	req->accept.pretty = pretty;
 }
 
 void respond_error(struct request *req, struct error *err)
@@ -568,10 +613,8 @@ void respond_error(struct request *req, struct error *err)
 	}
 	if (http_reply_started(req->http)) {
 		http_reply_abort(req->http);
-	} else if (err->kind == ERR_NOT_ACCEPTABLE && req->accept.media != API_PROTOBUF) {
-		reply_tree(req, 406, meta_type("Status"), status_of_error(req->arena, req, err));
 	} else {
-		req->accept.as = AS_ITSELF;
+		accept_for_error(req);
 		req->retry_after = err->retry_after;
 		if (strlen(err->text) > LIMIT_AT_ONCE) {
 			struct late *late = late_new(req, error_http_status(err->kind), meta_type("Status"));

@@ -166,8 +166,6 @@ static struct error *negotiate(struct request *req, bool table)
 		warn_deprecated(req);
 	if (err == NULL)
 		err = accept_parse(header, table, custom_of(req->route.kind) == NULL, &req->accept);
-	if (err == NULL && !req->query.watch)
-		err = accept_fits(&req->accept, req->route.verb == VERB_LIST, req->route.kind);
 	if (err != NULL)
 		req->accept = (struct accept){ .media = API_JSON };
 	req->accept.pretty = pretty;
@@ -195,8 +193,6 @@ static struct error *judge_head(struct request *req)
 		error_free(accept_parse(http_header(&req->http->headers, "accept"), false, true, &req->accept));
 	else
 		err = negotiate(req, table);
-	if (err == NULL)
-		err = options_include(req);
 	if (err == NULL && !stream && (route->verb == VERB_GET || route->verb == VERB_LIST || route->verb == VERB_DELETECOLLECTION))
 		err = options_check(req); /* writes read their body first */
 	return err;

@@ -90,6 +90,7 @@ struct request {
 	unsigned admitting;                 /* VERB() bit of what admission is asked; 0: nothing */
 	size_t admitted;                    /* rows of admission that have had their turn */
 	unsigned attempts;
+	bool orphans;              /* a deletion leaves dependents behind though nobody said so */
 	size_t n_lasting_warnings; /* that came before the first attempt; the others are each attempt's own */
 
 	/* the answer */

@@ -338,83 +338,90 @@ const struct command help_command = { .name = "help",
 				      .run = run_help,
 				      .max_operands = 2 };
 
+static bool asks_for_help(const char *word)
+{
+	return word != NULL && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
+}
+
 /* "-p demo status" is "status -p demo": flags of every command may come before it. Says how many words they are. */
 static struct error *take_leading(struct parse *parse, int argc, char **argv, int *words)
 {
 	struct error *err = NULL;
 	int i = 1;
 
-	for (; err == NULL && i < argc && argv[i][0] == '-' && strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0; i++)
+	for (; err == NULL && i < argc && argv[i][0] == '-' && !asks_for_help(argv[i]); i++)
 		err = take_flag(parse, &help_command, argc, argv, &i);
 	*words = i - 1;
 	return err;
 }
 
+static int run(struct parse *parse, const struct command *command, int argc, char **argv, int used)
+{
+	struct args *args = parse->args;
+	struct error *err;
+
+	ui_open(command->name, false, false, 0);
+	err = parse_args(parse, command, argc, argv, used);
+	if (err == NULL && parse->help) {
+		print_help(command);
+	} else if (err == NULL) {
+		ui_open(command->name, args->json, args->quiet, 0);
+		err = command->run(args);
+		if (err == NULL)
+			ui_done();
+	}
+	if (err != NULL && parse->common_values[1] != NULL && strcmp(parse->common_values[1], "json") == 0)
+		ui_open(command->name, true, args->quiet, 0); /* also when the flags after it were wrong */
+	return err != NULL ? ui_fail(err) : 0;
+}
+
+/* What the words mean, and its exit code. */
+static int obey(struct parse *parse, int argc, char **argv)
+{
+	const struct command *command;
+	const char *next;
+	int used = 0, leading = 0;
+	struct error *err = take_leading(parse, argc, argv, &leading);
+
+	if (err != NULL)
+		return ui_fail(err);
+	argc -= leading;
+	argv += leading;
+	next = argc > 2 ? argv[2] : NULL;
+	if (argc < 2 || asks_for_help(argv[1])) {
+		print_commands(argc < 2 ? stderr : stdout);
+		return argc < 2 ? 14 : 0;
+	}
+	command = find_command(argc, argv, &used);
+	if ((command == NULL || command->hidden) && asks_for_help(next) && print_group(argv[1]))
+		return 0;
+	/* "node" alone is the node process, which takes only flags; a person who types a word means one of the commands. */
+	if (command == NULL || (command == &node_command && (next == NULL || next[0] != '-')))
+		return unknown(parse->args->arena, argv[1], next);
+	if (command->raw == NULL)
+		return run(parse, command, argc, argv, used);
+	if (!command->hidden && asks_for_help(next)) {
+		print_help(command);
+		return 0;
+	}
+	arena_free(parse->args->arena); /* it may run for long */
+	parse->args->arena = NULL;
+	return command->raw(argc - 1, argv + 1);
+}
+
 int main(int argc, char **argv)
 {
-	struct arena *arena = arena_new();
-	struct args args = { .arena = arena };
+	struct args args = { .arena = arena_new() };
 	struct parse parse = { .args = &args };
-	const struct command *command;
-	struct error *err;
-	const char *next;
-	int used = 0, code = 0, leading;
+	int code;
 
 	/* As a container's entry point the program is called by its image's name. */
 	if (argc > 0 && strcmp(argv[0], "/monokube") == 0 && argc < 2) {
 		print_commands(stderr);
-		arena_free(arena);
-		return 14;
+		code = 14;
+	} else {
+		code = obey(&parse, argc, argv);
 	}
-	err = take_leading(&parse, argc, argv, &leading);
-	if (err != NULL) {
-		code = ui_fail(err);
-		arena_free(arena);
-		return code;
-	}
-	argc -= leading;
-	argv += leading;
-	next = argc > 2 ? argv[2] : NULL;
-	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-		print_commands(argc < 2 ? stderr : stdout);
-		arena_free(arena);
-		return argc < 2 ? 14 : 0;
-	}
-	command = find_command(argc, argv, &used);
-	if ((command == NULL || command->hidden) && next != NULL && (strcmp(next, "--help") == 0 || strcmp(next, "-h") == 0) &&
-	    print_group(argv[1])) {
-		arena_free(arena);
-		return 0;
-	}
-	/* "node" alone is the node process, which takes only flags; a person who types a word means one of the commands. */
-	if (command == NULL || (command == &node_command && (next == NULL || next[0] != '-'))) {
-		code = unknown(arena, argv[1], next);
-		arena_free(arena);
-		return code;
-	}
-	if (command->raw != NULL && !command->hidden && next != NULL && (strcmp(next, "--help") == 0 || strcmp(next, "-h") == 0)) {
-		print_help(command);
-		arena_free(arena);
-		return 0;
-	}
-	if (command->raw != NULL) {
-		arena_free(arena);
-		return command->raw(argc - 1, argv + 1);
-	}
-	ui_open(command->name, false, false, 0);
-	err = parse_args(&parse, command, argc, argv, used);
-	if (err == NULL && parse.help) {
-		print_help(command);
-	} else if (err == NULL) {
-		ui_open(command->name, args.json, args.quiet, 0);
-		err = command->run(&args);
-		if (err == NULL)
-			ui_done();
-	}
-	if (err != NULL && parse.common_values[1] != NULL && strcmp(parse.common_values[1], "json") == 0)
-		ui_open(command->name, true, args.quiet, 0); /* also when the flags after it were wrong */
-	if (err != NULL)
-		code = ui_fail(err);
-	arena_free(arena);
+	arena_free(args.arena);
 	return code;
 }

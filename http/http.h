@@ -21,8 +21,8 @@
  *		else
  *			http_reply_text(req, 404, STR("404 page not found\n"));
  *	}
- *	http_server_new(&(struct http_server_options){ .tls = tls, .handle = handle }, &server);
- *	http_server_listen(server, &(struct stream_address){ .host = "127.0.0.1", .port = 6443 }, NULL);
+ *	server = http_server_new(&(struct http_server_options){ .tls = tls, .handle = handle });
+ *	err = http_server_listen(server, &(struct stream_address){ .host = "127.0.0.1", .port = 6443 }, NULL);
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H

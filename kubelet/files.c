@@ -118,36 +118,12 @@ struct removal {
 	void *arg;
 };
 
-static struct error *remove_tree(int parent, const char *name)
-{
-	AUTO_FD int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	AUTO_DIR DIR *dir = NULL;
-	struct error *err = NULL;
-	struct dirent *entry;
-
-	if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
-		return errno == ENOENT ? NULL : error_errno(errno, "open %s", name);
-	if (fd < 0)
-		return unlinkat(parent, name, 0) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
-	dir = fdopendir(fd);
-	if (dir == NULL)
-		return error_errno(errno, "list %s", name);
-	(void)fd_take(&fd);
-	while (err == NULL && (entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			err = remove_tree(dirfd(dir), entry->d_name);
-	}
-	if (err != NULL)
-		return error_context(err, "in %s", name);
-	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
-}
-
 static void removal_work(void *in)
 {
 	struct removal *removal = in;
 
 	if (removal->parent >= 0)
-		removal->err = remove_tree(removal->parent, removal->name);
+		removal->err = dir_remove(removal->parent, removal->name);
 }
 
 static void removal_done(void *in, bool canceled)

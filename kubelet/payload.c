@@ -161,16 +161,6 @@ static void dir_each(int dir, void (*fn)(int dir, const char *name, const void *
 			fn(dir, entry->d_name, arg);
 }
 
-/* What we wrote ourselves: directories of files. */
-static void remove_below(int parent, const char *name, const void *arg)
-{
-	AUTO_FD int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd >= 0)
-		dir_each(fd, remove_below, arg);
-	unlinkat(parent, name, fd >= 0 ? AT_REMOVEDIR : 0);
-}
-
 static bool is_shown(const struct payload *payload, const char *name)
 {
 	size_t len = strlen(name);
@@ -239,7 +229,7 @@ struct error *payload_write(int dir, const struct payload *payload, int64_t grou
 	if (err == NULL) {
 		dir_each(dir, drop_stale, payload);
 		if (old[0] != '\0')
-			remove_below(dir, old, NULL);
+			error_free(dir_remove(dir, old)); /* else it is in nobody's way */
 	}
 	return err;
 }

@@ -43,6 +43,7 @@ tests_unit_runtime_test_runtime_SOURCES = \
 	tests/unit/runtime/test_pure.c \
 	tests/unit/runtime/test_node.c \
 	tests/unit/runtime/test_oci.c \
+	tests/unit/runtime/test_streams.c \
 	tests/unit/runtime/fixture.c tests/unit/runtime/fixture.h \
 	$(STATIC_NSS)
 tests_unit_runtime_test_runtime_LDADD = libtap.a $(runtime_LIBS)

@@ -18,6 +18,7 @@ check_PROGRAMS += tests/unit/store/test_store
 tests_unit_store_test_store_SOURCES = \
 	tests/unit/store/fault_vfs.c tests/unit/store/fault_vfs.h \
 	tests/unit/store/test_crash.c \
+	tests/unit/store/test_model.c \
 	tests/unit/store/test_sqlite.c \
 	tests/unit/store/test_store.c \
 	tests/unit/store/world.c tests/unit/store/world.h \

@@ -11,6 +11,7 @@ static struct error *service_account(struct request *req);
 static struct error *priority(struct request *req);
 static struct error *runtime_class(struct request *req);
 static struct error *default_tolerations(struct request *req);
+static struct error *security_labels(struct request *req);
 
 #define WRITES (VERB(CREATE) | VERB(UPDATE))
 
@@ -23,6 +24,12 @@ static const struct admission rows[] = {
 	{ .name = "Priority", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = priority },
 	{ .name = "DefaultTolerationSeconds", .group = "", .resource = "pods", .verbs = WRITES, .decide = default_tolerations },
 	{ .name = "RuntimeClass", .group = "", .resource = "pods", .verbs = VERB(CREATE), .decide = runtime_class },
+	{ .name = "PodSecurity",
+	  .group = "",
+	  .resource = "namespaces",
+	  .verbs = WRITES,
+	  .validates = true,
+	  .decide = security_labels },
 };
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -427,4 +434,59 @@ static struct error *priority(struct request *req)
 		req->tree = with(req, req->tree, "spec.preemptionPolicy",
 				 json_string(req->arena, policy.len != 0 ? policy : STR("PreemptLowerPriority")));
 	return NULL;
+}
+
+/* --- Pod Security: what a namespace asks for has to be sayable; k8s.io/pod-security-admission/api/helpers.go --- */
+
+static bool is_level(struct str level)
+{
+	return str_is(level, "privileged") || str_is(level, "baseline") || str_is(level, "restricted");
+}
+
+static bool is_version(struct str version)
+{
+	struct str number = str_has_prefix(version, STR("v1.")) ? str_skip(version, 3) : STR("");
+	uint64_t n;
+
+	if (str_is(version, "latest"))
+		return true;
+	return number.len != 0 && number.ptr[0] != '+' && (number.len == 1 || number.ptr[0] != '0') && str_to_u64(number, &n);
+}
+
+static void find_bad_labels(struct api_findings *f, const struct json *tree)
+{
+	static const char *const modes[] = { "enforce", "audit", "warn" };
+	const struct json *labels = json_path(tree, "metadata.labels");
+
+	for (int i = 0; i < 3; i++)
+		for (int versions = 0; versions < 2; versions++) {
+			const char *key =
+				arena_printf(f->arena, "pod-security.kubernetes.io/%s%s", modes[i], versions ? "-version" : "");
+			const char *path = arena_printf(f->arena, "metadata.labels[%s]", key);
+			const struct json *value = json_get(labels, key);
+
+			if (value != NULL && !versions && !is_level(json_str(value)))
+				finding_invalid(f, path, value, "must be one of privileged, baseline, restricted");
+			if (value != NULL && versions && !is_version(json_str(value)))
+				finding_invalid(f, path, value, "must be \"latest\" or \"v1.x\"");
+		}
+}
+
+/* What was wrong before may stay as it is. */
+static bool same_findings(const struct api_findings *a, const struct api_findings *b)
+{
+	for (size_t i = 0; i < a->len && a->len == b->len; i++)
+		if (strcmp(a->items[i].field, b->items[i].field) != 0 || strcmp(a->items[i].message, b->items[i].message) != 0)
+			return false;
+	return a->len == b->len;
+}
+
+static struct error *security_labels(struct request *req)
+{
+	struct api_findings now = { .arena = req->arena }, before = { .arena = req->arena };
+
+	find_bad_labels(&now, req->tree);
+	if (req->old_tree != NULL)
+		find_bad_labels(&before, req->old_tree);
+	return same_findings(&now, &before) ? NULL : api_invalid(&now, STR("Namespace"), meta_str(req->tree, "name"));
 }

@@ -260,9 +260,7 @@ static struct error *check_asked_port(struct request *req, const struct port_map
 {
 	const char *field = arena_printf(req->arena, "spec.ports[%zu].nodePort", index);
 
-	if (req->query.dry_run)
-		return NULL;
-	if (port < PORT_FIRST || port > PORT_LAST)
+	if (!req->query.dry_run && (port < PORT_FIRST || port > PORT_LAST))
 		return invalid(req, field, json_number(req->arena, port),
 			       "provided port is not in the valid range. The range of valid ports is 30000-32767");
 	if (is_used(map->before, port, use))

@@ -72,7 +72,12 @@ static struct object *lasting_object(struct request *req, const struct json *tre
 static struct error *exists_error(struct request *req, struct str name)
 {
 	struct str resource = resource_text(req->arena, req->route.kind);
-	struct error *err = error_new(ERR_EXISTS, "%.*s \"%.*s\" already exists", STR_ARG(resource), STR_ARG(name));
+	bool made = meta_str(req->input, "generateName").len != 0;
+	struct error *err = error_new(ERR_EXISTS, "%.*s \"%.*s\" already exists%s", STR_ARG(resource), STR_ARG(name),
+				      made ? ", the server was not able to generate a unique name for the object" : "");
+
+	if (made)
+		err->retry_after = 1;
 
 	return error_about(err, kind_group(req->route.kind), kind_resource(req->route.kind), name);
 }

@@ -46,6 +46,19 @@ static struct error *check_delete_options(struct request *req)
 	return options_error(&findings, "DeleteOptions");
 }
 
+/* What becomes of dependents when a client says nothing; components always mean that they go. */
+static void leave_orphans(struct request *req)
+{
+	if (req->http == NULL || !prepare_of(req->route.kind)->orphans || json_get(req->input, "propagationPolicy") != NULL ||
+	    json_get(req->input, "orphanDependents") != NULL)
+		return;
+	if (str_is(req->route.resource, "jobs"))
+		warn(req,
+		     STR("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+			 "them or set propagationPolicy=Orphan to suppress this warning"));
+	req->orphans = true;
+}
+
 static enum task_result step_options(struct task *task, void *arg)
 {
 	struct request *req = arg;
@@ -71,7 +84,10 @@ static enum task_result step_options(struct task *task, void *arg)
 		return task_fail(task, err);
 	req->query.dry_run = json_len(json_get(req->input, "dryRun")) != 0;
 	err = check_delete_options(req);
-	return err != NULL ? task_fail(task, err) : TASK_NEXT;
+	if (err != NULL)
+		return task_fail(task, err);
+	leave_orphans(req);
+	return TASK_NEXT;
 }
 
 static struct error *precondition(struct request *req, const char *what, struct str wanted, struct str has, const char *why)
@@ -120,6 +136,14 @@ static const struct json *without_item(struct arena *arena, const struct json *l
 	return kept.len != 0 ? json_builder_array(&kept) : NULL;
 }
 
+static bool asks_itself(const struct json *finalizers)
+{
+	JSON_EACH (finalizers, it)
+		if (str_is(json_str(it.value), "orphan") || str_is(json_str(it.value), "foregroundDeletion"))
+			return true;
+	return false;
+}
+
 static const struct json *finalizers_for(struct request *req)
 {
 	const struct json *old = json_path(req->old_tree, "metadata.finalizers"), *list = old;
@@ -129,11 +153,13 @@ static const struct json *finalizers_for(struct request *req)
 
 	if (own != NULL && json_path(req->old_tree, "metadata.deletionTimestamp") == NULL)
 		list = json_append(req->arena, without_item(req->arena, list, own), json_text(req->arena, own));
-	if (policy.len == 0 && orphan == NULL)
+	if (str_is(req->route.resource, "events"))
+		return list; /* nothing depends on them */
+	if (policy.len == 0 && orphan == NULL && !(req->orphans && !asks_itself(list)))
 		return list; /* what the object itself asks for stays */
 	list = without_item(req->arena, list, "orphan");
 	list = without_item(req->arena, list, "foregroundDeletion");
-	if (str_is(policy, "Orphan") || json_bool(orphan))
+	if (str_is(policy, "Orphan") || json_bool(orphan) || req->orphans)
 		list = json_append(req->arena, list, json_text(req->arena, "orphan"));
 	else if (str_is(policy, "Foreground"))
 		list = json_append(req->arena, list, json_text(req->arena, "foregroundDeletion"));
@@ -282,6 +308,10 @@ static enum task_result step_delete_each(struct task *task, void *arg)
 		return TASK_NEXT;
 	for (size_t i = 0; i < req->n_items; i++) {
 		struct object *object = value_object(req->route.kind, req->items[i]);
+		const struct json *body = req->input;
+
+		if (req->orphans && !asks_itself(json_path(object_tree(object), "metadata.finalizers")))
+			body = json_with(req->arena, body, "propagationPolicy", json_text(req->arena, "Orphan"));
 
 		task_hold(task);
 		transport->call(transport->arg, &(struct api_call){
@@ -289,7 +319,7 @@ static enum task_result step_delete_each(struct task *task, void *arg)
 							.kind = req->route.kind,
 							.ns = object_namespace(object),
 							.name = object_name(object),
-							.body = req->input,
+							.body = body,
 							.actor = req->user.name,
 							.cause = req->cause,
 							.done = one_deleted,

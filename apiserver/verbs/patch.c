@@ -319,8 +319,19 @@ struct error *patch_apply(struct request *req, const struct type *type, const st
 	return err != NULL ? err : apply_patch(req, type, old, *patch, *how, out);
 }
 
+/* A number somewhere that is no integer: which one did not fit is not told by the one who found it. */
+static bool has_fraction(const struct json *value)
+{
+	if (json_is(value, JSON_NUMBER))
+		return !json_is_int(value, NULL);
+	JSON_EACH (value, it)
+		if (has_fraction(it.value))
+			return true;
+	return false;
+}
+
 /* Strategic patches are decoded by another library, which has other words for what does not fit. */
-static const char *restored_text(struct arena *arena, const char *text)
+static const char *restored_text(struct arena *arena, const char *text, bool fraction)
 {
 	static const char head[] = "json: cannot unmarshal ", into[] = " into Go ", of[] = " of type ";
 	const char *end = strstr(text, into), *type = strstr(text, of);
@@ -335,7 +346,7 @@ static const char *restored_text(struct arena *arena, const char *text)
 	kind = str_from(type + sizeof(of) - 1);
 	named = api_go_names_text(kind);
 	if (str_has_prefix(from, STR("number")))
-		from = str_find(from, '.') >= 0 ? STR("float64") : STR("int64");
+		from = fraction || str_find(from, '.') >= 0 ? STR("float64") : STR("int64");
 	else if (str_is(from, "object"))
 		from = STR("map");
 	else if (str_is(from, "array"))
@@ -353,21 +364,40 @@ static const char *restored_text(struct arena *arena, const char *text)
 	return arena_printf(arena, "unrecognized type: %.*s", STR_ARG(named ? STR("string") : kind));
 }
 
+/* Upstream reads a kind of no version as something that has no fields. */
+static void forget_all(struct request *req, const struct json *raw, const struct json **out)
+{
+	struct json_builder sorted = { .arena = req->arena };
+
+	JSON_EACH (raw, it)
+		if (!str_is(it.key, "kind") && !str_is(it.key, "apiVersion"))
+			json_builder_member(&sorted, it.key, it.value);
+	json_builder_sort(&sorted);
+	JSON_EACH (json_builder_object(&sorted), it)
+		api_note(req->arena, &req->notes, str_format(req->arena, "unknown field \"%.*s\"", STR_ARG(it.key)));
+	*out = &json_empty_object;
+}
+
 struct error *patch_normalize(struct request *req, const struct type *type, enum api_patch how, const struct json *patch,
 			      const struct json *raw, const struct json **out)
 {
 	struct error *err = how == API_PATCH_STRATEGIC || req->http == NULL ? NULL : api_check_type(req->arena, type, raw);
+	bool nameless = how != API_PATCH_STRATEGIC && req->http != NULL && json_get_str(raw, "apiVersion").len == 0 &&
+			json_get_str(raw, "kind").len != 0;
 
 	/* What is unknown is told in the order in which upstream has the result. */
 	raw = as_patched(req->arena, raw, how == API_PATCH_JSON ? touched(req->arena, patch) : patch);
-	if (err == NULL)
+	if (err == NULL && nameless)
+		forget_all(req, raw, out);
+	else if (err == NULL)
 		err = api_normalize(req->arena, type, raw, &req->notes, out);
 
 	if (err != NULL) {
 		AUTO_ERROR cause = err;
 
 		return patch_error(req, how, patch, raw,
-				   how == API_PATCH_STRATEGIC ? restored_text(req->arena, cause->text) : cause->text);
+				   how == API_PATCH_STRATEGIC ? restored_text(req->arena, cause->text, has_fraction(patch))
+							      : cause->text);
 	}
 	return notes_refused(req) ? strict_patch_error(req, how, patch, raw) : NULL;
 }

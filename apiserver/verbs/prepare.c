@@ -39,12 +39,63 @@ static const struct json *gated(struct request *req)
 			      { "message", json_text(arena, "Scheduling is blocked due to non-empty scheduling gates") });
 }
 
+/* A profile as an annotation names it; NULL when it names none. */
+static const struct json *profile_of(struct arena *arena, struct str annotation)
+{
+	if (str_is(annotation, "unconfined"))
+		return JSON_OBJECT_OF(arena, { "type", json_text(arena, "Unconfined") });
+	if (str_is(annotation, "runtime/default"))
+		return JSON_OBJECT_OF(arena, { "type", json_text(arena, "RuntimeDefault") });
+	if (!str_has_prefix(annotation, STR("localhost/")) || annotation.len == 10)
+		return NULL;
+	return JSON_OBJECT_OF(arena, { "type", json_text(arena, "Localhost") },
+			      { "localhostProfile", json_string(arena, str_skip(annotation, 10)) });
+}
+
+static const struct json *with_profile(struct request *req, const struct json *container)
+{
+	struct str name = json_get_str(container, "name");
+	const char *key = arena_printf(req->arena, "container.apparmor.security.beta.kubernetes.io/%.*s", STR_ARG(name));
+	const struct json *text = json_get(json_path(req->tree, "metadata.annotations"), key), *profile;
+
+	if (text == NULL || json_path(container, "securityContext.appArmorProfile") != NULL)
+		return container;
+	profile = profile_of(req->arena, json_str(text));
+	if (profile != NULL && json_equal(profile, json_path(req->tree, "spec.securityContext.appArmorProfile")))
+		return container;
+	warn(req, str_format(req->arena,
+			     "metadata.annotations[%s]: deprecated since v1.30; use the \"appArmorProfile\" field instead", key));
+	if (profile == NULL)
+		return container;
+	return json_with_path(req->arena, container, "securityContext.appArmorProfile", profile);
+}
+
+/* Old annotations about AppArmor become fields: k8s.io/kubernetes/pkg/registry/core/pod, applyAppArmorVersionSkew. */
+static void fill_profiles(struct request *req)
+{
+	static const char *const lists[] = { "spec.initContainers", "spec.containers" };
+
+	if (json_path(req->tree, "metadata.annotations") == NULL || str_is(json_path_str(req->tree, "spec.os.name"), "windows"))
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct json_builder b = { .arena = req->arena };
+		const struct json *list = json_path(req->tree, lists[i]);
+
+		JSON_EACH (list, it)
+			json_builder_put(&b, &it, with_profile(req, it.value));
+		if (json_len(list) != 0)
+			req->tree = with(req, req->tree, lists[i], json_builder_like(&b, list));
+	}
+	error_free(api_normalize(req->arena, kind_type(req->route.kind), req->tree, NULL, &req->tree));
+}
+
 static struct error *pod_create(struct request *req)
 {
 	struct error *err = clear_status(req);
 
 	if (err != NULL)
 		return err;
+	fill_profiles(req);
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
 	req->tree = with(req, req->tree, "status.qosClass", json_text(req->arena, api_qos_class(req->tree)));
 	if (json_int(json_path(req->tree, "spec.terminationGracePeriodSeconds"), 0) < 0)
@@ -190,6 +241,24 @@ static struct error *volume_create(struct request *req)
 	return NULL;
 }
 
+/* When the phase last changed is kept, or told anew with the phase. */
+static struct error *volume_update(struct request *req)
+{
+	const struct json *was = json_get(req->old_tree, "status"), *is = json_get(req->tree, "status");
+	const struct json *time = json_get(is, "lastPhaseTransitionTime"), *then = json_get(was, "lastPhaseTransitionTime");
+	bool same = json_equal(json_get(is, "phase"), json_get(was, "phase"));
+	char now[TIME_TEXT];
+
+	if (!str_is(req->route.subresource, "status") || (same && !json_absent(time)))
+		return NULL;
+	if (same)
+		req->tree = with(req, req->tree, "status.lastPhaseTransitionTime", then);
+	else if (json_absent(time) || json_equal(time, then))
+		req->tree = with(req, req->tree, "status.lastPhaseTransitionTime",
+				 json_string_copy(req->arena, time_format(now, clock_now())));
+	return NULL;
+}
+
 /* dataSource and dataSourceRef say the same, for clients of either. */
 static void same_sources(struct request *req)
 {
@@ -201,12 +270,28 @@ static void same_sources(struct request *req)
 		req->tree = with(req, req->tree, "spec.dataSource", json_with(req->arena, ref, "namespace", NULL));
 }
 
+/* A source of another kind is forgotten, as ever, unless it is also said the new way. */
+static void drop_other_source(struct request *req)
+{
+	const struct json *source = json_path(req->tree, "spec.dataSource");
+	struct str group = json_get_str(source, "apiGroup"), kind = json_get_str(source, "kind");
+
+	if (source == NULL || json_path(req->tree, "spec.dataSourceRef") != NULL ||
+	    (req->old_tree != NULL &&
+	     (json_path(req->old_tree, "spec.dataSource") != NULL || json_path(req->old_tree, "spec.dataSourceRef") != NULL)))
+		return;
+	if (!(str_is(kind, "PersistentVolumeClaim") && group.len == 0) &&
+	    !(str_is(kind, "VolumeSnapshot") && str_is(group, "snapshot.storage.k8s.io")))
+		req->tree = with(req, req->tree, "spec.dataSource", NULL);
+}
+
 static struct error *claim_create(struct request *req)
 {
 	struct error *err = clear_status(req);
 
 	if (err != NULL)
 		return err;
+	drop_other_source(req);
 	req->tree = with(req, req->tree, "status.phase", json_text(req->arena, "Pending"));
 	same_sources(req);
 	protect(req, "kubernetes.io/pvc-protection");
@@ -215,6 +300,7 @@ static struct error *claim_create(struct request *req)
 
 static struct error *claim_update(struct request *req)
 {
+	drop_other_source(req);
 	same_sources(req);
 	return NULL;
 }
@@ -304,6 +390,30 @@ static struct error *signing_create(struct request *req)
 	return NULL;
 }
 
+/* What was asked for stays as it is. */
+static struct error *signing_update(struct request *req)
+{
+	req->tree = with(req, req->tree, "spec", json_get(req->old_tree, "spec"));
+	return NULL;
+}
+
+/* --- generations that are counted in a way of their own --- */
+
+static struct error *first_generation(struct request *req)
+{
+	req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, 1));
+	return NULL;
+}
+
+static struct error *next_generation(struct request *req)
+{
+	int64_t was = json_int(json_path(req->old_tree, "metadata.generation"), 0);
+
+	if (!json_equal(json_get(req->tree, "spec"), json_get(req->old_tree, "spec")))
+		req->tree = with(req, req->tree, "metadata.generation", json_number(req->arena, was + 1));
+	return NULL;
+}
+
 /* --- the table --- */
 
 static const struct prepare rows[] = {
@@ -335,8 +445,8 @@ static const struct prepare rows[] = {
 	  .create = claim_create,
 	  .update = claim_update,
 	  .answers_object = true },
-	{ .group = "", .resource = "persistentvolumes", .create = volume_create, .answers_object = true },
-	{ .group = "", .resource = "replicationcontrollers", .create = clear_status, .generation = true },
+	{ .group = "", .resource = "persistentvolumes", .create = volume_create, .update = volume_update, .answers_object = true },
+	{ .group = "", .resource = "replicationcontrollers", .create = clear_status, .generation = true, .orphans = true },
 	{ .group = "", .resource = "podtemplates", .generation = true, .answers_object = true },
 	{ .group = "", .resource = "resourcequotas", .create = clear_status, .answers_object = true },
 	{ .group = "", .resource = "events", .create_on_update = true },
@@ -351,7 +461,7 @@ static const struct prepare rows[] = {
 	{ .group = "apps", .resource = "replicasets", .create = clear_status, .generation = true },
 	{ .group = "apps", .resource = "statefulsets", .create = clear_status, .generation = true },
 	{ .group = "apps", .resource = "daemonsets", .create = daemon_create, .update = daemon_update, .generation = true },
-	{ .group = "batch", .resource = "jobs", .create = job_create, .generation = true },
+	{ .group = "batch", .resource = "jobs", .create = job_create, .generation = true, .orphans = true },
 	{ .group = "batch", .resource = "cronjobs", .create = clear_status, .generation = true },
 	{ .group = "autoscaling", .resource = "horizontalpodautoscalers", .create = clear_status },
 	{ .group = "networking.k8s.io", .resource = "ingresses", .create = clear_status, .generation = true },
@@ -359,11 +469,14 @@ static const struct prepare rows[] = {
 	{ .group = "networking.k8s.io", .resource = "networkpolicies", .generation = true },
 	{ .group = "networking.k8s.io", .resource = "servicecidrs", .create = clear_status, .status_keeps = "*" },
 	{ .group = "policy", .resource = "poddisruptionbudgets", .create = clear_status, .generation = true, .rv_required = true },
-	{ .group = "scheduling.k8s.io", .resource = "priorityclasses", .generation = true },
+	{ .group = "scheduling.k8s.io", .resource = "priorityclasses", .create = first_generation },
 	{ .group = "discovery.k8s.io", .resource = "endpointslices", .generation = true, .generation_meta = "labels" },
 	{ .group = "coordination.k8s.io", .resource = "leases", .create_on_update = true, .rv_required = true },
 	{ .group = "events.k8s.io", .resource = "events", .create_on_update = true },
-	{ .group = "certificates.k8s.io", .resource = "certificatesigningrequests", .create = signing_create },
+	{ .group = "certificates.k8s.io",
+	  .resource = "certificatesigningrequests",
+	  .create = signing_create,
+	  .update = signing_update },
 	{ .group = "storage.k8s.io",
 	  .resource = "volumeattachments",
 	  .create = clear_status,
@@ -416,7 +529,11 @@ static const struct prepare rows[] = {
 	{ .group = "", .resource = "serviceaccounts", .create = account_secrets, .update = account_secrets, .answers_object = true },
 	{ .group = "resource.k8s.io", .resource = "resourceclaimtemplates", .answers_object = true },
 	{ .group = "resource.k8s.io", .resource = "devicetaintrules", .answers_object = true },
-	{ .group = "storage.k8s.io", .resource = "csidrivers", .answers_object = true, .rv_required = true },
+	{ .group = "storage.k8s.io",
+	  .resource = "csidrivers",
+	  .update = next_generation,
+	  .answers_object = true,
+	  .rv_required = true },
 	{ .group = "storage.k8s.io", .resource = "storageclasses", .answers_object = true },
 	{ .group = "storage.k8s.io", .resource = "csinodes", .answers_object = true, .rv_required = true },
 	{ .group = "storage.k8s.io", .resource = "volumeattributesclasses", .create = attributes_create, .answers_object = true },

@@ -74,14 +74,14 @@ static struct str make_token(struct request *req, uint64_t revision, struct str 
 	return str_dup(req->arena, buf_str(&text));
 }
 
-/* Go's base64 counts to the first character that is none. */
+/* Go's base64 counts to the first character that is none, or has none to go with. */
 static size_t base64_until(struct str text)
 {
 	size_t n = 0;
 
 	while (n < text.len && (isalnum((unsigned char)text.ptr[n]) || text.ptr[n] == '-' || text.ptr[n] == '_'))
 		n++;
-	return n;
+	return n == text.len && n % 4 == 1 ? n - 1 : n;
 }
 
 static struct error *bad_token(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -150,9 +150,9 @@ static struct error *choose_version(struct request *req, struct str *start)
 
 	*start = STR("");
 	if (req->query.token.len != 0) {
-		if (req->query.resource_version.len != 0 && !str_is(req->query.resource_version, "0"))
-			return error_new(ERR_BAD_REQUEST, "specifying resource version is not allowed when using continue");
 		err = parse_token(req, &version, start);
+		if (err == NULL && req->query.resource_version.len != 0 && !str_is(req->query.resource_version, "0"))
+			err = error_new(ERR_BAD_REQUEST, "specifying resource version is not allowed when using continue");
 		if (err == NULL && version != INCONSISTENT && version > store_revision(store))
 			return too_large(version, store_revision(store));
 		if (err != NULL)
@@ -262,6 +262,8 @@ const struct task_step *steps_of(const struct request *req)
 		/* Status and finalize are writes of the object itself. */
 		return subresource_steps;
 	}
+	if (req->route.verb == VERB_CREATE && str_is(req->route.resource, "bindings") && req->route.group.len == 0)
+		return binding_steps;
 	/* What can be created and never read is a question, not an object. */
 	if (req->route.verb == VERB_CREATE && (kind_verbs(req->route.kind) & VERB(GET)) == 0)
 		return review_steps;

@@ -4,13 +4,20 @@
 #include "apiserver/auth/auth.h"
 #include "apiserver/verbs/verbs.h"
 
-static task_fn step_dispatch, step_evict, step_finish;
+static task_fn step_aim, step_dispatch, step_evict, step_finish;
 
 const struct task_step subresource_steps[] = {
 	{ "read body", step_read_body, NULL }, { "read old", step_read_old, NULL }, { "make", step_dispatch, NULL },
 	{ "mutate", step_mutate, NULL },       { "default", step_default, NULL },   { "prepare", step_prepare, NULL },
 	{ "judge", step_judge, NULL },         { "encode", step_encode, NULL },     { "commit", step_commit, NULL },
 	{ "evict", step_evict, NULL },         { "answer", step_finish, NULL },     { NULL, NULL, NULL },
+};
+
+const struct task_step binding_steps[] = {
+	{ "read body", step_read_body, NULL }, { "aim", step_aim, NULL },       { "read old", step_read_old, NULL },
+	{ "make", step_dispatch, NULL },       { "mutate", step_mutate, NULL }, { "default", step_default, NULL },
+	{ "prepare", step_prepare, NULL },     { "judge", step_judge, NULL },   { "encode", step_encode, NULL },
+	{ "commit", step_commit, NULL },       { "answer", step_finish, NULL }, { NULL, NULL, NULL },
 };
 
 /* The body as that type, in normal form. */
@@ -220,7 +227,7 @@ static struct error *check_binding(struct request *req, const struct json *bindi
 				 api_quoted(req->arena, kind));
 	if (json_path_str(binding, "target.name").len == 0)
 		return error_new(ERR_PLAIN, "target.name: Required value");
-	return check_uid(req, meta_str(binding, "uid"));
+	return req->old == NULL ? NULL : check_uid(req, meta_str(binding, "uid"));
 }
 
 /* What the binding says of the pod beside its node. */
@@ -271,6 +278,30 @@ static struct error *bind_pod(struct request *req)
 				   { "lastTransitionTime", json_string_copy(req->arena, time_format(time, clock_now())) });
 	req->tree = with_condition(req, req->tree, scheduled);
 	return NULL;
+}
+
+/* A Binding that is posted on its own names its pod: from here on it is that pod's. */
+static enum task_result step_aim(struct task *task, void *arg)
+{
+	struct request *req = arg;
+	const struct json *binding;
+	struct error *err = read_as(req, type_find_named(STR(""), STR("v1"), STR("Binding")), &binding);
+	struct str ns = meta_str(binding, "namespace");
+
+	if (err == NULL && ns.len != 0 && !str_eq(ns, req->route.ns))
+		err = error_new(ERR_BAD_REQUEST,
+				"the namespace of the provided object does not match the namespace sent on the request");
+	if (err != NULL)
+		return task_fail(task, err);
+	req->route.name = meta_str(binding, "name");
+	req->route.resource = STR("pods");
+	req->route.subresource = STR("binding");
+	err = check_binding(req, binding);
+	if (err != NULL)
+		return task_fail(task, err);
+	kind_unref(req->route.kind);
+	req->route.kind = kind_ref(kind_must("v1", "Pod"));
+	return TASK_NEXT;
 }
 
 static void answer_success(struct request *req)

@@ -11,7 +11,7 @@
 #include "apiserver/server.h"
 
 extern const struct task_step get_steps[], list_steps[], create_steps[], update_steps[], patch_steps[], delete_steps[],
-	delete_collection_steps[], subresource_steps[], review_steps[];
+	delete_collection_steps[], subresource_steps[], binding_steps[], review_steps[];
 
 /* --- requests that are large, or about something large (heavy.c) --- */
 
@@ -58,6 +58,7 @@ struct prepare {
 	struct error *(*removed)(struct request *req); /* what goes with the object */
 	bool create_on_update;                         /* PUT of what is absent creates it */
 	bool rv_required;                              /* PUT without resourceVersion is refused */
+	bool orphans;                                  /* a deletion that says nothing leaves dependents as orphans */
 	bool answers_object;                           /* a deletion is answered by what went, not by a Status */
 	/* What else than the spec counts as a change: a new generation. */
 	const char *generation_meta;

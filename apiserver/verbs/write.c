@@ -388,20 +388,37 @@ static struct error *check_version(struct request *req, const struct json *wante
 	return version == req->old->revision ? NULL : conflict(req, MODIFIED);
 }
 
+/* Where upstream keeps an object, as its errors tell it: a trial does not say which registry. */
+static const char *upstream_key(struct request *req)
+{
+	static const char *const other[][2] = { { "nodes", "minions" },
+						{ "services", "services/specs" },
+						{ "endpoints", "services/endpoints" },
+						{ "replicationcontrollers", "controllers" },
+						{ "ingresses", "ingress" } };
+	const char *resource = str_cstr(req->arena, req->route.resource), *registry = req->query.dry_run ? "" : "/registry";
+	bool group = custom_of(req->route.kind) != NULL || str_is(req->route.group, "apiextensions.k8s.io") ||
+		     str_is(req->route.group, "apiregistration.k8s.io"); /* these are kept under their group */
+
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		if (strcmp(resource, other[i][0]) == 0)
+			resource = other[i][1];
+	return arena_printf(req->arena, "%s/%.*s%s%s/%.*s%s%.*s", registry, STR_ARG(group ? req->route.group : STR("")),
+			    group ? "/" : "", resource, STR_ARG(req->route.ns), req->route.ns.len != 0 ? "/" : "",
+			    STR_ARG(req->route.name));
+}
+
 struct error *check_uid(struct request *req, struct str uid)
 {
 	struct str has = meta_str(req->old_tree, "uid"), resource = resource_text(req->arena, req->route.kind);
-	bool custom = custom_of(req->route.kind) != NULL; /* kept upstream under their group */
 
 	if (uid.len == 0 || str_eq(uid, has))
 		return NULL;
 	return error_new(ERR_CONFLICT,
 			 "Operation cannot be fulfilled on %.*s \"%.*s\": StorageError: invalid object, Code: 4, "
-			 "Key: /registry/%.*s%s%.*s/%.*s%s%.*s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
+			 "Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: "
 			 "UID in precondition: %.*s, UID in object meta: %.*s",
-			 STR_ARG(resource), STR_ARG(req->route.name), STR_ARG(custom ? req->route.group : STR("")),
-			 custom ? "/" : "", STR_ARG(req->route.resource), STR_ARG(req->route.ns), req->route.ns.len != 0 ? "/" : "",
-			 STR_ARG(req->route.name), STR_ARG(uid), STR_ARG(has));
+			 STR_ARG(resource), STR_ARG(req->route.name), upstream_key(req), STR_ARG(uid), STR_ARG(has));
 }
 
 static const struct json *keep_field(struct request *req, const struct json *tree, const char *path)

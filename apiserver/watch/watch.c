@@ -448,6 +448,8 @@ void watch_start(struct request *req)
 	w->synced = !req->query.send_initial; /* only then is the end of the initial events told */
 	err = match_parse(req->arena, w->kind, req->query.labels, req->query.fields, &w->match);
 	if (err == NULL)
+		err = options_include(req);
+	if (err == NULL)
 		err = choose_start(w, req->query.resource_version, req->query.send_initial, &after);
 	if (err == NULL)
 		err = open_watch(w, after);

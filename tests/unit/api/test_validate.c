@@ -73,9 +73,15 @@ static const struct json *prepared(struct arena *arena, const struct kind *kind,
 	if (kind_namespaced(kind))
 		tree = api_with(arena, type, tree, "metadata.namespace", json_text(arena, "facts"));
 	if (str_is(kind_name(kind), "Job")) {
-		const struct json *label = JSON_OBJECT_OF(arena, { "batch.kubernetes.io/controller-uid", json_text(arena, "u") });
+		const struct json *uid = json_text(arena, "u"), *name = json_path(tree, "metadata.name");
+		const struct json *label = JSON_OBJECT_OF(arena, { "batch.kubernetes.io/controller-uid", uid });
+		const struct json *labels = JSON_OBJECT_OF(arena, { "batch.kubernetes.io/controller-uid", uid },
+							   { "batch.kubernetes.io/job-name", name }, { "controller-uid", uid },
+							   { "job-name", name });
+
+		tree = api_with(arena, type, tree, "metadata.uid", uid);
 		tree = api_with(arena, type, tree, "spec.selector.matchLabels", label);
-		tree = api_with(arena, type, tree, "spec.template.metadata.labels", label);
+		tree = api_with(arena, type, tree, "spec.template.metadata.labels", labels);
 	}
 	if (str_is(kind_name(kind), "Service") && json_path(tree, "spec.clusterIP") != NULL &&
 	    json_path(tree, "spec.clusterIPs") == NULL)
