@@ -99,6 +99,13 @@ static const struct type *type_at_path(const struct kind *kind, const char *path
 	return type;
 }
 
+static const char *spec_diff(struct api_findings *f, const struct kind *kind, const struct json *old, const struct json *new)
+{
+	const struct type *type = type_at_path(kind, "spec");
+
+	return check_diff(f, shown_go(f->arena, type, old), shown_go(f->arena, type, new));
+}
+
 static void compare(struct api_findings *f, const struct kind *kind, const struct fixed *row, const struct json *tree,
 		    const struct json *old)
 {
@@ -156,7 +163,7 @@ static void update_job(struct api_findings *f, const struct kind *kind, const st
 }
 
 /* A claim that is bound may ask for more; what it gets later, a volume and a class, it gets once. */
-static void update_claim(struct api_findings *f, const struct json *tree, const struct json *old)
+static void update_claim(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	static const char *const once[] = { "volumeName", "storageClassName" };
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
@@ -174,20 +181,20 @@ static void update_claim(struct api_findings *f, const struct json *tree, const 
 		was = json_with(f->arena, was, "volumeAttributesClassName", json_get(spec, "volumeAttributesClassName"));
 	}
 	if (!json_equal(spec, was))
-		finding_forbidden(f, "spec", CLAIM_TEXT);
+		finding_forbidden(f, "spec", AT(f, "%s\n%s", CLAIM_TEXT, spec_diff(f, kind, was, spec)));
 	if (quantity_cmp(&size, &less) < 0 && quantity_cmp(&size, &has) <= 0)
 		finding_forbidden(f, "spec.resources.requests.storage", "field can not be less than status.capacity");
 }
 
 void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
+	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
+		update_claim(f, kind, tree, old);
 	for (size_t i = 0; i < N_OF(rows); i++)
 		if (str_is(kind_group(kind), rows[i].group) && str_is(kind_name(kind), rows[i].kind))
 			compare(f, kind, &rows[i], tree, old);
 	if (str_is(kind_name(kind), "Job") && str_is(kind_group(kind), "batch"))
 		update_job(f, kind, tree, old);
-	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
-		update_claim(f, tree, old);
 }
 
 /* ---- kinds whose updates only are special ---- */
