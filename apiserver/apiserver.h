@@ -30,6 +30,7 @@ struct apiserver_options {
 	size_t n_service_cidrs;
 	struct ip endpoint; /* where pods find this server: the Endpoints of Service "kubernetes" */
 	uint16_t endpoint_port;
+	struct ip dns; /* of the Service kube-dns, for which the nodes answer; family 0: there is none */
 	/* A client to the kubelet of a node, borrowed; NULL when that node is not known. */
 	struct http_client *(*kubelet)(void *arg, struct str node);
 	void *kubelet_arg;

@@ -41,8 +41,19 @@ static void found(void *arg)
 	created(arg, &nothing);
 }
 
+/* Its address may be somebody else's by now: then the cluster goes without. */
+static void created_or_not(void *arg, struct api_reply *reply)
+{
+	struct api_reply nothing = { .err = NULL };
+
+	log_consume(LOG_WARN, reply->err, "make the Service kube-dns");
+	reply->err = NULL;
+	created(arg, &nothing);
+}
+
 static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns, const struct json *body)
 {
+	bool must = ns == NULL || strcmp(ns, "kube-system") != 0;
 	const struct api_transport *transport = apiserver_transport(bootstrap->server);
 	struct str key = object_key(bootstrap->arena, kind_must(api_version, kind), str_from(ns), meta_str(body, "name"));
 
@@ -57,7 +68,7 @@ static void create(struct bootstrap *bootstrap, const char *api_version, const c
 						.ns = str_from(ns),
 						.body = body,
 						.actor = STR(SERVER_ACTOR),
-						.done = created,
+						.done = must ? created : created_or_not,
 						.arg = bootstrap,
 					});
 }
@@ -121,6 +132,30 @@ static void create_service(struct bootstrap *bootstrap)
 			      { "spec", JSON_OBJECT_OF(arena, { "clusterIP", ip }, { "ports", JSON_ARRAY_OF(arena, port) }) }));
 }
 
+static const struct json *dns_port(struct arena *arena, const char *name, const char *protocol)
+{
+	return JSON_OBJECT_OF(arena, { "name", json_text(arena, name) }, { "protocol", json_text(arena, protocol) },
+			      { "port", json_number(arena, 53) }, { "targetPort", json_number(arena, 53) });
+}
+
+/* Charts and people look for DNS by this name. Each node answers for the address itself, so it needs no endpoints. */
+static void create_dns(struct bootstrap *bootstrap)
+{
+	struct arena *arena = bootstrap->arena;
+	char text[IP_TEXT];
+	const struct json *labels = JSON_OBJECT_OF(arena, { "k8s-app", json_text(arena, "kube-dns") },
+						   { "kubernetes.io/cluster-service", json_text(arena, "true") },
+						   { "kubernetes.io/name", json_text(arena, "CoreDNS") });
+
+	create(bootstrap, "v1", "Service", "kube-system",
+	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "kube-system", "kube-dns"), "labels", labels) },
+			      { "spec", JSON_OBJECT_OF(arena,
+						       { "clusterIP",
+							 json_string_copy(arena, ip_format(text, bootstrap->server->options.dns)) },
+						       { "ports", JSON_ARRAY_OF(arena, dns_port(arena, "dns", "UDP"),
+										dns_port(arena, "dns-tcp", "TCP")) }) }));
+}
+
 static void create_endpoints(struct bootstrap *bootstrap)
 {
 	const struct apiserver_options *options = &bootstrap->server->options;
@@ -166,6 +201,8 @@ static void namespaces_done(void *arg, struct error *err)
 			      { "spec", JSON_OBJECT_OF(arena, { "cidrs", cidrs(bootstrap) }) }));
 	create_service(bootstrap);
 	create_endpoints(bootstrap);
+	if (bootstrap->server->options.dns.family != 0)
+		create_dns(bootstrap);
 }
 
 void apiserver_bootstrap(struct apiserver *server, void (*ready)(void *arg, struct error *err), void *arg)

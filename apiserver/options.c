@@ -9,19 +9,6 @@
 
 /* --- reading --- */
 
-/* Of a query only absence, "0" and "false" are false (docs/traps.md). */
-static bool truth(struct str value, bool found)
-{
-	return found && !str_is(value, "0") && !(value.len == 5 && strncasecmp(value.ptr, "false", 5) == 0);
-}
-
-bool query_bool(const struct http_request *http, const char *name, bool *given)
-{
-	struct str value = http_param(http, name, given);
-
-	return truth(value, *given);
-}
-
 static const struct json *all_of(struct arena *arena, const struct http_request *http, const char *name)
 {
 	struct json_builder all = { .arena = arena };
@@ -36,7 +23,6 @@ void options_read(struct request *req)
 {
 	const struct http_request *http = req->http;
 	struct query *query = &req->query;
-	bool given;
 
 	query->labels = http_param(http, "labelSelector", NULL);
 	query->fields = http_param(http, "fieldSelector", NULL);
@@ -47,11 +33,11 @@ void options_read(struct request *req)
 	query->field_validation = http_param(http, "fieldValidation", NULL);
 	query->dry_runs = all_of(req->arena, http, "dryRun");
 	query->dry_run = json_len(query->dry_runs) != 0;
-	query->watch = query_bool(http, "watch", &given) || req->route.old_watch;
-	query->bookmarks = query_bool(http, "allowWatchBookmarks", &given);
-	query->send_initial = query_bool(http, "sendInitialEvents", &query->send_initial_given);
-	query->force = query_bool(http, "force", &query->force_given);
-	req->accept.pretty = query_bool(http, "pretty", &given);
+	query->watch = http_param_bool(http, "watch", NULL) || req->route.old_watch;
+	query->bookmarks = http_param_bool(http, "allowWatchBookmarks", NULL);
+	query->send_initial = http_param_bool(http, "sendInitialEvents", &query->send_initial_given);
+	query->force = http_param_bool(http, "force", &query->force_given);
+	req->accept.pretty = http_param_bool(http, "pretty", NULL);
 	query->validation = str_is(query->field_validation, "Ignore")   ? VALIDATE_IGNORE
 			    : str_is(query->field_validation, "Strict") ? VALIDATE_STRICT
 									: VALIDATE_WARN;

@@ -134,7 +134,6 @@ void options_check_dry_run(struct api_findings *f, const struct json *values);
 /* The error that findings about options are; type is "DeleteOptions". */
 struct error *options_error(struct api_findings *findings, const char *type) MUST_CHECK;
 /* A number of the query; *out stays when it is not there. */
-bool query_bool(const struct http_request *http, const char *name, bool *given);
 struct error *query_int(const struct request *req, const char *name, int64_t *out) MUST_CHECK;
 const char *number_complaint(struct str text); /* "invalid syntax" or "value out of range" */
 

@@ -16,7 +16,7 @@ static _Noreturn void out_of_memory(void)
 	abort();
 }
 
-void auto_close(int *fd)
+void fd_close(int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);

@@ -9,17 +9,17 @@
 
 #include <stddef.h>
 
-void auto_close(int *fd);
 void auto_free(void *pointer_to_pointer);
 void auto_closedir(void *pointer_to_dir);
 void auto_fclose(void *pointer_to_file);
 
-#define AUTO_FD   __attribute__((cleanup(auto_close)))
+#define AUTO_FD   __attribute__((cleanup(fd_close)))
 #define AUTO_FREE __attribute__((cleanup(auto_free)))
 #define AUTO_DIR  __attribute__((cleanup(auto_closedir)))
 #define AUTO_FILE __attribute__((cleanup(auto_fclose)))
 
-int fd_take(int *fd); /* the descriptor; *fd becomes -1 */
+int fd_take(int *fd);   /* the descriptor; *fd becomes -1 */
+void fd_close(int *fd); /* *fd becomes -1; what is none is left alone */
 
 /* malloc and friends that abort when there is no memory. */
 void *xmalloc(size_t size) __attribute__((returns_nonnull, malloc));

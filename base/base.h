@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/fsm.h"
 #include "base/ip.h"
 #include "base/limits.h"

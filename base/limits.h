@@ -31,6 +31,7 @@
 #define LIMIT_STREAMS         250          /* concurrent, per HTTP/2 connection */
 #define LIMIT_PLAIN_REPLY     (128 * 1024) /* bytes; longer answers go as gzip to those who take it, as apiserver's */
 #define LIMIT_STREAM_BUFFER   (256 * 1024) /* bytes waiting for one slow reader */
+#define LIMIT_REFUSAL         50000        /* bytes of what a kubelet says instead of a log; apiserver's maxReadLength */
 #define LIMIT_HEADER_SECONDS  10           /* slowloris: headers must be complete by then */
 #define LIMIT_REQUEST_SECONDS 60           /* one request that is not a watch; apiserver's default */
 

@@ -7,6 +7,7 @@ libbase_a_SOURCES = \
 	base/clock.c base/clock.h \
 	base/codec.c base/codec.h \
 	base/error.c base/error.h base/errkinds.def \
+	base/file.c base/file.h \
 	base/fsm.c base/fsm.h \
 	base/ip.c base/ip.h \
 	base/limits.h base/list.h \
@@ -23,6 +24,7 @@ base_LIBS = libbase.a
 check_PROGRAMS += tests/unit/base/test_base
 tests_unit_base_test_base_SOURCES = \
 	tests/unit/base/test_arena.c \
+	tests/unit/base/test_file.c \
 	tests/unit/base/test_text.c \
 	tests/unit/base/test_tree.c \
 	$(STATIC_NSS)

@@ -14,6 +14,7 @@
 #include "cmd/files.h"
 #include "cmd/kubeconfig.h"
 #include "cmd/nodes.h"
+#include "cmd/topology.h"
 #include "scheduler/scheduler.h"
 
 #define SERVICE_CIDR  "10.96.0.0/12"
@@ -186,6 +187,7 @@ static enum task_result start_apiserver(struct task *task, void *arg)
 {
 	struct cluster *cluster = arg;
 	const struct cluster_options *options = &cluster->options;
+	const struct ip none = { .family = 0 }, dns = options->nodes > 0 ? topology_dns_ip() : none;
 	struct error *err = apiserver_new(
 		&(struct apiserver_options){
 			.store = cluster->store,
@@ -195,6 +197,7 @@ static enum task_result start_apiserver(struct task *task, void *arg)
 			.n_service_cidrs = 1,
 			.endpoint = options->slot >= 0 ? cluster_host_ip(options->slot) : ip_v4(192, 168, 49, 1),
 			.endpoint_port = 6443,
+			.dns = dns,
 			.kubelet = kubelet_of,
 			.kubelet_arg = cluster,
 			.dial = dial_pod,
@@ -480,7 +483,7 @@ void cluster_nodes_ready(struct cluster *cluster)
 		    "note readiness");
 	if (write(cluster->options.ready_fd, line, sizeof(line) - 1) < 0)
 		log_warn("nobody waits for the nodes", "errno=%d", errno);
-	auto_close(&cluster->options.ready_fd);
+	fd_close(&cluster->options.ready_fd);
 }
 
 /* --- stop: the undo column, from bottom to top, as a task of its own --- */

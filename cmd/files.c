@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,32 +10,13 @@
 
 struct error *files_read(const char *path, struct buf *out)
 {
-	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC); /* waits for who writes a pipe: <(…) */
+	struct error *err;
 
 	if (fd < 0)
 		return error_errno(errno, "open %s", path);
-	do {
-		buf_reserve(out, 64 * 1024);
-		n = read(fd, out->ptr + out->len, out->cap - out->len);
-		if (n > 0)
-			out->len += (size_t)n;
-	} while ((n > 0 && out->len < MAX_FILE) || (n < 0 && errno == EINTR));
-	return n < 0 ? error_errno(errno, "read %s", path) : NULL;
-}
-
-static struct error *write_all(int fd, struct str content, const char *path)
-{
-	while (content.len != 0) {
-		ssize_t n = write(fd, content.ptr, content.len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_errno(errno, "write %s", path);
-		content = str_skip(content, (size_t)n);
-	}
-	return fsync(fd) != 0 ? error_errno(errno, "sync %s", path) : NULL;
+	err = fd_read_all(fd, MAX_FILE, out);
+	return err != NULL ? error_context(err, "%s", path) : NULL;
 }
 
 struct error *files_write(const char *path, struct str content, mode_t mode)
@@ -50,7 +28,11 @@ struct error *files_write(const char *path, struct str content, mode_t mode)
 	if (fd < 0)
 		return error_errno(errno, "create %s", beside);
 	(void)fchmod(fd, mode);
-	err = write_all(fd, content, beside);
+	err = fd_write_all(fd, content);
+	if (err == NULL && fsync(fd) != 0)
+		err = error_errno(errno, "sync");
+	if (err != NULL)
+		err = error_context(err, "%s", beside);
 	if (err == NULL && rename(beside, path) != 0)
 		err = error_errno(errno, "rename %s", beside);
 	if (err != NULL)
@@ -75,21 +57,7 @@ struct error *files_mkdir(const char *path, mode_t mode)
 	return NULL;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
 struct error *files_remove(const char *path)
 {
-	struct stat st;
-
-	if (lstat(path, &st) != 0)
-		return errno == ENOENT ? NULL : error_errno(errno, "look at %s", path);
-	if (nftw(path, remove_one, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
-		return error_errno(errno, "remove %s", path);
-	return NULL;
+	return dir_remove(AT_FDCWD, path);
 }

@@ -73,9 +73,9 @@ void joining_close(void *arg)
 {
 	struct joining *joining = arg;
 
-	auto_close(&joining->topology.hub_netns);
-	auto_close(&joining->hub);
-	auto_close(&joining->host);
+	fd_close(&joining->topology.hub_netns);
+	fd_close(&joining->hub);
+	fd_close(&joining->host);
 	for (size_t i = 0; i < joining->n; i++)
-		auto_close(&joining->nodes[i].rtnl);
+		fd_close(&joining->nodes[i].rtnl);
 }

@@ -75,8 +75,11 @@ static void print_flags(const struct flag *flags, size_t n)
 
 static void print_help(const struct command *command)
 {
-	printf("%s\n\nUsage: monokube %s%s%s [flags]\n\nFlags:\n", command->summary, command->name,
-	       command->operands[0] != '\0' ? " " : "", command->operands);
+	printf("%s\n\nUsage: monokube %s%s%s%s\n", command->summary, command->name, command->operands[0] != '\0' ? " " : "",
+	       command->operands, command->raw == NULL ? " [flags]" : "");
+	if (command->raw != NULL)
+		return;
+	printf("\nFlags:\n");
 	print_flags(command->flags, MAX_FLAGS);
 	print_flags(common, N_COMMON);
 }
@@ -267,6 +270,28 @@ static bool print_group(const char *word)
 	return any;
 }
 
+/* Words of minikube's that mean something else here, or nothing. */
+static const struct {
+	const char *word, *advice;
+} strangers[] = {
+	{ "addons", "There are none; 'kubectl apply -f' or helm installs what you need." },
+	{ "dashboard", "There is none yet; 'kubectl get all -A' shows what runs." },
+	{ "ip", "'kubectl get nodes -o wide' shows the nodes' addresses." },
+	{ "kubectl", "Use kubectl itself: 'monokube start' chose the context." },
+	{ "service", "'kubectl get services' shows addresses that answer from here." },
+	{ "ssh", "A node is no machine; 'kubectl exec' leads into its pods." },
+	{ "tunnel", "None is needed: Services of type LoadBalancer have addresses that answer from here." },
+	{ "update-context", "'monokube start' writes the context anew." },
+};
+
+static const char *advice_for(const char *word)
+{
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+		if (strcmp(strangers[i].word, word) == 0)
+			return strangers[i].advice;
+	return "'monokube help' lists the commands.";
+}
+
 static int unknown(struct arena *arena, const char *word, const char *next)
 {
 	const char *known = NULL;
@@ -278,8 +303,7 @@ static int unknown(struct arena *arena, const char *word, const char *next)
 			known = known == NULL ? second : arena_printf(arena, "%s, %s", known, second);
 	}
 	if (known == NULL)
-		return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s'", word),
-					    "'monokube help' lists the commands."));
+		return ui_fail(error_advise(error_new(ERR_USAGE, "there is no command '%s'", word), "%s", advice_for(word)));
 	if (next == NULL)
 		return ui_fail(
 			error_advise(error_new(ERR_USAGE, "monokube %s needs one word more", word), "Say which: %s.", known));
@@ -314,6 +338,18 @@ const struct command help_command = { .name = "help",
 				      .run = run_help,
 				      .max_operands = 2 };
 
+/* "-p demo status" is "status -p demo": flags of every command may come before it. Says how many words they are. */
+static struct error *take_leading(struct parse *parse, int argc, char **argv, int *words)
+{
+	struct error *err = NULL;
+	int i = 1;
+
+	for (; err == NULL && i < argc && argv[i][0] == '-' && strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "-h") != 0; i++)
+		err = take_flag(parse, &help_command, argc, argv, &i);
+	*words = i - 1;
+	return err;
+}
+
 int main(int argc, char **argv)
 {
 	struct arena *arena = arena_new();
@@ -321,8 +357,8 @@ int main(int argc, char **argv)
 	struct parse parse = { .args = &args };
 	const struct command *command;
 	struct error *err;
-	const char *next = argc > 2 ? argv[2] : NULL;
-	int used = 0, code = 0;
+	const char *next;
+	int used = 0, code = 0, leading;
 
 	/* As a container's entry point the program is called by its image's name. */
 	if (argc > 0 && strcmp(argv[0], "/monokube") == 0 && argc < 2) {
@@ -330,6 +366,15 @@ int main(int argc, char **argv)
 		arena_free(arena);
 		return 14;
 	}
+	err = take_leading(&parse, argc, argv, &leading);
+	if (err != NULL) {
+		code = ui_fail(err);
+		arena_free(arena);
+		return code;
+	}
+	argc -= leading;
+	argv += leading;
+	next = argc > 2 ? argv[2] : NULL;
 	if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		print_commands(argc < 2 ? stderr : stdout);
 		arena_free(arena);
@@ -346,6 +391,11 @@ int main(int argc, char **argv)
 		code = unknown(arena, argv[1], next);
 		arena_free(arena);
 		return code;
+	}
+	if (command->raw != NULL && !command->hidden && next != NULL && (strcmp(next, "--help") == 0 || strcmp(next, "-h") == 0)) {
+		print_help(command);
+		arena_free(arena);
+		return 0;
 	}
 	if (command->raw != NULL) {
 		arena_free(arena);

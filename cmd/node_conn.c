@@ -122,10 +122,11 @@ static void got_fd(void *arg, struct node_reply *reply)
 {
 	struct want_fd *want = arg;
 	struct error *err = reply->err;
+	int fd = node_reply_fd(reply);
 
+	if (fd >= 0)
+		*want->fd = fd;
 	reply->err = NULL;
-	if (err == NULL && reply->n_fds != 0)
-		*want->fd = fd_take(&reply->fds[0]);
 	task_wake(want->task, err);
 	free(want);
 }

@@ -230,7 +230,7 @@ void machine_drop_handles(struct machine *m)
 	int *const fds[] = { &m->netns, &m->rtnl, &m->proxy_rtnl, &m->nfnl, &m->nfnl_ear, &m->dns_udp, &m->dns_tcp, &m->api };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		auto_close(fds[i]);
+		fd_close(fds[i]);
 	m->instance[0] = '\0';
 }
 
@@ -394,7 +394,7 @@ static void routing_done(void *in)
 	struct nodes *nodes = routing->nodes;
 
 	log_consume(LOG_ERROR, routing->err, "route to pods of another node");
-	auto_close(&routing->rtnl);
+	fd_close(&routing->rtnl);
 	arena_free(routing->arena);
 	nodes->routing--;
 	if (nodes->stopping != NULL)
@@ -449,6 +449,7 @@ struct error *machine_start_components(struct machine *m)
 	m->kubelet = kubelet_start(&(struct kubelet_options){
 		.client = nodes->agent_client != NULL ? nodes->agent_client : cluster->client,
 		.node_name = m->name,
+		.control_plane = m->index == 0,
 		.node_socket = m->socket,
 		.node_root = arena_printf(nodes->arena, "%s/root", m->dir),
 		.image_dir = nodes->profile.images,
@@ -568,7 +569,7 @@ void nodes_let_go(void *arg)
 	stop_agent(nodes);
 	EACH_MACHINE(nodes, m)
 	machine_fini(m);
-	auto_close(&nodes->host_rtnl);
+	fd_close(&nodes->host_rtnl);
 	cluster->nodes = NULL;
 	task_wake(task, NULL);
 }

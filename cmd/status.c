@@ -35,24 +35,55 @@ static const char *word(bool runs)
 	return runs ? "Running" : "Stopped";
 }
 
-static void print_status(const struct args *args, const struct profile *profile, const struct state *state)
+static const struct json *status_json(struct arena *arena, const char *name, const struct state *state, bool worker)
+{
+	const char *kubeconfig = worker ? "Irrelevant" : state->kubeconfig ? "Configured" : "Misconfigured";
+
+	return JSON_OBJECT_OF(arena, { "Name", json_text(arena, name) }, { "Host", json_text(arena, word(state->host)) },
+			      { "Kubelet", json_text(arena, word(state->kubelet)) },
+			      { "APIServer", json_text(arena, worker ? "Irrelevant" : word(state->apiserver)) },
+			      { "Kubeconfig", json_text(arena, kubeconfig) }, { "Worker", json_boolean(worker) });
+}
+
+static struct state worker_state(struct arena *arena, const struct profile *profile, const struct state *state, int node)
+{
+	bool runs = life_node_runs(life_node_socket(arena, profile, node));
+
+	return (struct state){ .host = runs, .kubelet = runs && state->apiserver };
+}
+
+/* One node: an object; several: a list of them, as minikube prints it. */
+static void print_status_json(const struct args *args, const struct profile *profile, const struct state *state)
 {
 	struct arena *arena = args->arena;
+	struct json_builder all = { .arena = arena };
+	const struct json *first = status_json(arena, profile->name, state, false);
 	AUTO_BUF struct buf out = { 0 };
 
+	json_builder_item(&all, first);
+	for (int i = 1; i < profile->nodes; i++) {
+		struct state worker = worker_state(arena, profile, state, i);
+
+		json_builder_item(&all, status_json(arena, life_node_name(arena, profile, i), &worker, true));
+	}
+	json_write(&out, profile->nodes > 1 ? json_builder_array(&all) : first);
+	printf("%s\n", buf_cstr(&out));
+}
+
+static void print_status(const struct args *args, const struct profile *profile, const struct state *state)
+{
 	if (args->json) {
-		json_write(&out,
-			   JSON_OBJECT_OF(arena, { "Name", json_text(arena, profile->name) },
-					  { "Host", json_text(arena, word(state->host)) },
-					  { "Kubelet", json_text(arena, word(state->kubelet)) },
-					  { "APIServer", json_text(arena, word(state->apiserver)) },
-					  { "Kubeconfig", json_text(arena, state->kubeconfig ? "Configured" : "Misconfigured") },
-					  { "Worker", &json_false }));
-		printf("%s\n", buf_cstr(&out));
+		print_status_json(args, profile, state);
 		return;
 	}
 	printf("%s\ntype: Control Plane\nhost: %s\nkubelet: %s\napiserver: %s\nkubeconfig: %s\n", profile->name, word(state->host),
 	       word(state->kubelet), word(state->apiserver), state->kubeconfig ? "Configured" : "Misconfigured");
+	for (int i = 1; i < profile->nodes; i++) {
+		struct state worker = worker_state(args->arena, profile, state, i);
+
+		printf("\n%s\ntype: Worker\nhost: %s\nkubelet: %s\n", life_node_name(args->arena, profile, i), word(worker.host),
+		       word(worker.kubelet));
+	}
 }
 
 static struct error *open_profile(struct args *args, struct profile *profile)

@@ -1,6 +1,6 @@
 /*
  * The controllers: each is one file and one row of the registry. A controller knows a client, keeps no state but its
- * informers and queue, and writes nothing but API objects; so it may be killed between any two writes.
+ * informers and queue, and writes nothing but API objects; so it may be killed between any two writes. Loop thread only.
  *
  * What each does is upstream's controller of the same name (k8s.io/kubernetes/pkg/controller), and so are its events,
  * reasons and messages.

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "controllers/private.h"
+#include "controllers/deployment.h"
 
 #define HASH_LABEL   "pod-template-hash"
 #define REVISION     "deployment.kubernetes.io/revision"
@@ -18,33 +18,12 @@
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 #define COMPONENT    "deployment-controller"
 
-struct deployments {
-	struct client *client;
-	const struct kind *kind, *set_kind;
-	struct workqueue *queue;
-	struct informer *deployments, *sets, *pods;
-	int sets_by_namespace;
-	int pods_by_owner;
-};
-
-/* One deployment as a reconcile sees it. */
-struct view {
-	struct deployments *self;
-	struct work *work;
-	struct arena *arena;
-	struct object *object;
-	const struct json *tree;
-	VEC(struct object *) sets; /* owned, all */
-	struct object *fresh;      /* of the current template; NULL: none yet */
-	VEC(struct object *) old;  /* the others, oldest first */
-};
-
-static int64_t replicas_of(const struct json *tree)
+int64_t deployment_replicas(const struct json *tree)
 {
 	return json_int(json_path(tree, "spec.replicas"), 1);
 }
 
-static int64_t status_of(const struct json *set, const char *field)
+int64_t deployment_set_status(const struct json *set, const char *field)
 {
 	return json_int(json_get(json_get(set, "status"), field), 0);
 }
@@ -109,9 +88,9 @@ static int64_t scaled(const struct json *value, int64_t total, bool up)
 }
 
 /* Both resolved to zero would stand still: then one may be unavailable. */
-static void limits_of(const struct json *tree, int64_t *surge, int64_t *unavailable)
+void deployment_limits(const struct json *tree, int64_t *surge, int64_t *unavailable)
 {
-	int64_t replicas = replicas_of(tree);
+	int64_t replicas = deployment_replicas(tree);
 
 	*surge = scaled(json_path(tree, "spec.strategy.rollingUpdate.maxSurge"), replicas, true);
 	*unavailable = scaled(json_path(tree, "spec.strategy.rollingUpdate.maxUnavailable"), replicas, false);
@@ -121,7 +100,7 @@ static void limits_of(const struct json *tree, int64_t *surge, int64_t *unavaila
 		*unavailable = replicas;
 }
 
-static bool is_rolling(const struct json *tree)
+bool deployment_is_rolling(const struct json *tree)
 {
 	return !str_is(json_path_str(tree, "spec.strategy.type"), "Recreate");
 }
@@ -130,9 +109,9 @@ static int64_t max_replicas(const struct json *tree)
 {
 	int64_t surge = 0, unavailable = 0;
 
-	if (is_rolling(tree) && replicas_of(tree) != 0)
-		limits_of(tree, &surge, &unavailable);
-	return replicas_of(tree) + surge;
+	if (deployment_is_rolling(tree) && deployment_replicas(tree) != 0)
+		deployment_limits(tree, &surge, &unavailable);
+	return deployment_replicas(tree) + surge;
 }
 
 static int by_creation(const void *a, const void *b)
@@ -145,7 +124,7 @@ static int by_creation(const void *a, const void *b)
 
 /* --- events and small writes --- */
 
-static void event(struct view *v, const char *reason, const char *text)
+static void event(struct deployment_view *v, const char *reason, const char *text)
 {
 	client_event(
 		v->self->client,
@@ -162,12 +141,12 @@ static const struct json *with_annotation(struct arena *arena, const struct json
 			      json_with(arena, all, key, json_printf(arena, "%lld", (long long)n)));
 }
 
-static void scale_set(struct view *v, struct object *set, int64_t to)
+static void scale_set(struct deployment_view *v, struct object *set, int64_t to)
 {
 	const struct json *tree = object_tree(set);
-	int64_t from = replicas_of(tree);
+	int64_t from = deployment_replicas(tree);
 
-	tree = with_annotation(v->arena, tree, DESIRED, replicas_of(v->tree));
+	tree = with_annotation(v->arena, tree, DESIRED, deployment_replicas(v->tree));
 	tree = with_annotation(v->arena, tree, MAXIMUM, max_replicas(v->tree));
 	tree = json_with_path(v->arena, tree, "spec.replicas", json_number(v->arena, to));
 	if (json_equal(tree, object_tree(set)))
@@ -185,7 +164,7 @@ static void scale_set(struct view *v, struct object *set, int64_t to)
 
 /* --- the ReplicaSets --- */
 
-static void claim(struct view *v)
+static void claim(struct deployment_view *v)
 {
 	struct deployments *self = v->self;
 	struct object_list near = informer_lookup(self->sets, self->sets_by_namespace, object_namespace(v->object));
@@ -229,7 +208,7 @@ static void claim(struct view *v)
 	}
 }
 
-static int64_t newest_old_revision(const struct view *v)
+static int64_t newest_old_revision(const struct deployment_view *v)
 {
 	int64_t newest = 0;
 
@@ -239,34 +218,35 @@ static int64_t newest_old_revision(const struct view *v)
 	return newest;
 }
 
-static int64_t total(const struct view *v, const char *field)
+int64_t deployment_total(const struct deployment_view *v, const char *field)
 {
 	int64_t n = 0;
 
 	for (size_t i = 0; i < v->sets.len; i++)
-		n += field != NULL ? status_of(object_tree(v->sets.ptr[i]), field) : replicas_of(object_tree(v->sets.ptr[i]));
+		n += field != NULL ? deployment_set_status(object_tree(v->sets.ptr[i]), field)
+				   : deployment_replicas(object_tree(v->sets.ptr[i]));
 	return n;
 }
 
-static int64_t old_replicas(const struct view *v)
+static int64_t old_replicas(const struct deployment_view *v)
 {
 	int64_t n = 0;
 
 	for (size_t i = 0; i < v->old.len; i++)
-		n += replicas_of(object_tree(v->old.ptr[i]));
+		n += deployment_replicas(object_tree(v->old.ptr[i]));
 	return n;
 }
 
 /* How large the new ReplicaSet may be now. */
-static int64_t new_size(const struct view *v)
+static int64_t new_size(const struct deployment_view *v)
 {
-	int64_t wanted = replicas_of(v->tree), surge, unavailable, now, room;
-	int64_t have = v->fresh != NULL ? replicas_of(object_tree(v->fresh)) : 0;
+	int64_t wanted = deployment_replicas(v->tree), surge, unavailable, now, room;
+	int64_t have = v->fresh != NULL ? deployment_replicas(object_tree(v->fresh)) : 0;
 
-	if (!is_rolling(v->tree))
+	if (!deployment_is_rolling(v->tree))
 		return wanted;
-	limits_of(v->tree, &surge, &unavailable);
-	now = total(v, NULL);
+	deployment_limits(v->tree, &surge, &unavailable);
+	now = deployment_total(v, NULL);
 	if (now >= wanted + surge)
 		return have;
 	room = wanted + surge - now;
@@ -277,7 +257,7 @@ static int64_t new_size(const struct view *v)
 
 static void set_created(void *arg, struct api_reply *reply)
 {
-	struct view *v = arg;
+	struct deployment_view *v = arg;
 
 	if (reply->err != NULL && reply->err->kind == ERR_EXISTS) {
 		/* Another template with the same hash, or our own write of before the informer saw it. */
@@ -301,23 +281,23 @@ static void set_created(void *arg, struct api_reply *reply)
 	if (reply->err == NULL)
 		event(v, "ScalingReplicaSet",
 		      arena_printf(v->arena, "Scaled up replica set %.*s from 0 to %lld", STR_ARG(object_name(reply->object)),
-				   (long long)replicas_of(object_tree(reply->object))));
+				   (long long)deployment_replicas(object_tree(reply->object))));
 }
 
-static const struct json *set_annotations(struct view *v, int64_t revision)
+static const struct json *set_annotations(struct deployment_view *v, int64_t revision)
 {
 	struct json_builder all = { .arena = v->arena };
 
 	JSON_EACH (json_path(v->tree, "metadata.annotations"), it)
 		if (!str_is(it.key, LAST_APPLIED) && !str_has_prefix(it.key, STR("deployment.kubernetes.io/")))
 			json_builder_member(&all, it.key, it.value);
-	json_builder_member(&all, STR(DESIRED), json_printf(v->arena, "%lld", (long long)replicas_of(v->tree)));
+	json_builder_member(&all, STR(DESIRED), json_printf(v->arena, "%lld", (long long)deployment_replicas(v->tree)));
 	json_builder_member(&all, STR(MAXIMUM), json_printf(v->arena, "%lld", (long long)max_replicas(v->tree)));
 	json_builder_member(&all, STR(REVISION), json_printf(v->arena, "%lld", (long long)revision));
 	return json_builder_object(&all);
 }
 
-static void create_set(struct view *v)
+static void create_set(struct deployment_view *v)
 {
 	struct arena *arena = v->arena;
 	struct str hash = template_hash(arena, v->tree);
@@ -348,7 +328,7 @@ static void create_set(struct view *v)
 }
 
 /* A ReplicaSet that became the current one again (rollback) gets the next revision; the deployment shows it. */
-static bool mark_revision(struct view *v)
+static bool mark_revision(struct deployment_view *v)
 {
 	int64_t wanted = newest_old_revision(v) + 1;
 	const struct json *set = object_tree(v->fresh), *next = set;
@@ -384,41 +364,41 @@ static bool mark_revision(struct view *v)
 
 /* --- scaling when the size of the deployment itself changed --- */
 
-static bool size_changed(const struct view *v)
+static bool size_changed(const struct deployment_view *v)
 {
 	for (size_t i = 0; i < v->sets.len; i++) {
 		const struct json *set = object_tree(v->sets.ptr[i]);
 		int64_t desired;
 
-		if (replicas_of(set) > 0 && str_to_i64(json_str(annotation(set, DESIRED)), &desired) &&
-		    desired != replicas_of(v->tree))
+		if (deployment_replicas(set) > 0 && str_to_i64(json_str(annotation(set, DESIRED)), &desired) &&
+		    desired != deployment_replicas(v->tree))
 			return true;
 	}
 	return false;
 }
 
 /* One ReplicaSet takes the whole change; while rolling, each its part by size. */
-static void scale_for_size(struct view *v)
+static void scale_for_size(struct deployment_view *v)
 {
 	VEC(struct object *) active = { 0 };
 	int64_t now = 0, allowed = max_replicas(v->tree), left;
 
 	for (size_t i = 0; i < v->sets.len; i++)
-		if (replicas_of(object_tree(v->sets.ptr[i])) > 0) {
+		if (deployment_replicas(object_tree(v->sets.ptr[i])) > 0) {
 			vec_push(&active, v->sets.ptr[i]);
-			now += replicas_of(object_tree(v->sets.ptr[i]));
+			now += deployment_replicas(object_tree(v->sets.ptr[i]));
 		}
 	if (active.len <= 1) {
 		struct object *set = active.len == 1 ? active.ptr[0] : v->fresh;
 
 		if (set != NULL)
-			scale_set(v, set, replicas_of(v->tree));
+			scale_set(v, set, deployment_replicas(v->tree));
 		vec_fini(&active);
 		return;
 	}
 	left = allowed - now;
 	for (size_t i = 0; i < active.len; i++) {
-		int64_t has = replicas_of(object_tree(active.ptr[i]));
+		int64_t has = deployment_replicas(object_tree(active.ptr[i]));
 		int64_t part = i + 1 == active.len ? left : (allowed - now) * has / now;
 
 		if (has + part < 0)
@@ -431,12 +411,12 @@ static void scale_for_size(struct view *v)
 
 /* --- rolling --- */
 
-static bool grow_new(struct view *v)
+static bool grow_new(struct deployment_view *v)
 {
-	int64_t size = new_size(v), has = replicas_of(object_tree(v->fresh));
+	int64_t size = new_size(v), has = deployment_replicas(object_tree(v->fresh));
 
-	if (has > replicas_of(v->tree))
-		size = replicas_of(v->tree);
+	if (has > deployment_replicas(v->tree))
+		size = deployment_replicas(v->tree);
 	if (size == has)
 		return false;
 	scale_set(v, v->fresh, size);
@@ -444,28 +424,28 @@ static bool grow_new(struct view *v)
 }
 
 /* Unhealthy old pods go first, then as many as availability permits. */
-static bool shrink_old(struct view *v)
+static bool shrink_old(struct deployment_view *v)
 {
-	int64_t surge, unavailable, least, can, now = total(v, NULL);
-	int64_t fresh = v->fresh != NULL ? replicas_of(object_tree(v->fresh)) : 0;
-	int64_t fresh_missing = fresh - (v->fresh != NULL ? status_of(object_tree(v->fresh), "availableReplicas") : 0);
+	int64_t surge, unavailable, least, can, now = deployment_total(v, NULL);
+	int64_t fresh = v->fresh != NULL ? deployment_replicas(object_tree(v->fresh)) : 0;
+	int64_t fresh_missing = fresh - (v->fresh != NULL ? deployment_set_status(object_tree(v->fresh), "availableReplicas") : 0);
 	bool changed = false;
 	int64_t *sizes = ARENA_ARRAY(v->arena, int64_t, v->old.len + 1);
 
-	limits_of(v->tree, &surge, &unavailable);
-	least = replicas_of(v->tree) - unavailable;
+	deployment_limits(v->tree, &surge, &unavailable);
+	least = deployment_replicas(v->tree) - unavailable;
 	can = now - least - fresh_missing;
 	for (size_t i = 0; i < v->old.len; i++)
-		sizes[i] = replicas_of(object_tree(v->old.ptr[i]));
+		sizes[i] = deployment_replicas(object_tree(v->old.ptr[i]));
 	for (size_t i = 0; i < v->old.len && can > 0; i++) {
 		const struct json *set = object_tree(v->old.ptr[i]);
-		int64_t sick = sizes[i] - status_of(set, "availableReplicas");
+		int64_t sick = sizes[i] - deployment_set_status(set, "availableReplicas");
 
 		sick = sick > can ? can : sick;
 		if (sick > 0)
 			sizes[i] -= sick, can -= sick;
 	}
-	can = total(v, "availableReplicas") - least;
+	can = deployment_total(v, "availableReplicas") - least;
 	for (size_t i = 0; i < v->old.len && can > 0; i++) {
 		int64_t n = sizes[i] > can ? can : sizes[i];
 
@@ -474,14 +454,14 @@ static bool shrink_old(struct view *v)
 		can -= n;
 	}
 	for (size_t i = 0; i < v->old.len; i++)
-		if (sizes[i] != replicas_of(object_tree(v->old.ptr[i]))) {
+		if (sizes[i] != deployment_replicas(object_tree(v->old.ptr[i]))) {
 			scale_set(v, v->old.ptr[i], sizes[i]);
 			changed = true;
 		}
 	return changed;
 }
 
-static bool has_running_pods(struct view *v)
+static bool has_running_pods(struct deployment_view *v)
 {
 	for (size_t i = 0; i < v->old.len; i++) {
 		struct object_list pods = informer_lookup(v->self->pods, v->self->pods_by_owner, object_uid(v->old.ptr[i]));
@@ -493,12 +473,12 @@ static bool has_running_pods(struct view *v)
 	return false;
 }
 
-static void recreate(struct view *v)
+static void recreate(struct deployment_view *v)
 {
 	bool shrunk = false;
 
 	for (size_t i = 0; i < v->old.len; i++)
-		if (replicas_of(object_tree(v->old.ptr[i])) != 0) {
+		if (deployment_replicas(object_tree(v->old.ptr[i])) != 0) {
 			scale_set(v, v->old.ptr[i], 0);
 			shrunk = true;
 		}
@@ -506,28 +486,29 @@ static void recreate(struct view *v)
 		return;
 	if (v->fresh == NULL)
 		create_set(v);
-	else if (!mark_revision(v) && replicas_of(object_tree(v->fresh)) != replicas_of(v->tree))
-		scale_set(v, v->fresh, replicas_of(v->tree));
+	else if (!mark_revision(v) && deployment_replicas(object_tree(v->fresh)) != deployment_replicas(v->tree))
+		scale_set(v, v->fresh, deployment_replicas(v->tree));
 }
 
-static bool is_complete(const struct view *v)
+bool deployment_is_complete(const struct deployment_view *v)
 {
-	int64_t wanted = replicas_of(v->tree);
+	int64_t wanted = deployment_replicas(v->tree);
 
-	return v->fresh != NULL && status_of(object_tree(v->fresh), "replicas") == wanted && total(v, "replicas") == wanted &&
-	       status_of(object_tree(v->fresh), "availableReplicas") == wanted;
+	return v->fresh != NULL && deployment_set_status(object_tree(v->fresh), "replicas") == wanted &&
+	       deployment_total(v, "replicas") == wanted &&
+	       deployment_set_status(object_tree(v->fresh), "availableReplicas") == wanted;
 }
 
-static void clean_up(struct view *v)
+static void clean_up(struct deployment_view *v)
 {
 	int64_t limit = json_int(json_path(v->tree, "spec.revisionHistoryLimit"), 10), idle = 0;
 
 	for (size_t i = 0; i < v->old.len; i++)
-		idle += replicas_of(object_tree(v->old.ptr[i])) == 0;
+		idle += deployment_replicas(object_tree(v->old.ptr[i])) == 0;
 	for (size_t i = 0; i < v->old.len && idle > limit; i++) {
 		const struct json *set = object_tree(v->old.ptr[i]);
 
-		if (replicas_of(set) != 0 || status_of(set, "replicas") != 0 || is_deleting(set))
+		if (deployment_replicas(set) != 0 || deployment_set_status(set, "replicas") != 0 || is_deleting(set))
 			continue;
 		idle--;
 		work_call(v->work, &(struct api_call){ .verb = VERB_DELETE,
@@ -537,124 +518,15 @@ static void clean_up(struct view *v)
 	}
 }
 
-/* --- status --- */
+/* --- a reconcile --- */
 
-static const struct json *number(struct arena *arena, int64_t n)
-{
-	return n != 0 ? json_number(arena, n) : NULL;
-}
-
-static struct condition available_condition(const struct view *v)
-{
-	int64_t surge, unavailable = 0, wanted = replicas_of(v->tree);
-
-	if (is_rolling(v->tree))
-		limits_of(v->tree, &surge, &unavailable);
-	if (total(v, "availableReplicas") >= wanted - unavailable)
-		return (struct condition){ "Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.",
-					   true };
-	return (struct condition){ "Available", "False", "MinimumReplicasUnavailable",
-				   "Deployment does not have minimum availability.", true };
-}
-
-static bool made_progress(const struct view *v)
-{
-	const struct json *status = json_get(v->tree, "status");
-	int64_t updated = v->fresh != NULL ? status_of(object_tree(v->fresh), "replicas") : 0;
-	int64_t old_now = total(v, "replicas") - updated;
-	int64_t old_then = json_int(json_get(status, "replicas"), 0) - json_int(json_get(status, "updatedReplicas"), 0);
-
-	return updated > json_int(json_get(status, "updatedReplicas"), 0) || old_now < old_then ||
-	       total(v, "readyReplicas") > json_int(json_get(status, "readyReplicas"), 0) ||
-	       total(v, "availableReplicas") > json_int(json_get(status, "availableReplicas"), 0);
-}
-
-/* Seconds of no progress until the deadline; < 0: it has passed. */
-static int64_t until_deadline(const struct view *v, const struct json *condition)
-{
-	int64_t deadline = json_int(json_path(v->tree, "spec.progressDeadlineSeconds"), 600);
-
-	return deadline * NS_PER_S - age_of(json_get(condition, "lastUpdateTime"));
-}
-
-static const struct json *progress_conditions(struct view *v, const struct json *conditions)
-{
-	const struct json *now = condition_of(v->tree, "Progressing");
-	struct str reason = json_get_str(now, "reason");
-	const char *what = v->fresh != NULL ? "ReplicaSet" : "Deployment";
-	struct str name = v->fresh != NULL ? object_name(v->fresh) : object_name(v->object);
-	struct condition next = { "Progressing", "True", NULL, NULL, true };
-
-	if (json_bool(json_path(v->tree, "spec.paused"))) {
-		next = (struct condition){ "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", true };
-		return now == NULL || !str_is(reason, "DeploymentPaused") ? conditions_with(v->arena, conditions, &next)
-									  : conditions;
-	}
-	if (is_complete(v)) {
-		if (str_is(reason, "NewReplicaSetAvailable"))
-			return conditions;
-		next.reason = "NewReplicaSetAvailable";
-		next.message = arena_printf(v->arena, "%s \"%.*s\" has successfully progressed.", what, STR_ARG(name));
-		return conditions_with(v->arena, conditions, &next);
-	}
-	if (now == NULL || str_is(reason, "DeploymentPaused") || str_is(reason, "NewReplicaSetAvailable")) {
-		next.reason = v->fresh != NULL ? "NewReplicaSetCreated" : "ReplicaSetUpdated";
-		next.message = arena_printf(
-			v->arena, v->fresh != NULL ? "Created new replica set \"%.*s\"" : "Deployment \"%.*s\" is progressing.",
-			STR_ARG(name));
-		return conditions_with(v->arena, conditions, &next);
-	}
-	if (made_progress(v)) {
-		next.reason = "ReplicaSetUpdated";
-		next.message = arena_printf(v->arena, "%s \"%.*s\" is progressing.", what, STR_ARG(name));
-		/* Progress moves lastUpdateTime even when nothing else of the condition changes. */
-		return conditions_with(
-			v->arena, conditions_with(v->arena, conditions, &(struct condition){ "Progressing", "True", "", "", true }),
-			&next);
-	}
-	if (until_deadline(v, now) >= 0) {
-		work_again(v->work, until_deadline(v, now) + NS_PER_S);
-		return conditions;
-	}
-	next.status = "False";
-	next.reason = "ProgressDeadlineExceeded";
-	next.message = arena_printf(v->arena, "%s \"%.*s\" has timed out progressing.", what, STR_ARG(name));
-	return str_is(reason, "ProgressDeadlineExceeded") ? conditions : conditions_with(v->arena, conditions, &next);
-}
-
-static void write_status(struct view *v)
-{
-	struct arena *arena = v->arena;
-	const struct json *conditions = json_path(v->tree, "status.conditions"), *status;
-	struct condition available = available_condition(v);
-	int64_t replicas = total(v, "replicas"), up = total(v, "availableReplicas");
-
-	conditions = conditions_with(arena, conditions, &available);
-	conditions = progress_conditions(v, conditions);
-	status = JSON_OBJECT_OF(
-		arena, { "observedGeneration", json_path(v->tree, "metadata.generation") }, { "replicas", number(arena, replicas) },
-		{ "updatedReplicas", number(arena, v->fresh != NULL ? status_of(object_tree(v->fresh), "replicas") : 0) },
-		{ "readyReplicas", number(arena, total(v, "readyReplicas")) }, { "availableReplicas", number(arena, up) },
-		{ "unavailableReplicas", number(arena, total(v, NULL) > up ? total(v, NULL) - up : 0) },
-		{ "terminatingReplicas", json_number(arena, total(v, "terminatingReplicas")) },
-		{ "collisionCount", json_path(v->tree, "status.collisionCount") }, { "conditions", conditions });
-	if (json_equal(status, json_get(v->tree, "status")))
-		return;
-	work_call(v->work, &(struct api_call){ .verb = VERB_UPDATE,
-					       .kind = v->self->kind,
-					       .ns = object_namespace(v->object),
-					       .name = object_name(v->object),
-					       .subresource = STR("status"),
-					       .body = json_with(arena, v->tree, "status", status) });
-}
-
-static void roll(struct view *v)
+static void roll(struct deployment_view *v)
 {
 	if (json_bool(json_path(v->tree, "spec.paused")) || size_changed(v)) {
 		scale_for_size(v);
 		return;
 	}
-	if (!is_rolling(v->tree)) {
+	if (!deployment_is_rolling(v->tree)) {
 		recreate(v);
 		return;
 	}
@@ -672,7 +544,7 @@ static struct error *sync_deployment(void *arg, struct work *work)
 {
 	struct deployments *self = arg;
 	struct object *object = informer_find_key(self->deployments, work->key);
-	struct view *v;
+	struct deployment_view *v;
 
 	if (object == NULL)
 		return NULL;
@@ -680,7 +552,7 @@ static struct error *sync_deployment(void *arg, struct work *work)
 		work_again(work, 10 * NS_PER_MS);
 		return NULL;
 	}
-	v = ARENA_NEW(work->arena, struct view);
+	v = ARENA_NEW(work->arena, struct deployment_view);
 	v->self = self;
 	v->work = work;
 	v->arena = work->arena;
@@ -689,10 +561,10 @@ static struct error *sync_deployment(void *arg, struct work *work)
 	claim(v);
 	if (!is_deleting(v->tree)) {
 		roll(v);
-		if (is_complete(v))
+		if (deployment_is_complete(v))
 			clean_up(v);
 	}
-	write_status(v);
+	deployment_write_status(v);
 	vec_fini(&v->sets);
 	vec_fini(&v->old);
 	return NULL;

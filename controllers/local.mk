@@ -1,7 +1,8 @@
 noinst_LIBRARIES += libcontrollers.a
 libcontrollers_a_SOURCES = \
 	controllers/controllers.c controllers/controllers.h controllers/private.h \
-	controllers/deployment.c \
+	controllers/deployment.c controllers/deployment.h \
+	controllers/deployment_status.c \
 	controllers/emptying.c \
 	controllers/endpoints.c \
 	controllers/garbage.c \

@@ -421,7 +421,7 @@ struct error *dns_serve(struct dns *dns, int udp_fd, int tcp_fd, struct dns_list
 	list_init(&listener->link);
 	err = stream_listen(&(struct stream_address){ .fd = tcp_fd, .has_fd = true }, accepted, listener, &listener->tcp);
 	if (err != NULL) {
-		auto_close(&listener->udp);
+		fd_close(&listener->udp);
 		free(listener);
 		return error_context(err, "DNS over TCP");
 	}
@@ -443,7 +443,7 @@ void dns_listener_close(struct dns_listener *listener)
 		if (question->listener == listener)
 			question_free(question);
 	loop_poll_close(listener->poll);
-	auto_close(&listener->udp);
+	fd_close(&listener->udp);
 	stream_listener_close(listener->tcp);
 	list_remove(&listener->link);
 	free(listener);

@@ -128,7 +128,7 @@ static void hang_up(struct forward *f)
 	loop_timer_stop(&f->timer);
 	loop_poll_close(f->poll);
 	f->poll = NULL;
-	auto_close(&f->fd);
+	fd_close(&f->fd);
 	f->fd = -1;
 	if (f->connect != NULL)
 		stream_connect_cancel(f->connect);

@@ -3,68 +3,13 @@
  *
  *	call ── wants a connection ──▶ idle one, or dial (address or injected; then TLS) ──▶ link ── parser ──▶ call
  *
- * A link carries one call at a time. A call ends in call_ended(), wherever it was; its memory goes on a fresh stack,
- * because callbacks may cancel it from inside the parser.
+ * A link (client_link.c) carries one call at a time. A call ends in call_ended(), wherever it was; its memory goes on a
+ * fresh stack, because callbacks may cancel it from inside the parser.
  */
-#include <http_parser.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "http/private.h"
-
-struct dial;
-
-struct link_conn {
-	struct list link;           /* in client.links */
-	struct http_client *client; /* NULL: the client is gone, and so is this, soon */
-	struct stream *stream;
-	struct http_call *call; /* NULL: idle */
-	http_parser parser;
-	struct buf in; /* came, not parsed: the call is paused */
-	struct buf name, value;
-	bool in_value;
-	size_t header_bytes;
-	VEC(struct http_header) headers;
-	bool message_done;
-	bool informational; /* the headers that come in are of a 1xx */
-	bool used;          /* it has carried a call before */
-	bool fresh_bytes;   /* of the current call's answer */
-	bool keep;
-	bool dead;
-	struct loop_timer idle;
-	struct loop_call process;
-};
-
-struct http_call {
-	struct list link; /* in client.calls */
-	struct http_client *client;
-	struct http_call_options options;
-	struct buf head;  /* request line, headers, and a body that is known */
-	struct buf early; /* of a streamed body, before there is a connection */
-	bool input_done;  /* the request is complete */
-	bool chunked;     /* the request's body */
-	bool head_request;
-	bool idempotent;
-	bool retried;
-	bool responded;
-	bool paused;
-	bool waiting; /* for a connection to be free */
-	bool over;
-	struct dial *dial;
-	struct link_conn *conn;
-	struct arena *arena; /* of the response */
-	struct http_response response;
-	struct loop_timer timeout, deadline;
-};
-
-struct http_client {
-	struct http_client_options options;
-	char *host, *path, *server_name;
-	char *host_header;
-	struct list calls;
-	struct list links;
-	unsigned n_links; /* dials included */
-};
+#include "http/client.h"
 
 /* A connection being made. Lives on when its call is canceled, until the dialer answers. */
 struct dial {
@@ -74,45 +19,7 @@ struct dial {
 	struct stream *stream; /* in its handshake */
 };
 
-static void call_begin(struct http_call *call);
-static void on_process(void *arg);
-static void link_send(struct link_conn *conn, struct http_call *call);
-
 /* --- ends --- */
-
-static void link_free(void *arg)
-{
-	struct link_conn *conn = arg;
-
-	buf_fini(&conn->in);
-	buf_fini(&conn->name);
-	buf_fini(&conn->value);
-	vec_fini(&conn->headers);
-	free(conn);
-}
-
-/* The stream is already closed or given away. */
-static void link_die(struct link_conn *conn)
-{
-	if (conn->dead)
-		return;
-	conn->dead = true;
-	conn->call = NULL;
-	conn->stream = NULL;
-	list_remove(&conn->link);
-	conn->client->n_links--;
-	loop_timer_stop(&conn->idle);
-	loop_call_cancel(&conn->process);
-	loop_soon(link_free, conn);
-}
-
-static void link_close(struct link_conn *conn)
-{
-	if (conn->dead)
-		return;
-	stream_close(conn->stream);
-	link_die(conn);
-}
 
 static void dial_drop(struct http_call *call)
 {
@@ -154,7 +61,7 @@ static void next_waiting(struct http_client *client)
 }
 
 /* Off all lists and timers; nothing is told. */
-static void call_detach(struct http_call *call)
+void call_detach(struct http_call *call)
 {
 	call->over = true;
 	list_remove(&call->link);
@@ -162,12 +69,12 @@ static void call_detach(struct http_call *call)
 	loop_timer_stop(&call->deadline);
 	dial_drop(call);
 	if (call->conn != NULL)
-		link_close(call->conn);
+		client_link_close(call->conn);
 	call->conn = NULL;
 	loop_soon(call_free, call);
 }
 
-static void call_ended(struct http_call *call, struct error *err)
+void call_ended(struct http_call *call, struct error *err)
 {
 	struct http_client *client = call->client;
 
@@ -178,299 +85,6 @@ static void call_ended(struct http_call *call, struct error *err)
 	call_detach(call);
 	next_waiting(client);
 	call->options.done(call->options.arg, err);
-}
-
-/* --- the parser's callbacks --- */
-
-static struct link_conn *link_of(http_parser *parser)
-{
-	return parser->data;
-}
-
-static int on_message_begin(http_parser *parser)
-{
-	struct link_conn *conn = link_of(parser);
-
-	conn->header_bytes = 0;
-	conn->informational = false;
-	vec_clear(&conn->headers);
-	return 0;
-}
-
-static void header_ended(struct link_conn *conn)
-{
-	struct arena *arena = conn->call->arena;
-
-	if (!conn->in_value)
-		return;
-	conn->in_value = false;
-	vec_push(&conn->headers,
-		 (struct http_header){ str_lower(arena, buf_str(&conn->name)), str_dup(arena, str_trim(buf_str(&conn->value))) });
-	buf_clear(&conn->name);
-	buf_clear(&conn->value);
-}
-
-static int on_header_field(http_parser *parser, const char *at, size_t len)
-{
-	struct link_conn *conn = link_of(parser);
-
-	if (conn->call == NULL || conn->call->responded)
-		return 0; /* a trailer */
-	header_ended(conn);
-	buf_append(&conn->name, at, len);
-	conn->header_bytes += len;
-	return conn->header_bytes > LIMIT_HEADERS || conn->headers.len > LIMIT_HEADER_COUNT ? -1 : 0;
-}
-
-static int on_header_value(http_parser *parser, const char *at, size_t len)
-{
-	struct link_conn *conn = link_of(parser);
-
-	if (conn->call == NULL || conn->call->responded)
-		return 0;
-	conn->in_value = true;
-	buf_append(&conn->value, at, len);
-	conn->header_bytes += len;
-	return conn->header_bytes > LIMIT_HEADERS ? -1 : 0;
-}
-
-static int on_headers_complete(http_parser *parser)
-{
-	struct link_conn *conn = link_of(parser);
-	struct http_call *call = conn->call;
-	struct http_header *copy;
-
-	if (call == NULL)
-		return -1;
-	header_ended(conn);
-	if (parser->status_code < 200 && parser->status_code != 101) {
-		conn->informational = true;
-		return 0;
-	}
-	copy = ARENA_ARRAY(call->arena, struct http_header, conn->headers.len + 1);
-	if (conn->headers.len > 0)
-		memcpy(copy, conn->headers.ptr, conn->headers.len * sizeof(*copy));
-	call->response = (struct http_response){ parser->status_code, { copy, conn->headers.len }, 1 };
-	call->responded = true;
-	conn->keep = http_should_keep_alive(parser) != 0;
-	loop_timer_stop(&call->timeout);
-	if (parser->status_code != 101 && call->options.responded != NULL)
-		call->options.responded(call->options.arg, call, &call->response);
-	if (conn->dead)
-		return -1;
-	if (call->paused && !call->head_request)
-		http_parser_pause(parser, 1);
-	return call->head_request ? 1 : 0;
-}
-
-static int on_body(http_parser *parser, const char *at, size_t len)
-{
-	struct link_conn *conn = link_of(parser);
-	struct http_call *call = conn->call;
-
-	if (call == NULL)
-		return -1;
-	if (call->options.data != NULL)
-		call->options.data(call->options.arg, str_of(at, len));
-	if (conn->dead)
-		return -1;
-	if (call->paused)
-		http_parser_pause(parser, 1);
-	return 0;
-}
-
-static int on_message_complete(http_parser *parser)
-{
-	struct link_conn *conn = link_of(parser);
-
-	if (conn->informational)
-		return 0;
-	conn->message_done = true;
-	http_parser_pause(parser, 1);
-	return 0;
-}
-
-static const http_parser_settings settings = {
-	.on_message_begin = on_message_begin,
-	.on_header_field = on_header_field,
-	.on_header_value = on_header_value,
-	.on_headers_complete = on_headers_complete,
-	.on_body = on_body,
-	.on_message_complete = on_message_complete,
-};
-
-/* --- links --- */
-
-static void upgraded(struct link_conn *conn, struct str leftover)
-{
-	struct http_call *call = conn->call;
-	struct stream *stream = conn->stream;
-
-	if (call->options.upgraded == NULL) {
-		call_ended(call, error_new(ERR_UNAVAILABLE, "the server switched protocols unasked"));
-		return;
-	}
-	stream_pause(stream);
-	link_die(conn);
-	call->conn = NULL;
-	call_detach(call);
-	call->options.upgraded(call->options.arg, &call->response, stream, leftover);
-}
-
-static void on_idle(void *arg)
-{
-	link_close(arg);
-}
-
-static void answered(struct link_conn *conn)
-{
-	struct http_call *call = conn->call;
-	struct http_client *client = conn->client;
-
-	conn->message_done = false;
-	conn->call = NULL;
-	call->conn = NULL;
-	if (!conn->keep || !call->input_done || client->options.no_reuse)
-		link_close(conn);
-	else
-		loop_timer_start(&conn->idle, client->options.idle, on_idle, conn);
-	call_ended(call, NULL);
-}
-
-static void broken(struct link_conn *conn, struct error *err)
-{
-	struct http_call *call = conn->call;
-
-	if (call == NULL) {
-		error_free(err);
-		link_close(conn);
-		return;
-	}
-	/* A kept connection that the server closed just as we used it: once more, on a new one. */
-	if (conn->used && !conn->fresh_bytes && call->idempotent && !call->options.streams && !call->retried) {
-		error_free(err);
-		call->retried = true;
-		call->conn = NULL;
-		conn->call = NULL;
-		link_close(conn);
-		call_begin(call);
-		return;
-	}
-	call_ended(call, err);
-}
-
-static void process(struct link_conn *conn, struct str fresh)
-{
-	struct buf in = conn->in;
-	struct str rest = fresh;
-
-	if (in.len > 0) {
-		conn->in = (struct buf){ 0 };
-		buf_add(&in, fresh);
-		rest = buf_str(&in);
-	}
-	while (!conn->dead && rest.len > 0 && (conn->call == NULL || !conn->call->paused)) {
-		size_t n;
-		enum http_errno status;
-
-		if (conn->call == NULL) {
-			link_close(conn); /* it speaks unasked */
-			break;
-		}
-		conn->fresh_bytes = true;
-		n = http_parser_execute(&conn->parser, &settings, rest.ptr, rest.len);
-		status = HTTP_PARSER_ERRNO(&conn->parser);
-		if (conn->dead)
-			break;
-		rest = str_skip(rest, n);
-		if (status == HPE_PAUSED) {
-			http_parser_pause(&conn->parser, 0);
-		} else if (status != HPE_OK) {
-			broken(conn, error_new(ERR_UNAVAILABLE, "malformed response: %s", http_errno_description(status)));
-			break;
-		}
-		if (conn->message_done && conn->call->response.status == 101)
-			upgraded(conn, rest);
-		else if (conn->message_done)
-			answered(conn);
-	}
-	if (!conn->dead && rest.len > 0)
-		buf_add(&conn->in, rest);
-	else if (!conn->dead && (conn->call == NULL || !conn->call->paused))
-		stream_resume(conn->stream);
-	buf_fini(&in);
-}
-
-static void on_process(void *arg)
-{
-	process(arg, STR(""));
-}
-
-static void on_read(void *arg, struct str data)
-{
-	process(arg, data);
-}
-
-static void on_ended(void *arg)
-{
-	struct link_conn *conn = arg;
-
-	if (conn->call != NULL && conn->call->responded) {
-		/* A body without a length ends with the connection. */
-		conn->keep = false;
-		http_parser_execute(&conn->parser, &settings, NULL, 0);
-		if (conn->dead)
-			return;
-		if (conn->message_done) {
-			answered(conn);
-			return;
-		}
-	}
-	broken(conn, error_new(ERR_UNAVAILABLE, "unexpected EOF"));
-}
-
-static void on_failed(void *arg, struct error *err)
-{
-	broken(arg, err);
-}
-
-static void on_drained(void *arg)
-{
-	struct link_conn *conn = arg;
-
-	if (conn->call != NULL && conn->call->options.drained != NULL)
-		conn->call->options.drained(conn->call->options.arg);
-}
-
-static const struct stream_events link_events = { on_read, on_ended, on_failed, on_drained };
-
-static void link_send(struct link_conn *conn, struct http_call *call)
-{
-	loop_timer_stop(&conn->idle);
-	conn->call = call;
-	call->conn = conn;
-	conn->fresh_bytes = false;
-	conn->message_done = false;
-	conn->in_value = false;
-	buf_clear(&conn->name);
-	buf_clear(&conn->value);
-	http_parser_init(&conn->parser, HTTP_RESPONSE);
-	conn->parser.data = conn;
-	stream_write(conn->stream, buf_str(&call->head));
-	if (call->early.len > 0)
-		stream_write(conn->stream, buf_str(&call->early));
-	buf_fini(&call->early);
-}
-
-static void link_new(struct http_client *client, struct stream *stream, struct http_call *call)
-{
-	struct link_conn *conn = xcalloc(1, sizeof(*conn));
-
-	conn->client = client;
-	conn->stream = stream;
-	list_push(&client->links, &conn->link);
-	stream_start(stream, &link_events, conn);
-	link_send(conn, call);
 }
 
 /* --- dialing --- */
@@ -492,7 +106,7 @@ static void dial_done(struct dial *dial, struct stream *stream)
 
 	call->dial = NULL;
 	free(dial);
-	link_new(client, stream, call); /* counted already */
+	client_link_new(client, stream, call); /* counted already */
 }
 
 static void shaken(void *arg, struct error *err)
@@ -543,7 +157,7 @@ static void dial_begin(struct http_call *call)
 		dial->connect = stream_connect(&client->options.address, call->options.timeout, connected, dial);
 }
 
-static void call_begin(struct http_call *call)
+void call_begin(struct http_call *call)
 {
 	struct http_client *client = call->client;
 
@@ -551,7 +165,7 @@ static void call_begin(struct http_call *call)
 		LIST_EACH (&client->links, struct link_conn, link, conn)
 			if (conn->call == NULL) {
 				conn->used = true;
-				link_send(conn, call);
+				client_link_send(conn, call);
 				return;
 			}
 	if (client->options.connections != 0 && client->n_links >= client->options.connections) {
@@ -662,7 +276,7 @@ void http_call_resume(struct http_call *call)
 	call->paused = false;
 	/* What came before the pause is parsed first; then the stream goes on. */
 	if (call->conn != NULL)
-		loop_call_soon(&call->conn->process, on_process, call->conn);
+		client_link_resume(call->conn);
 }
 
 static void send_more(struct http_call *call, struct str data)
@@ -748,7 +362,7 @@ void http_client_free(struct http_client *client)
 		call->options.done(call->options.arg, error_new(ERR_CANCELED, "the client was closed"));
 	}
 	LIST_EACH (&client->links, struct link_conn, link, conn)
-		link_close(conn);
+		client_link_close(conn);
 	http_tls_unref(client->options.tls);
 	free(client->host);
 	free(client->path);

@@ -5,48 +5,12 @@
  * The parser's callbacks only collect. It is paused when headers are complete and when the message is, so that handlers
  * run after http_parser_execute() has returned.
  */
-#include <http_parser.h>
 #include <stdlib.h>
 
-#include "http/private.h"
+#include "http/h1.h"
 
 #define READ_AHEAD (64 * 1024)
 #define DISCARD    (256 * 1024) /* of a body that nobody wanted, before the connection is given up instead */
-
-struct h1 {
-	struct conn conn;
-	http_parser parser;
-	struct buf in;             /* came, not parsed */
-	struct exchange *exchange; /* the current one, until it ended */
-
-	struct arena *arena; /* of the headers that come in; moves to the exchange */
-	struct buf target;
-	struct buf name;
-	struct buf value;
-	bool in_value;
-	VEC(struct http_header) headers;
-	size_t header_bytes;
-	int refuse;        /* status to refuse the message with */
-	char last_byte;    /* of the headers, or of what frames a chunk, so far */
-	bool framing;      /* a chunk's length or trailers come, not data */
-	size_t line_bytes; /* of it */
-
-	bool headers_done;      /* a callback paused the parser here… */
-	bool message_done;      /* …or here */
-	bool body_pending;      /* the request's body is not complete */
-	bool answering;         /* between dispatch and the end of the answer */
-	bool continue_wanted;   /* Expect: 100-continue, not yet answered */
-	bool chunked;           /* our answer */
-	bool keep;              /* the connection, after this answer */
-	bool last;              /* close when this answer is done */
-	struct str *processing; /* on the stack: what it has not parsed yet */
-	bool broken;            /* what comes in makes no sense any more */
-	bool dead;
-	bool input_ended;
-	size_t discarded;
-	struct loop_call process;
-	struct loop_call bury;
-};
 
 static void process(struct h1 *h1);
 static void on_process(void *arg);
@@ -66,7 +30,7 @@ static void h1_free(void *arg)
 }
 
 /* The stream is already closed, finished or given away. */
-static void die(struct h1 *h1)
+void h1_die(struct h1 *h1)
 {
 	struct exchange *exchange = h1->exchange;
 
@@ -89,13 +53,13 @@ static void h1_destroy(struct conn *conn)
 	if (h1->dead)
 		return;
 	stream_close(conn->stream);
-	die(h1);
+	h1_die(h1);
 }
 
-static void say_goodbye(struct h1 *h1)
+void h1_say_goodbye(struct h1 *h1)
 {
 	stream_finish(h1->conn.stream);
-	die(h1);
+	h1_die(h1);
 }
 
 static void h1_shutdown(struct conn *conn)
@@ -104,7 +68,7 @@ static void h1_shutdown(struct conn *conn)
 
 	h1->last = true;
 	if (!h1->answering && !h1->dead)
-		say_goodbye(h1);
+		h1_say_goodbye(h1);
 }
 
 static const struct conn_ops h1_conn_ops = { h1_shutdown, h1_destroy };
@@ -123,7 +87,7 @@ static void refuse(struct h1 *h1, int status)
 			   "Content-Length: %zu\r\n\r\n%d %s",
 			   status, text, strlen(text) + 4, status, text);
 		stream_write(h1->conn.stream, buf_str(&out));
-		say_goodbye(h1);
+		h1_say_goodbye(h1);
 	} else if (h1->exchange != NULL) {
 		/* The body of a running request is broken. Its handler answers; then it is over. */
 		h1->last = h1->broken = true;
@@ -146,7 +110,7 @@ static void on_late(void *arg)
 	} else if (h1->arena != NULL) {
 		refuse(h1, 408);
 	} else {
-		say_goodbye(h1);
+		h1_say_goodbye(h1);
 	}
 }
 
@@ -332,8 +296,6 @@ static const http_parser_settings settings = {
 
 /* --- requests --- */
 
-static const struct carrier_ops h1_ops;
-
 static void dispatch(struct h1 *h1)
 {
 	http_parser *parser = &h1->parser;
@@ -392,7 +354,7 @@ static void maybe_next(struct h1 *h1)
 		return;
 	if (h1->last || !h1->keep || (h1->input_ended && h1->in.len == 0) || h1->discarded > DISCARD ||
 	    (h1->body_pending && h1->continue_wanted)) {
-		say_goodbye(h1);
+		h1_say_goodbye(h1);
 		return;
 	}
 	stream_resume(h1->conn.stream);
@@ -400,7 +362,7 @@ static void maybe_next(struct h1 *h1)
 		return;
 	h1->answering = false;
 	loop_timer_start(&h1->conn.timer, h1->conn.server->options.idle, on_late, h1);
-	loop_call_soon(&h1->process, on_process, h1);
+	h1_process_soon(h1);
 }
 
 /* True when nothing may be parsed now: the handler is busy with this request, or does not read its body. */
@@ -499,12 +461,17 @@ static void process(struct h1 *h1)
 	if (h1->answering)
 		maybe_next(h1);
 	else if (h1->input_ended && h1->in.len == 0)
-		say_goodbye(h1);
+		h1_say_goodbye(h1);
 }
 
 static void on_process(void *arg)
 {
 	process(arg);
+}
+
+void h1_process_soon(struct h1 *h1)
+{
+	loop_call_soon(&h1->process, on_process, h1);
 }
 
 /* --- the stream's events --- */
@@ -546,154 +513,7 @@ static void on_drained(void *arg)
 
 static const struct stream_events h1_events = { on_read, on_ended, on_failed, on_drained };
 
-/* --- answers --- */
-
-static struct h1 *h1_of_exchange(const struct exchange *exchange)
-{
-	return exchange->carrier;
-}
-
-static void put_name(struct buf *out, struct str name)
-{
-	bool upper = true;
-
-	for (size_t i = 0; i < name.len; i++) {
-		char c = name.ptr[i];
-
-		buf_putc(out, upper && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c);
-		upper = c == '-';
-	}
-}
-
-static void put_headers(struct buf *out, int status, struct http_headers headers)
-{
-	buf_printf(out, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
-	for (size_t i = 0; i < headers.n; i++) {
-		ASSERT(text_is_token(headers.ptr[i].name) && text_is_value(headers.ptr[i].value));
-		put_name(out, headers.ptr[i].name);
-		buf_add(out, STR(": "));
-		buf_add(out, headers.ptr[i].value);
-		buf_add(out, STR("\r\n"));
-	}
-	buf_add(out, STR("Date: "));
-	buf_add(out, date_now());
-	buf_add(out, STR("\r\n"));
-}
-
-static void h1_start(struct exchange *exchange, int status, struct http_headers headers, int64_t length, bool end)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-	AUTO_BUF struct buf out = { 0 };
-
-	(void)end;
-	put_headers(&out, status, headers);
-	h1->chunked = false;
-	if (length >= 0) {
-		buf_printf(&out, "Content-Length: %lld\r\n", (long long)length);
-	} else if (!exchange->bodiless && status >= 200 && status != 204 && status != 304) {
-		if (exchange->request.http10) {
-			h1->keep = false; /* the end of the connection is the end of the body */
-		} else {
-			h1->chunked = true;
-			buf_add(&out, STR("Transfer-Encoding: chunked\r\n"));
-		}
-	}
-	if (h1->last || !h1->keep || (h1->body_pending && h1->continue_wanted)) {
-		h1->keep = false;
-		buf_add(&out, STR("Connection: close\r\n"));
-	} else if (exchange->request.http10) {
-		buf_add(&out, STR("Connection: keep-alive\r\n"));
-	}
-	buf_add(&out, STR("\r\n"));
-	stream_write(h1->conn.stream, buf_str(&out));
-}
-
-static void h1_write(struct exchange *exchange, struct str data, struct bytes *owner)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-	AUTO_BUF struct buf frame = { 0 };
-
-	if (h1->chunked) {
-		buf_printf(&frame, "%zx\r\n", data.len);
-		stream_write(h1->conn.stream, buf_str(&frame));
-	}
-	if (owner != NULL)
-		stream_write_part(h1->conn.stream, owner, data);
-	else
-		stream_write(h1->conn.stream, data);
-	if (h1->chunked)
-		stream_write(h1->conn.stream, STR("\r\n"));
-}
-
-static void h1_end(struct exchange *exchange)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-
-	if (h1->chunked)
-		stream_write(h1->conn.stream, STR("0\r\n\r\n"));
-	h1->chunked = false;
-	h1->exchange = NULL;
-	if (!h1->processing)
-		loop_call_soon(&h1->process, on_process, h1);
-}
-
-static void h1_abort(struct exchange *exchange)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-
-	/* What was sent so far goes out; the missing end tells the client. */
-	h1->exchange = NULL;
-	say_goodbye(h1);
-}
-
-static size_t h1_pending(const struct exchange *exchange)
-{
-	const struct h1 *h1 = h1_of_exchange(exchange);
-
-	return stream_pending(h1->conn.stream);
-}
-
-static void h1_wants_body(struct exchange *exchange)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-
-	if (h1->continue_wanted && h1->body_pending)
-		stream_write(h1->conn.stream, STR("HTTP/1.1 100 Continue\r\n\r\n"));
-	h1->continue_wanted = false;
-}
-
-static void h1_body_taken(struct exchange *exchange, size_t n)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-
-	(void)n;
-	if (h1->processing || h1->in.len == 0)
-		return;
-	stream_resume(h1->conn.stream);
-	loop_call_soon(&h1->process, on_process, h1);
-}
-
-static struct error *h1_upgrade(struct exchange *exchange, struct http_headers headers, struct stream **stream,
-				struct buf *leftover)
-{
-	struct h1 *h1 = h1_of_exchange(exchange);
-	AUTO_BUF struct buf out = { 0 };
-
-	if (h1->body_pending && exchange->request.content_length != 0)
-		return error_new(ERR_BAD_REQUEST, "an upgrade cannot have a body");
-	put_headers(&out, 101, headers);
-	buf_add(&out, STR("\r\n"));
-	stream_write(h1->conn.stream, buf_str(&out));
-	stream_pause(h1->conn.stream);
-	buf_add(leftover, h1->processing != NULL ? *h1->processing : buf_str(&h1->in));
-	*stream = h1->conn.stream;
-	h1->exchange = NULL;
-	die(h1);
-	return NULL;
-}
-
-static const struct carrier_ops h1_ops = { h1_start,   h1_write,      h1_end,        h1_abort,
-					   h1_pending, h1_wants_body, h1_body_taken, h1_upgrade };
+/* --- a connection --- */
 
 void h1_serve(struct http_server *server, struct stream *stream, struct peer *peer, struct str early)
 {
@@ -709,5 +529,5 @@ void h1_serve(struct http_server *server, struct stream *stream, struct peer *pe
 		stream_start(stream, &h1_events, h1);
 	else
 		stream_hand_over(stream, &h1_events, h1);
-	loop_call_soon(&h1->process, on_process, h1);
+	h1_process_soon(h1);
 }

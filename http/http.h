@@ -21,8 +21,8 @@
  *		else
  *			http_reply_text(req, 404, STR("404 page not found\n"));
  *	}
- *	http_server_new(&(struct http_server_options){ .tls = tls, .handle = handle }, &server);
- *	http_server_listen(server, &(struct stream_address){ .host = "127.0.0.1", .port = 6443 }, NULL);
+ *	server = http_server_new(&(struct http_server_options){ .tls = tls, .handle = handle });
+ *	err = http_server_listen(server, &(struct stream_address){ .host = "127.0.0.1", .port = 6443 }, NULL);
  */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
@@ -130,6 +130,8 @@ struct http_request {
 
 /* First value, or empty; `found` tells a missing one from an empty one (may be NULL). */
 struct str http_param(const struct http_request *request, const char *name, bool *found);
+/* As Kubernetes means a query: only absence, "0" and "false" are false (docs/traps.md). */
+bool http_param_bool(const struct http_request *request, const char *name, bool *found);
 
 struct http_request_events {
 	void (*closed)(void *arg);  /* the client is gone */

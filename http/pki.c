@@ -9,7 +9,6 @@
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -25,35 +24,6 @@ static EVP_PKEY *key_of(const struct pki_key *key)
 static X509 *cert_of(const struct pki_cert *cert)
 {
 	return (X509 *)(uintptr_t)cert;
-}
-
-static void init_once(void)
-{
-	/* The host's openssl.cnf has no say. */
-	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-}
-
-void crypto_init(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-	pthread_once(&once, init_once);
-}
-
-struct error *crypto_failure_at(const char *file, int line, enum error_kind kind, const char *doing)
-{
-	unsigned long code = ERR_peek_last_error();
-	char reason[256] = "unknown reason";
-
-	if (code != 0)
-		ERR_error_string_n(code, reason, sizeof(reason));
-	ERR_clear_error();
-	return error_make(file, line, kind, (int)(code & 0x7fffffff), "%s: %s", doing, reason);
-}
-
-BIO *crypto_bio(struct str text)
-{
-	return BIO_new_mem_buf(text.len > 0 ? text.ptr : "", (int)text.len);
 }
 
 static void take_bio(BIO *bio, struct buf *out)

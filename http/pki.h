@@ -1,6 +1,7 @@
 /*
  * Keys, certificates, tokens, digests and gzip: what the cluster needs of OpenSSL and zlib besides TLS. Pure functions;
- * those without a handle may also run in jobs.
+ * those without a handle may also run in jobs. Who has a handle made frees it; what is written is appended to a buf.
+ * What is no key or certificate is ERR_BAD_REQUEST, what no token of ours ERR_UNAUTHORIZED.
  *
  *	pki_key_new(&key);
  *	pki_issue(&(struct pki_request){ .key = key, .common_name = "kubernetes-ca", .ca = true, .days = 3650 }, &ca);
@@ -11,7 +12,7 @@
 
 #include "base/base.h"
 
-struct pki_key; /* ECDSA P-256; also reads other keys that OpenSSL knows */
+struct pki_key; /* ECDSA P-256; also reads RSA, Ed25519 and the other curves of NIST (crypto.c) */
 struct pki_cert;
 
 struct error *pki_key_new(struct pki_key **out) MUST_CHECK;

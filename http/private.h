@@ -13,14 +13,17 @@
 
 #include "http/http.h"
 
-/* --- pki.c --- */
+/* --- crypto.c: OpenSSL's start and errors --- */
 
-void crypto_init(void);
+void crypto_init(void); /* once, before anything else of OpenSSL; from any thread, as often as one likes */
 BIO *crypto_bio(struct str text);
-int64_t crypto_time(const ASN1_TIME *time);
 #define crypto_failure(kind, doing) crypto_failure_at(__FILE__, __LINE__, (kind), (doing))
 struct error *crypto_failure_at(const char *file, int line, enum error_kind kind, const char *doing)
 	__attribute__((returns_nonnull)) MUST_CHECK;
+
+/* --- pki.c --- */
+
+int64_t crypto_time(const ASN1_TIME *time); /* ns since 1970; 0: not a time */
 
 /* --- gzip.c: packing what comes in pieces --- */
 
@@ -188,6 +191,16 @@ void server_maybe_closed(struct http_server *server);
 /* Both take stream and peer; early is what was read already. */
 void h1_serve(struct http_server *server, struct stream *stream, struct peer *peer, struct str early);
 void h2_serve(struct http_server *server, struct stream *stream, struct peer *peer, struct str early);
+
+/* Header blocks of one SPDY connection (spdy_headers.c). */
+struct spdy_headers;
+struct spdy_headers *spdy_headers_new(void);
+void spdy_headers_free(struct spdy_headers *headers);
+struct error *spdy_headers_read(struct spdy_headers *headers, struct arena *arena, struct str block,
+				struct http_headers *out) MUST_CHECK;
+void spdy_headers_none(struct spdy_headers *headers, struct buf *out); /* an empty block */
+void spdy_put32(struct buf *out, uint32_t n);
+uint32_t spdy_get32(const char *at);
 
 /* "Date" as HTTP wants it; changes once a second. */
 struct str date_now(void);

@@ -1,5 +1,6 @@
 /* One request as the handler sees it, whatever version carries it. */
 #include <stdlib.h>
+#include <strings.h>
 
 #include "http/private.h"
 
@@ -117,6 +118,16 @@ struct str http_param(const struct http_request *request, const char *name, bool
 	if (found != NULL)
 		*found = false;
 	return STR("");
+}
+
+bool http_param_bool(const struct http_request *request, const char *name, bool *found)
+{
+	bool given;
+	struct str value = http_param(request, name, &given);
+
+	if (found != NULL)
+		*found = given;
+	return given && !str_is(value, "0") && !(value.len == 5 && strncasecmp(value.ptr, "false", 5) == 0);
 }
 
 /* --- events --- */

@@ -78,7 +78,7 @@ static struct error *make_layer(struct image_store *store, int exe, const struct
 		snprintf(from, sizeof(from), "%s/0", work);
 		err = images_put_layer(store, from, layer);
 	}
-	error_free(disk_remove(store->fd, work));
+	error_free(dir_remove(store->fd, work));
 	return err;
 }
 
@@ -115,7 +115,7 @@ static bool is_there(struct image_store *store, const char *print)
 	struct str rest, line;
 	bool there = false;
 
-	error_free(disk_read(store->fd, "hello", 512, &text));
+	error_free(file_read_at(store->fd, "hello", 512, &text));
 	rest = buf_str(&text);
 	if (str_cut(&rest, '\n', &line) && str_is(line, print) && str_cut(&rest, '\n', &line) && digest_valid(line)) {
 		error_free(image_store_find(arena, store, STR(IMAGE_HELLO), &image));

@@ -247,8 +247,7 @@ static struct error *take_all(struct load *load)
 	struct archive_entry *entry;
 	int rc;
 
-	archive_read_support_filter_gzip(load->outer);
-	archive_read_support_filter_zstd(load->outer);
+	archive_filters(load->outer);
 	archive_read_support_format_tar(load->outer);
 	if (archive_read_open_fd(load->outer, load->fd, 1 << 16) != ARCHIVE_OK)
 		return archive_failed(load->outer, "open archive");
@@ -526,7 +525,7 @@ struct error *image_store_load(struct arena *arena, struct image_store *store, i
 
 	archive_read_free(load.outer);
 	if (load.work[0] != '\0') {
-		struct error *late = disk_remove(store->fd, load.work);
+		struct error *late = dir_remove(store->fd, load.work);
 
 		if (err == NULL)
 			err = late;

@@ -3,6 +3,7 @@ libimage_a_SOURCES = \
 	image/config.c \
 	image/digest.c \
 	image/file.c \
+	image/filters.c \
 	image/hello.c \
 	image/image.h image/private.h \
 	image/load.c \
@@ -12,5 +13,8 @@ libimage_a_SOURCES = \
 image_LIBS = libimage.a $(json_LIBS)
 
 check_PROGRAMS += tests/unit/image/test_image
-tests_unit_image_test_image_SOURCES = tests/unit/image/test_image.c $(STATIC_NSS)
+tests_unit_image_test_image_SOURCES = \
+	tests/unit/image/test_image.c \
+	tests/unit/image/test_ref.c \
+	$(STATIC_NSS)
 tests_unit_image_test_image_LDADD = libtap.a $(image_LIBS)

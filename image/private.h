@@ -6,7 +6,7 @@
 #include <archive_entry.h>
 #include <openssl/evp.h>
 
-#include "base/buf.h"
+#include "base/file.h"
 #include "image/image.h"
 #include "json/json.h"
 
@@ -28,11 +28,12 @@ struct str digest_hex(struct str text);
 
 /* --- file.c: small blocking helpers --- */
 
-struct error *disk_read(int dirfd, const char *path, size_t max, struct buf *out) MUST_CHECK;
 /* Beside, synced, renamed. */
 struct error *disk_replace(int dirfd, const char *path, struct str text) MUST_CHECK;
-struct error *disk_remove(int dirfd, const char *name) MUST_CHECK; /* rm -rf; absence is fine */
-struct error *disk_write(int fd, const void *ptr, size_t len) MUST_CHECK;
+
+/* --- filters.c --- */
+
+void archive_filters(struct archive *archive); /* a reader takes what is packed with gzip or zstd */
 
 /* --- unpack.c --- */
 

@@ -166,7 +166,7 @@ static uint64_t layer_size(struct image_store *store, struct str layer_path)
 	uint64_t size = 0;
 
 	snprintf(path, sizeof(path), "layers/size/%.*s", STR_ARG(str_skip(layer_path, strlen("layers/sha256/"))));
-	error_free(disk_read(store->fd, path, 64, &text));
+	error_free(file_read_at(store->fd, path, 64, &text));
 	str_to_u64(str_trim(buf_str(&text)), &size);
 	return size;
 }
@@ -192,7 +192,7 @@ static struct error *each_ref(struct image_store *store, ref_fn *fn, void *arg)
 
 		if (entry->d_name[0] == '.')
 			continue;
-		err = disk_read(fd, entry->d_name, 4096, &text);
+		err = file_read_at(fd, entry->d_name, 4096, &text);
 		if (err != NULL) {
 			bool gone = err->kind == ERR_NOT_FOUND || err->kind == ERR_TOO_LARGE;
 
@@ -227,7 +227,7 @@ static struct error *load_image(struct listing *l, const struct ref_record *reco
 
 	*out = NULL;
 	blob_file(record->id, path);
-	err = disk_read(l->store->fd, path, LIMIT_MANIFEST_BYTES, &text);
+	err = file_read_at(l->store->fd, path, LIMIT_MANIFEST_BYTES, &text);
 	if (err == NULL) {
 		digest_of(buf_str(&text), id);
 		if (!str_is(record->id, id))
@@ -478,7 +478,7 @@ static struct error *note_alive(void *arg, const struct ref_record *record)
 	if (digest_valid(record->manifest))
 		map_set(&a->blobs, digest_hex(record->manifest), a);
 	blob_file(record->id, path);
-	err = disk_read(a->store->fd, path, LIMIT_MANIFEST_BYTES, &text);
+	err = file_read_at(a->store->fd, path, LIMIT_MANIFEST_BYTES, &text);
 	if (err == NULL)
 		err = image_from_config(a->arena, str_dup(a->arena, buf_str(&text)), &image);
 	if (err != NULL) { /* a reference to nothing keeps nothing */
@@ -535,7 +535,7 @@ static struct error *sweep_layer(struct image_store *store, int dir, const char 
 		return error_errno(errno, "remove layer %s", name);
 	snprintf(size, sizeof(size), "layers/size/%s", name);
 	unlinkat(store->fd, size, 0);
-	return disk_remove(store->fd, trash);
+	return dir_remove(store->fd, trash);
 }
 
 static struct error *sweep_tmp(struct image_store *store, int dir, const char *name, void *arg)
@@ -550,7 +550,7 @@ static struct error *sweep_tmp(struct image_store *store, int dir, const char *n
 	/* a file or directory may be so new that its maker has not locked it yet */
 	if (fstat(fd, &st) != 0 || st.st_mtime > time(NULL) - 60)
 		return NULL;
-	return disk_remove(dir, name);
+	return dir_remove(dir, name);
 }
 
 static struct error *sweep(struct alive *a)
@@ -593,7 +593,7 @@ static struct error *add_size(struct image_store *store, int dir, const char *na
 	uint64_t size = 0;
 
 	(void)store;
-	error_free(disk_read(dir, name, 64, &text));
+	error_free(file_read_at(dir, name, 64, &text));
 	str_to_u64(str_trim(buf_str(&text)), &size);
 	*(uint64_t *)arg += size;
 	return NULL;

@@ -106,8 +106,7 @@ static struct error *open_plain(struct unpacking *u)
 	struct archive_entry *entry;
 
 	u->plain = archive_read_new();
-	archive_read_support_filter_gzip(u->plain);
-	archive_read_support_filter_zstd(u->plain);
+	archive_filters(u->plain);
 	archive_read_support_format_raw(u->plain);
 	archive_read_support_format_empty(u->plain);
 	if (archive_read_open(u->plain, u, NULL, read_source, NULL) != ARCHIVE_OK)
@@ -318,7 +317,7 @@ static struct error *make_way(struct unpacking *u, const char *name, bool direct
 		*there = true;
 		return NULL;
 	}
-	return disk_remove(u->parent, name);
+	return dir_remove(u->parent, name);
 }
 
 static struct error *make_node(struct unpacking *u, const char *name, struct archive_entry *entry, mode_t type)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "json/json.h"
+#include "json/private.h"
 
 enum change { CHANGE_ADD, CHANGE_REMOVE, CHANGE_REPLACE };
 
@@ -26,24 +26,9 @@ static struct error *misfit(void)
 /* One token of an RFC 6901 pointer, unescaped; the pointer moves on. */
 static struct str next_token(struct arena *arena, struct str *pointer)
 {
-	struct str raw = str_skip(*pointer, 1);
-	ptrdiff_t end = str_find(raw, '/');
-	char *name;
-	size_t n = 0;
+	struct str token = pointer_cut(pointer);
 
-	if (end >= 0)
-		raw.len = (size_t)end;
-	*pointer = str_skip(*pointer, raw.len + 1);
-	if (str_find(raw, '~') < 0)
-		return raw;
-	name = arena_raw(arena, raw.len);
-	for (size_t i = 0; i < raw.len; i++) {
-		if (raw.ptr[i] == '~' && i + 1 < raw.len && (raw.ptr[i + 1] == '0' || raw.ptr[i + 1] == '1'))
-			name[n++] = raw.ptr[++i] == '0' ? '~' : '/';
-		else
-			name[n++] = raw.ptr[i];
-	}
-	return str_of(name, n);
+	return str_find(token, '~') < 0 ? token : pointer_unescape(token, arena_raw(arena, token.len));
 }
 
 /* An index below bound; negative ones count from the end. */

@@ -114,31 +114,40 @@ const struct json *json_path(const struct json *value, const char *path)
 	return value;
 }
 
+struct str pointer_cut(struct str *pointer)
+{
+	struct str token = str_skip(*pointer, 1);
+	ptrdiff_t end = str_find(token, '/');
+
+	if (end >= 0)
+		token.len = (size_t)end;
+	*pointer = str_skip(*pointer, token.len + 1);
+	return token;
+}
+
+struct str pointer_unescape(struct str token, char *room)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < token.len; i++) {
+		if (token.ptr[i] == '~' && i + 1 < token.len && (token.ptr[i + 1] == '0' || token.ptr[i + 1] == '1'))
+			room[n++] = token.ptr[++i] == '0' ? '~' : '/';
+		else
+			room[n++] = token.ptr[i];
+	}
+	return str_of(room, n);
+}
+
 const struct json *json_pointer(const struct json *value, struct str pointer)
 {
-	char small[256];
-
 	if (pointer.len != 0 && pointer.ptr[0] != '/')
 		return NULL;
 	while (value != NULL && pointer.len != 0) {
-		struct str raw = str_skip(pointer, 1);
-		ptrdiff_t end = str_find(raw, '/');
-		size_t n = 0;
-		char *name = small, *heap = NULL;
+		struct str token = pointer_cut(&pointer);
+		char small[256];
+		AUTO_FREE char *large = token.len > sizeof(small) ? xmalloc(token.len) : NULL;
 
-		if (end >= 0)
-			raw.len = (size_t)end;
-		pointer = str_skip(pointer, raw.len + 1);
-		if (raw.len > sizeof(small))
-			name = heap = xmalloc(raw.len);
-		for (size_t i = 0; i < raw.len; i++) {
-			if (raw.ptr[i] == '~' && i + 1 < raw.len && (raw.ptr[i + 1] == '0' || raw.ptr[i + 1] == '1'))
-				name[n++] = raw.ptr[++i] == '0' ? '~' : '/';
-			else
-				name[n++] = raw.ptr[i];
-		}
-		value = step(value, str_of(name, n));
-		free(heap);
+		value = step(value, pointer_unescape(token, large != NULL ? large : small));
 	}
 	return value;
 }

@@ -253,7 +253,7 @@ static void dial(void *arg, void (*connected)(void *to, struct error *err, struc
 
 	action->connected = connected;
 	action->to = to;
-	action->dialing = dial_start(action->kubelet, action->ip, action->port, dialed, action);
+	action->dialing = dial_start(action->kubelet, &(struct dial_target){ NULL, action->ip, action->port }, dialed, action);
 }
 
 static void tcp_connected(void *arg, struct error *err, struct stream *stream)

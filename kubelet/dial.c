@@ -1,5 +1,5 @@
-/* Connections that start in the node's network namespace, on sockets that the node process opens: probes, and what the API
- * server carries on to pods. */
+/* Connections that start in the network namespace of the node or of a pod, on sockets that the node process opens: probes, what
+ * the API server carries on to pods, and port-forwards. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@ struct dialing {
 	struct list link; /* in kubelet->dialings */
 	struct node_client *client;
 	uint64_t request; /* for the socket; 0: it is there */
+	char *sandbox;    /* where it starts; NULL: the node */
 	struct ip ip;
 	uint16_t port;
 	int fd;
@@ -33,6 +34,7 @@ static void dialing_free(struct dialing *dialing)
 	if (dialing->fd >= 0)
 		close(dialing->fd);
 	error_free(dialing->err);
+	free(dialing->sandbox);
 	free(dialing);
 }
 
@@ -113,18 +115,24 @@ static void fail(void *arg)
 	give(dialing, err);
 }
 
-struct dialing *dial_start(struct kubelet *kubelet, struct ip ip, uint16_t port,
+struct dialing *dial_start(struct kubelet *kubelet, const struct dial_target *target,
 			   void (*connected)(void *to, struct error *err, struct stream *stream), void *to)
 {
 	struct dialing *dialing = xcalloc(1, sizeof(*dialing));
 
-	*dialing = (struct dialing){
-		.client = link_client(kubelet), .ip = ip, .port = port, .fd = -1, .connected = connected, .to = to
-	};
+	*dialing = (struct dialing){ .client = link_client(kubelet),
+				     .sandbox = target->sandbox != NULL ? xstrdup(target->sandbox) : NULL,
+				     .ip = target->ip,
+				     .port = target->port,
+				     .fd = -1,
+				     .connected = connected,
+				     .to = to };
 	list_push(&kubelet->dialings, &dialing->link);
 	if (dialing->client != NULL) {
-		dialing->request = node_socket(dialing->client, &(struct node_socket){ .domain = AF_INET, .type = SOCK_STREAM },
-					       got_socket, dialing);
+		dialing->request =
+			node_socket(dialing->client,
+				    &(struct node_socket){ .sandbox = dialing->sandbox, .domain = AF_INET, .type = SOCK_STREAM },
+				    got_socket, dialing);
 	} else {
 		dialing->err = error_new(ERR_UNAVAILABLE, "the node process is away");
 		loop_call_soon(&dialing->fail, fail, dialing);
@@ -152,5 +160,5 @@ void dials_stop(struct kubelet *kubelet)
 void kubelet_dial(struct kubelet *kubelet, struct ip ip, uint16_t port,
 		  void (*connected)(void *to, struct error *err, struct stream *stream), void *to)
 {
-	dial_start(kubelet, ip, port, connected, to);
+	dial_start(kubelet, &(struct dial_target){ NULL, ip, port }, connected, to);
 }

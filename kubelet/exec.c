@@ -1,8 +1,5 @@
 /*
- * exec and attach over WebSocket: messages whose first byte names a channel (k8s.io/kubelet/pkg/cri/streaming/remotecommand).
- *
- *	0 stdin   1 stdout   2 stderr   3 error: a Status at the end   4 resize: {"Width":80,"Height":24}
- *	255, N    v5: the client will send no more on channel N
+ * exec and attach: a process in a container, joined to the channels of a client (remote.h).
  *
  * When the client goes away the process sees end of input, or a hang-up on a terminal; the pod is untouched.
  */
@@ -12,19 +9,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "http/websocket.h"
 #include "kubelet/private.h"
-
-enum channel { CHANNEL_IN, CHANNEL_OUT, CHANNEL_ERR, CHANNEL_STATUS, CHANNEL_RESIZE, CHANNEL_CLOSE = 255 };
-
-static const char *const protocols[] = { "v5.channel.k8s.io", "v4.channel.k8s.io",     "v4.base64.channel.k8s.io",
-					 "channel.k8s.io",    "base64.channel.k8s.io", NULL };
+#include "kubelet/remote.h"
 
 struct session {
 	struct list link; /* in kubelet->sessions */
 	struct kubelet *kubelet;
-	struct websocket *ws;
-	bool base64, close_frames, status_json; /* what the protocol has */
+	struct remote *remote;
+	char *id;             /* of the container */
+	const char **command; /* of exec; NULL-terminated, in arena */
+	struct arena *arena;
 	bool attach, tty;
 	bool wants_in, wants_out, wants_err;
 	uint64_t request; /* to the node, under way */
@@ -49,24 +43,11 @@ static void session_free(struct session *s)
 	if (s->terminal >= 0)
 		close(s->terminal);
 	free(s->failure);
+	arena_free(s->arena);
 	free(s);
 }
 
 /* --- to the client --- */
-
-static void say(struct session *s, enum channel channel, struct str data)
-{
-	char head[1] = { (char)channel };
-	AUTO_BUF struct buf text = { 0 };
-
-	if (!s->base64) {
-		websocket_send(s->ws, str_of(head, 1), data);
-		return;
-	}
-	buf_putc(&text, (char)('0' + (int)channel));
-	base64_encode(&text, data);
-	websocket_send_text(s->ws, buf_str(&text));
-}
 
 static const struct json *status_of(struct arena *arena, const struct session *s)
 {
@@ -100,11 +81,11 @@ static void finish(void *arg)
 	struct session *s = arg;
 	struct arena *arena = arena_new();
 
-	if (s->status_json)
-		say(s, CHANNEL_STATUS, json_format(arena, status_of(arena, s)));
+	if (remote_wants_status(s->remote))
+		remote_send(s->remote, CHANNEL_STATUS, json_format(arena, status_of(arena, s)));
 	else if (s->failure != NULL)
-		say(s, CHANNEL_STATUS, str_from(s->failure));
-	websocket_close(s->ws, 1000, STR(""));
+		remote_send(s->remote, CHANNEL_STATUS, str_from(s->failure));
+	remote_close(s->remote);
 	session_free(s);
 	arena_free(arena);
 }
@@ -120,8 +101,8 @@ static void out_read(void *arg, struct str data)
 {
 	struct session *s = arg;
 
-	say(s, CHANNEL_OUT, data);
-	if (websocket_full(s->ws))
+	remote_send(s->remote, CHANNEL_OUT, data);
+	if (remote_full(s->remote))
 		stream_pause(s->out);
 }
 
@@ -129,8 +110,8 @@ static void err_read(void *arg, struct str data)
 {
 	struct session *s = arg;
 
-	say(s, CHANNEL_ERR, data);
-	if (websocket_full(s->ws))
+	remote_send(s->remote, CHANNEL_ERR, data);
+	if (remote_full(s->remote))
 		stream_pause(s->err);
 }
 
@@ -174,7 +155,7 @@ static void in_failed(void *arg, struct error *err)
 	error_free(err); /* it closed its input: what comes now is dropped */
 	stream_close(s->in);
 	s->in = NULL;
-	websocket_resume(s->ws);
+	remote_resume(s->remote);
 }
 
 /* A pipe that is written to says nothing. */
@@ -188,7 +169,7 @@ static void in_drained(void *arg)
 {
 	struct session *s = arg;
 
-	websocket_resume(s->ws);
+	remote_resume(s->remote);
 }
 
 static void close_in(struct session *s)
@@ -198,7 +179,7 @@ static void close_in(struct session *s)
 	s->in = NULL;
 	if (in != NULL)
 		stream_finish(in); /* what is on its way still arrives */
-	websocket_resume(s->ws);
+	remote_resume(s->remote);
 }
 
 static void resize(struct session *s, struct str text)
@@ -215,33 +196,24 @@ static void resize(struct session *s, struct str text)
 	arena_free(arena);
 }
 
-static void on_message(void *arg, struct str data, bool binary)
+static void on_data(void *arg, enum channel channel, struct str data)
 {
 	struct session *s = arg;
-	AUTO_BUF struct buf decoded = { 0 };
-	struct stream *to;
-	int channel;
+	struct stream *to = s->tty && !s->attach ? s->out : s->in; /* the terminal of an exec is one stream, both ways */
 
-	(void)binary;
-	if (data.len == 0)
-		return;
-	channel = s->base64 ? data.ptr[0] - '0' : (unsigned char)data.ptr[0];
-	data = str_skip(data, 1);
-	if (s->base64) {
-		if (!base64_decode(&decoded, data))
-			return;
-		data = buf_str(&decoded);
-	}
-	to = s->tty ? s->out : s->in; /* a terminal is one stream, both ways */
-	if (channel == CHANNEL_IN && s->wants_in && to != NULL) {
-		stream_write(to, data);
-		if (stream_pending(to) >= STREAM_HIGH)
-			websocket_pause(s->ws);
-	} else if (channel == CHANNEL_RESIZE) {
+	if (channel == CHANNEL_RESIZE)
 		resize(s, data);
-	} else if (channel == CHANNEL_CLOSE && s->close_frames && data.len == 1 && data.ptr[0] == CHANNEL_IN) {
-		close_in(s);
-	}
+	if (channel != CHANNEL_IN || !s->wants_in || to == NULL)
+		return;
+	stream_write(to, data);
+	if (stream_pending(to) >= STREAM_HIGH)
+		remote_pause(s->remote);
+}
+
+static void on_ended(void *arg, enum channel channel)
+{
+	if (channel == CHANNEL_IN)
+		close_in(arg);
 }
 
 static void on_drained(void *arg)
@@ -259,8 +231,6 @@ static void on_closed(void *arg)
 	session_free(arg);
 }
 
-static const struct websocket_events ws_events = { on_message, on_closed, on_drained };
-
 /* --- the process --- */
 
 static void give_up(struct session *s, const char *text)
@@ -277,7 +247,7 @@ static struct stream *take_stream(int *fd, bool wanted, const struct stream_even
 	if (*fd < 0)
 		return NULL;
 	if (!wanted) {
-		auto_close(fd);
+		fd_close(fd);
 		return NULL;
 	}
 	error_free(stream_from_fd(fd_take(fd), &stream));
@@ -294,7 +264,7 @@ static void started(void *arg, struct node_reply *reply)
 	struct session *s = arg;
 
 	s->request = 0;
-	websocket_resume(s->ws);
+	remote_resume(s->remote);
 	if (reply->err != NULL) {
 		give_up(s, reply->err->text);
 		return;
@@ -307,7 +277,11 @@ static void started(void *arg, struct node_reply *reply)
 		s->out = take_stream(&reply->fds[0], true, &out, s);
 		return;
 	}
+	if (s->tty && s->wants_in && reply->n_fds > 0)
+		s->terminal = fcntl(reply->fds[0], F_DUPFD_CLOEXEC, 3);
 	s->in = reply->n_fds > 0 ? take_stream(&reply->fds[0], s->wants_in, &in, s) : NULL;
+	if (s->tty && s->in != NULL)
+		stream_pause(s->in); /* what the terminal says is the node's to read: it goes into the log, too */
 	s->out = reply->n_fds > 1 ? take_stream(&reply->fds[1], s->wants_out, &out, s) : NULL;
 	s->err = reply->n_fds > 2 ? take_stream(&reply->fds[2], s->wants_err, &err, s) : NULL;
 	look(s);
@@ -337,98 +311,82 @@ void sessions_node_lost(struct kubelet *kubelet)
 void sessions_stop(struct kubelet *kubelet)
 {
 	LIST_EACH (&kubelet->sessions, struct session, link, s) {
-		websocket_close(s->ws, 1001, STR("the kubelet stops"));
+		remote_close(s->remote);
 		session_free(s);
 	}
 }
 
 /* --- the request --- */
 
-static bool is_on(const struct http_request *request, const char *name)
+static void ask_node(void *arg)
 {
-	struct str value = http_param(request, name, NULL);
-
-	return str_is(value, "true") || str_is(value, "1");
-}
-
-static void read_protocol(struct session *s, const char *protocol)
-{
-	s->base64 = strstr(protocol, "base64") != NULL;
-	s->close_frames = strcmp(protocol, "v5.channel.k8s.io") == 0;
-	s->status_json = protocol[0] == 'v';
-}
-
-static void ask_node(struct session *s, const struct http_request *request, const char *id)
-{
+	struct session *s = arg;
 	struct node_client *client = link_client(s->kubelet);
-	struct arena *arena = arena_new();
 
+	if (client == NULL) {
+		give_up(s, "the node process has ended");
+		return;
+	}
 	if (s->attach) {
 		s->request = node_attach(client,
-					 &(struct node_attach){ .id = id,
+					 &(struct node_attach){ .id = s->id,
 								.stdin_wanted = s->wants_in,
 								.stdout_wanted = s->wants_out,
 								.stderr_wanted = s->wants_err },
 					 started, s);
 	} else {
-		struct node_exec exec = { .id = id, .terminal = s->tty };
+		struct node_exec exec = { .id = s->id, .terminal = s->tty, .args = s->command };
 
-		exec.args = ARENA_ARRAY(arena, const char *, request->n_params + 1);
-		for (size_t i = 0; i < request->n_params; i++)
-			if (str_is(request->params[i].name, "command"))
-				exec.args[exec.n_args++] = str_cstr(arena, request->params[i].value);
+		while (s->command[exec.n_args] != NULL)
+			exec.n_args++;
 		s->request = node_exec(client, &exec, started, s);
 	}
-	arena_free(arena);
 }
 
-static void refuse(struct http_request *request, int status, const char *text)
+static const struct remote_events events = { ask_node, on_data, on_ended, on_drained, on_closed };
+
+static void read_request(struct session *s, const struct http_request *request, const struct container *container)
 {
-	http_reply_text(request, status, str_from(text));
+	size_t n = 0;
+
+	s->tty = s->attach ? json_bool(json_get(container_spec(container), "tty")) : http_param_bool(request, "tty", NULL);
+	s->wants_in = http_param_bool(request, "stdin", NULL);
+	s->wants_out = http_param_bool(request, "stdout", NULL);
+	s->wants_err = http_param_bool(request, "stderr", NULL) && !s->tty;
+	s->id = arena_strdup(s->arena, container->now->id);
+	s->command = ARENA_ARRAY(s->arena, const char *, request->n_params + 1);
+	for (size_t i = 0; i < request->n_params; i++)
+		if (str_is(request->params[i].name, "command"))
+			s->command[n++] = str_cstr(s->arena, request->params[i].value);
 }
 
 void serve_exec(struct kubelet *kubelet, struct http_request *request, struct container *container, bool attach)
 {
-	const char *protocol = websocket_choose(request, protocols);
-	bool offered = http_header(&request->headers, "sec-websocket-protocol").len != 0;
-	const struct json *spec = container_spec(container);
-	struct arena *arena = arena_new();
+	bool tty = http_param_bool(request, "tty", NULL); /* as the client thinks of it: it opens channels by that */
+	struct remote_options options = { .events = &events };
 	struct session *s;
-	struct error *err;
-	char *id;
 
 	if (container->now == NULL || !container->now->running || container->now->exited || link_client(kubelet) == NULL) {
-		refuse(request, 400, arena_printf(arena, "container not found (\"%s\")", container->name));
-		arena_free(arena);
-		return;
-	}
-	arena_free(arena);
-	/* Refused before the 101, so that clients fall back to what else they know. */
-	if (!websocket_wanted(request) || (offered && protocol == NULL)) {
-		refuse(request, 403,
-		       "unable to upgrade: only WebSocket with v5.channel.k8s.io or v4.channel.k8s.io is spoken here");
+		http_reply_text(request, 500, str_format(request->arena, "container not found (\"%s\")", container->name));
 		return;
 	}
 	s = xcalloc(1, sizeof(*s));
+	list_init(&s->link);
+	s->arena = arena_new();
 	s->kubelet = kubelet;
 	s->terminal = -1;
 	s->attach = attach;
-	s->tty = attach ? json_bool(json_get(spec, "tty")) : is_on(request, "tty");
-	s->wants_in = is_on(request, "stdin");
-	s->wants_out = is_on(request, "stdout");
-	s->wants_err = is_on(request, "stderr") && !s->tty;
-	read_protocol(s, protocol != NULL ? protocol : "channel.k8s.io");
-	id = xstrdup(container->now->id);
-	list_push(&kubelet->sessions, &s->link);
-	ask_node(s, request, id);
-	free(id);
-	err = websocket_accept(request, protocol, &s->ws);
-	if (err != NULL) {
-		refuse(request, 400, err->text);
-		error_free(err);
+	read_request(s, request, container);
+	options.arg = s;
+	options.wants[CHANNEL_IN] = s->wants_in;
+	options.wants[CHANNEL_OUT] = s->wants_out;
+	options.wants[CHANNEL_ERR] = http_param_bool(request, "stderr", NULL) && !tty;
+	options.wants[CHANNEL_RESIZE] = tty;
+	remote_accept(request, &options, &s->remote);
+	if (s->remote == NULL) {
 		session_free(s);
 		return;
 	}
-	websocket_start(s->ws, &ws_events, s);
-	websocket_pause(s->ws); /* until there is somebody to say it to */
+	remote_pause(s->remote); /* until there is somebody to say it to */
+	list_push(&kubelet->sessions, &s->link);
 }

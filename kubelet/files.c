@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,17 +71,12 @@ struct error *root_mkdir(struct kubelet *kubelet, const char *path, unsigned mod
 struct error *root_write(struct kubelet *kubelet, const char *path, struct str content, unsigned mode)
 {
 	AUTO_FD int fd = open_in_root(kubelet->root, path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	struct error *err;
 
 	if (fd < 0 || fchmod(fd, (mode_t)mode) != 0)
 		return error_errno(errno, "write %s", path);
-	while (content.len > 0) {
-		ssize_t n = write(fd, content.ptr, content.len);
-
-		if (n < 0)
-			return error_errno(errno, "write %s", path);
-		content = str_skip(content, (size_t)n);
-	}
-	return NULL;
+	err = fd_write_all(fd, content);
+	return err != NULL ? error_context(err, "%s", path) : NULL;
 }
 
 struct str root_read(struct arena *arena, struct kubelet *kubelet, const char *path, size_t most, bool tail)
@@ -124,36 +118,12 @@ struct removal {
 	void *arg;
 };
 
-static struct error *remove_tree(int parent, const char *name)
-{
-	AUTO_FD int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	AUTO_DIR DIR *dir = NULL;
-	struct error *err = NULL;
-	struct dirent *entry;
-
-	if (fd < 0 && errno != ENOTDIR && errno != ELOOP)
-		return errno == ENOENT ? NULL : error_errno(errno, "open %s", name);
-	if (fd < 0)
-		return unlinkat(parent, name, 0) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
-	dir = fdopendir(fd);
-	if (dir == NULL)
-		return error_errno(errno, "list %s", name);
-	(void)fd_take(&fd);
-	while (err == NULL && (entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			err = remove_tree(dirfd(dir), entry->d_name);
-	}
-	if (err != NULL)
-		return error_context(err, "in %s", name);
-	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? NULL : error_errno(errno, "remove %s", name);
-}
-
 static void removal_work(void *in)
 {
 	struct removal *removal = in;
 
 	if (removal->parent >= 0)
-		removal->err = remove_tree(removal->parent, removal->name);
+		removal->err = dir_remove(removal->parent, removal->name);
 }
 
 static void removal_done(void *in, bool canceled)

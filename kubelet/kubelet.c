@@ -16,6 +16,15 @@ bool kubelet_may_work(const struct kubelet *kubelet)
 	return kubelet->informed && kubelet->link.up && kubelet->images_ready && kubelet->matched;
 }
 
+char *replace_text(char **place, const char *text)
+{
+	char *old = *place;
+
+	*place = text != NULL ? xstrdup(text) : NULL;
+	free(old);
+	return *place;
+}
+
 void kubelet_poke_all(struct kubelet *kubelet)
 {
 	MAP_EACH (&kubelet->by_uid, it)
@@ -302,6 +311,7 @@ struct kubelet *kubelet_start(const struct kubelet_options *options)
 	list_init(&kubelet->followers);
 	list_init(&kubelet->sessions);
 	list_init(&kubelet->actions);
+	list_init(&kubelet->forwardings);
 	list_init(&kubelet->dialings);
 	kubelet->http = serve_new(kubelet);
 	job->kubelet = kubelet;

@@ -3,7 +3,7 @@
  *
  * It knows a client (the API, in process or not) and a node process (runtime/node.h), which it reaches by a socket of
  * its own; it survives the death of either. It keeps nothing on disk: labels on sandboxes and containers are its
- *memory, so a kubelet that starts finds the same pods and restarts nothing. Pods go on without it.
+ * memory, so a kubelet that starts finds the same pods and restarts nothing. Pods go on without it.
  *
  * What it is not: it pulls no images (what is in the store is there), it makes no routes between nodes and no rules for
  * Services (cmd, proxy), and it decides nothing about where pods run.
@@ -26,6 +26,7 @@ struct kubelet;
 struct kubelet_options {
 	struct client *client; /* the kubelet acts as system:node:NAME */
 	const char *node_name;
+	bool control_plane;      /* its Node says so, by the label that kubeadm gives */
 	const char *node_socket; /* of its node process; it is waited for, and again when it died */
 	const char *node_root;   /* directory of the node on this machine */
 	const char *image_dir;   /* image store */

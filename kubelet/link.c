@@ -116,16 +116,14 @@ static void got_netns(void *arg, struct node_reply *reply)
 {
 	struct kubelet *kubelet = arg;
 
-	if (reply->err == NULL && reply->n_fds == 1)
-		kubelet->link.netns = fd_take(&reply->fds[0]);
+	kubelet->link.netns = node_reply_fd(reply);
 }
 
 static void got_rtnl(void *arg, struct node_reply *reply)
 {
 	struct kubelet *kubelet = arg;
 
-	if (reply->err == NULL && reply->n_fds == 1)
-		kubelet->link.rtnl = fd_take(&reply->fds[0]);
+	kubelet->link.rtnl = node_reply_fd(reply);
 }
 
 static void ignore(void *arg, struct node_reply *reply)

@@ -1,10 +1,13 @@
 noinst_LIBRARIES += libkubelet.a
 libkubelet_a_SOURCES = \
 	kubelet/action.c \
+	kubelet/admit.c \
 	kubelet/dial.c \
 	kubelet/env.c \
 	kubelet/exec.c \
 	kubelet/files.c \
+	kubelet/forward.c \
+	kubelet/found.c \
 	kubelet/kubelet.c kubelet/kubelet.h kubelet/private.h \
 	kubelet/link.c \
 	kubelet/logs.c kubelet/logs.h \
@@ -14,6 +17,7 @@ libkubelet_a_SOURCES = \
 	kubelet/plan.c kubelet/plan.h \
 	kubelet/pod.c \
 	kubelet/probe.c \
+	kubelet/remote.c kubelet/remote.h \
 	kubelet/serve.c \
 	kubelet/spec.c \
 	kubelet/start.c \

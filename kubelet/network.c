@@ -70,9 +70,9 @@ static void close_job(void *arg)
 {
 	struct network_job *job = arg;
 
-	auto_close(&job->node_rtnl);
-	auto_close(&job->pod_rtnl);
-	auto_close(&job->pod_netns);
+	fd_close(&job->node_rtnl);
+	fd_close(&job->pod_rtnl);
+	fd_close(&job->pod_netns);
 	map_fini(&job->known);
 	vec_fini(&job->routes);
 	vec_fini(&job->errs);

@@ -111,11 +111,12 @@ static const struct json *addresses(struct arena *arena, const struct kubelet *k
 
 static const struct json *labels(struct arena *arena, const struct kubelet *kubelet)
 {
-	return JSON_OBJECT_OF(arena, { "beta.kubernetes.io/arch", json_text(arena, architecture()) },
-			      { "beta.kubernetes.io/os", json_text(arena, "linux") },
-			      { "kubernetes.io/arch", json_text(arena, architecture()) },
-			      { "kubernetes.io/hostname", json_text(arena, kubelet->options.node_name) },
-			      { "kubernetes.io/os", json_text(arena, "linux") });
+	return JSON_OBJECT_OF(
+		arena, { "beta.kubernetes.io/arch", json_text(arena, architecture()) },
+		{ "beta.kubernetes.io/os", json_text(arena, "linux") }, { "kubernetes.io/arch", json_text(arena, architecture()) },
+		{ "kubernetes.io/hostname", json_text(arena, kubelet->options.node_name) },
+		{ "kubernetes.io/os", json_text(arena, "linux") },
+		{ "node-role.kubernetes.io/control-plane", kubelet->options.control_plane ? &json_empty_string : NULL });
 }
 
 /* --- conditions --- */

@@ -130,8 +130,8 @@ static struct error *write_file(int dir, const struct payload_file *file, int64_
 {
 	AUTO_FREE char *path = xmemdup(file->path.ptr, file->path.len);
 	AUTO_FD int fd = -1;
-	struct str rest = file->data;
 	unsigned mode = file->mode | (group >= 0 ? 0440 : 0);
+	struct error *err;
 
 	for (char *at = strchr(path, '/'); at != NULL; at = strchr(at + 1, '/')) {
 		*at = '\0';
@@ -142,13 +142,9 @@ static struct error *write_file(int dir, const struct payload_file *file, int64_
 	fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(errno, "write %s", path);
-	while (rest.len > 0) {
-		ssize_t n = write(fd, rest.ptr, rest.len);
-
-		if (n < 0)
-			return error_errno(errno, "write %s", path);
-		rest = str_skip(rest, (size_t)n);
-	}
+	err = fd_write_all(fd, file->data);
+	if (err != NULL)
+		return error_context(err, "%s", path);
 	if ((group >= 0 || file->owner >= 0) &&
 	    fchown(fd, file->owner >= 0 ? (uid_t)file->owner : (uid_t)-1, group >= 0 ? (gid_t)group : (gid_t)-1) != 0)
 		return error_errno(errno, "change the owner of %s", path);
@@ -163,16 +159,6 @@ static void dir_each(int dir, void (*fn)(int dir, const char *name, const void *
 	while (list != NULL && (entry = readdir(list)) != NULL)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			fn(dir, entry->d_name, arg);
-}
-
-/* What we wrote ourselves: directories of files. */
-static void remove_below(int parent, const char *name, const void *arg)
-{
-	AUTO_FD int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd >= 0)
-		dir_each(fd, remove_below, arg);
-	unlinkat(parent, name, fd >= 0 ? AT_REMOVEDIR : 0);
 }
 
 static bool is_shown(const struct payload *payload, const char *name)
@@ -243,7 +229,7 @@ struct error *payload_write(int dir, const struct payload *payload, int64_t grou
 	if (err == NULL) {
 		dir_each(dir, drop_stale, payload);
 		if (old[0] != '\0')
-			remove_below(dir, old, NULL);
+			error_free(dir_remove(dir, old)); /* else it is in nobody's way */
 	}
 	return err;
 }

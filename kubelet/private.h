@@ -2,11 +2,10 @@
  * The kubelet from within.
  *
  *	informer of pods ──► struct pod (pod.c): a state, and at most one task: start sandbox, start container, stop
- *	node process ◄─────► link.c ──► observed containers ──► pod_plan() (plan.c) says what is next
- *	                                                   └──► pod_status() (status.c) says what to tell ──►
- * status_write.c
+ *	node process ◄─────► link.c ──► runs (found.c) ──► pod_plan() (plan.c) says what is next
+ *	                                            └──► pod_status() (status.c) says what to tell ──► status_write.c
  *
- * A pod is looked at by pod_sync(), which may be asked for by anybody at any time (pod_poke()) and decides anew each
+ * A pod is looked at by look() of pod.c, which may be asked for by anybody at any time (pod_poke()) and decides anew each
  * time; nothing else starts tasks. While the node process is away nothing is decided.
  */
 #ifndef KUBELET_PRIVATE_H
@@ -84,7 +83,12 @@ void action_cancel(struct action *action); /* NULL is fine */
 
 /* dial.c: connected comes once, later; err reads as Go's: "dial tcp 10.244.0.7:80: connect: connection refused". */
 struct dialing;
-struct dialing *dial_start(struct kubelet *kubelet, struct ip ip, uint16_t port,
+struct dial_target {
+	const char *sandbox; /* where it starts; NULL: the node */
+	struct ip ip;
+	uint16_t port;
+};
+struct dialing *dial_start(struct kubelet *kubelet, const struct dial_target *target,
 			   void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
 void dial_cancel(struct dialing *dialing); /* connected does not come */
 void dials_stop(struct kubelet *kubelet);  /* connected comes now, with ERR_CANCELED */
@@ -175,7 +179,7 @@ struct pod *pod_new(struct kubelet *kubelet, struct object *object);
 struct pod *pod_new_orphan(struct kubelet *kubelet, const char *uid, const struct node_sandbox *sandbox);
 void pod_set_object(struct pod *pod, struct object *object, uint64_t revision);
 void pod_free(struct pod *pod);
-/* The node process tells what it has: all of it, after a connection. */
+/* found.c: the node process tells what it has: all of it, after a connection. */
 void pod_found_sandbox(struct pod *pod, const struct node_sandbox *sandbox);
 void pod_found_container(struct pod *pod, const struct node_container *found);
 void pod_found_all(struct pod *pod); /* after the two above */
@@ -191,7 +195,7 @@ void container_kill(struct container *container, const char *message); /* it fai
 void pod_event(struct pod *pod, struct container *container, const char *type, const char *reason, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* Whether it fits; otherwise it becomes Failed, now and for good. */
+/* admit.c: whether it fits; otherwise it becomes Failed, now and for good. */
 bool pod_admit(struct pod *pod);
 
 /* Tasks, each with pod as argument (start.c, stop.c). done(pod, err). Their tables are open for whoever wants to go through
@@ -398,9 +402,10 @@ struct kubelet {
 	struct link link;
 	struct node_post post;
 	struct http_server *http;
-	struct list followers; /* of logs */
-	struct list sessions;  /* exec and attach under way */
-	struct list actions;   /* with an exec under way */
+	struct list followers;   /* of logs */
+	struct list sessions;    /* exec and attach under way */
+	struct list actions;     /* with an exec under way */
+	struct list forwardings; /* of ports */
 	struct list dialings;
 	struct loop_lane network_lane; /* of what uses link.rtnl */
 	struct cidr pod_cidr;
@@ -424,6 +429,8 @@ const char *label_of(const char *const *labels, size_t n, const char *key); /* N
 void random_id(char out[65]);
 char *replace_text(char **place, const char *text); /* frees the old one; NULL is fine */
 
+#define NO_EPHEMERAL "this version of monokube runs no ephemeral containers; 'kubectl debug --copy-to' makes a pod beside this one"
+
 /* --- exec and attach (exec.c) --- */
 
 /* Takes the request. */
@@ -431,5 +438,10 @@ void serve_exec(struct kubelet *kubelet, struct http_request *request, struct co
 void sessions_exec_exited(struct kubelet *kubelet, const struct node_exec_exit *exit);
 void sessions_node_lost(struct kubelet *kubelet);
 void sessions_stop(struct kubelet *kubelet);
+
+/* --- port-forward (forward.c) --- */
+
+void serve_forward(struct kubelet *kubelet, struct http_request *request, struct pod *pod); /* takes the request */
+void forwardings_stop(struct kubelet *kubelet);
 
 #endif

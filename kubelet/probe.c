@@ -8,6 +8,9 @@
 static const char *const fields[PROBE_KINDS] = { "startupProbe", "livenessProbe", "readinessProbe" };
 static const char *const titles[PROBE_KINDS] = { "Startup", "Liveness", "Readiness" };
 
+#define EARLY       NS_PER_S
+#define EARLY_AGAIN (20 * NS_PER_MS) /* at least; then as long as it has run */
+
 static const struct json *spec_of(const struct probe *probe)
 {
 	return json_get(container_spec(probe->container), fields[probe->kind]);
@@ -75,12 +78,29 @@ static void judge(struct probe *probe, bool ok, const char *text)
 	recount(c);
 }
 
+/* Upstream's kubelet learns of a container up to a second after its start and asks only then; we ask at once, when hardly any
+ * program listens yet. So what fails in that second says nothing and is asked again soon, or a pod would wait for a whole
+ * period to get ready. */
+static bool is_early(const struct probe *probe, int64_t *again)
+{
+	int64_t due = probe->container->now->started_at + seconds(spec_of(probe), "initialDelaySeconds", 0);
+	int64_t late = clock_now() - due;
+
+	*again = late > EARLY_AGAIN ? late : EARLY_AGAIN;
+	return probe->successes == 0 && probe->failures == 0 && late >= 0 && late < EARLY;
+}
+
 static void done(void *arg, enum action_end end, const char *text)
 {
 	struct probe *probe = arg;
 	bool startup_over;
+	int64_t again;
 
 	probe->action = NULL;
+	if (end != ACTION_OK && end != ACTION_LOST && probe->container->now != NULL && is_early(probe, &again)) {
+		start_timer(probe, again);
+		return;
+	}
 	if (end != ACTION_LOST)
 		judge(probe, end == ACTION_OK, text);
 	startup_over = probe->kind == PROBE_STARTUP && probe->passed;

@@ -202,13 +202,6 @@ static struct pod *find_pod(struct kubelet *kubelet, struct str ns, struct str n
 	return NULL;
 }
 
-static bool is_true(const struct http_request *request, const char *name)
-{
-	struct str value = http_param(request, name, NULL);
-
-	return str_is(value, "true") || str_is(value, "1");
-}
-
 static bool read_options(struct http_request *request, struct log_options *options)
 {
 	bool has_tail, has_limit, has_since;
@@ -216,7 +209,7 @@ static bool read_options(struct http_request *request, struct log_options *optio
 	struct str since = http_param(request, "sinceSeconds", &has_since), time = http_param(request, "sinceTime", NULL);
 	int64_t seconds = 0;
 
-	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = is_true(request, "timestamps") };
+	*options = (struct log_options){ .tail = -1, .limit = -1, .timestamps = http_param_bool(request, "timestamps", NULL) };
 	if ((has_tail && !str_to_i64(tail, &options->tail)) || (has_limit && !str_to_i64(limit, &options->limit)) ||
 	    (has_since && !str_to_i64(since, &seconds)) || (time.len != 0 && !time_parse(time, &options->since)))
 		return false;
@@ -259,20 +252,44 @@ static struct follower *follower_new(struct http_request *request, const struct 
 	f->uid = xstrdup(c->pod->uid);
 	f->container = xstrdup(c->name);
 	f->run = xstrdup(run->id);
-	f->follow = is_true(request, "follow") && f->fd >= 0;
+	f->follow = http_param_bool(request, "follow", NULL) && f->fd >= 0;
 	log_cursor_init(&f->cursor, f->fd, options);
 	list_push(&kubelet->followers, &f->link);
 	return f;
 }
 
 /* Why there is no log of such a run. */
+static const char *no_run_yet(struct arena *arena, const struct container *c)
+{
+	const struct json *statuses = json_path(pod_tree(c->pod), "status.containerStatuses");
+
+	if (c->wait_reason != NULL && strcmp(c->wait_reason, "ErrImagePull") == 0)
+		return "image can't be pulled";
+	if (c->wait_reason != NULL && strcmp(c->wait_reason, "ImagePullBackOff") == 0)
+		return "trying and failing to pull image";
+	if (c->wait_reason != NULL)
+		return c->wait_reason;
+	JSON_EACH (statuses, it)
+		if (str_is(json_get_str(it.value, "name"), c->name) && json_path(it.value, "state.waiting") != NULL)
+			return str_cstr(arena, json_path_str(it.value, "state.waiting.reason"));
+	return "ContainerCreating";
+}
+
 static const char *no_run(struct http_request *request, const struct container *c)
 {
-	if (is_true(request, "previous"))
+	if (http_param_bool(request, "previous", NULL))
 		return arena_printf(request->arena, "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
 				    c->pod->name);
 	return arena_printf(request->arena, "container \"%s\" in pod \"%s\" is waiting to start: %s", c->name, c->pod->name,
-			    c->wait_reason != NULL ? c->wait_reason : "ContainerCreating");
+			    no_run_yet(request->arena, c));
+}
+
+static bool is_ephemeral(const struct pod *pod, struct str name)
+{
+	JSON_EACH (json_path(pod_tree(pod), "spec.ephemeralContainers"), it)
+		if (str_eq(json_get_str(it.value, "name"), name))
+			return true;
+	return false;
 }
 
 static void reply_logs(struct kubelet *kubelet, struct http_request *request, struct str rest)
@@ -286,6 +303,12 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 	struct pod *pod;
 	struct container *c = find_container(kubelet, rest, &pod, &name, &container);
 
+	if (c == NULL && pod != NULL && is_ephemeral(pod, container)) {
+		refuse(request, 400,
+		       arena_printf(request->arena, "container \"%.*s\" in pod \"%.*s\" is not running: %s", STR_ARG(container),
+				    STR_ARG(name), NO_EPHEMERAL));
+		return;
+	}
 	if (c == NULL) {
 		refuse(request, 404,
 		       arena_printf(request->arena,
@@ -297,7 +320,7 @@ static void reply_logs(struct kubelet *kubelet, struct http_request *request, st
 		refuse(request, 400, "invalid log options\n");
 		return;
 	}
-	run = is_true(request, "previous") ? c->last : c->now;
+	run = http_param_bool(request, "previous", NULL) ? c->last : c->now;
 	if (run == NULL) {
 		refuse(request, 400, no_run(request, c));
 		return;
@@ -340,11 +363,25 @@ static void reply_exec(struct kubelet *kubelet, struct http_request *request, st
 		serve_exec(kubelet, request, c, attach);
 }
 
+static void reply_forward(struct kubelet *kubelet, struct http_request *request, struct str rest)
+{
+	struct str name, container;
+	struct pod *pod;
+
+	find_container(kubelet, rest, &pod, &name, &container);
+	if (pod == NULL)
+		refuse(request, 404, "pod does not exist");
+	else
+		serve_forward(kubelet, request, pod);
+}
+
 static void handle(void *arg, struct http_request *request)
 {
 	struct kubelet *kubelet = arg;
 
-	if (!str_is(request->method, "GET"))
+	bool post = str_is(request->method, "POST") && request->wants_upgrade; /* by SPDY, as it used to be */
+
+	if (!post && !str_is(request->method, "GET"))
 		refuse(request, 405, "Method Not Allowed\n");
 	else if (str_is(request->path, "/healthz"))
 		refuse(request, 200, "ok");
@@ -356,6 +393,8 @@ static void handle(void *arg, struct http_request *request)
 		reply_exec(kubelet, request, str_skip(request->path, strlen("/exec/")), false);
 	else if (str_has_prefix(request->path, STR("/attach/")))
 		reply_exec(kubelet, request, str_skip(request->path, strlen("/attach/")), true);
+	else if (str_has_prefix(request->path, STR("/portForward/")))
+		reply_forward(kubelet, request, str_skip(request->path, strlen("/portForward/")));
 	else
 		refuse(request, 404, "404 page not found\n");
 }
@@ -370,6 +409,7 @@ void serve_stop(struct kubelet *kubelet)
 	LIST_EACH (&kubelet->followers, struct follower, link, f)
 		finish(f);
 	sessions_stop(kubelet);
+	forwardings_stop(kubelet);
 }
 
 struct str log_last_lines(struct arena *arena, struct kubelet *kubelet, const char *path)

@@ -87,8 +87,7 @@ static void sandbox_created(void *arg, struct node_reply *reply)
 	struct task *task = arg;
 	struct start *start = task_arg(task);
 
-	if (reply->err == NULL && reply->n_fds == 1)
-		start->netns = fd_take(&reply->fds[0]);
+	start->netns = node_reply_fd(reply);
 	link_woken(task, reply);
 }
 
@@ -125,8 +124,7 @@ static void got_socket(void *arg, struct node_reply *reply)
 	struct task *task = arg;
 	struct start *start = task_arg(task);
 
-	if (reply->err == NULL && reply->n_fds == 1)
-		start->rtnl = fd_take(&reply->fds[0]);
+	start->rtnl = node_reply_fd(reply);
 	link_woken(task, reply);
 }
 

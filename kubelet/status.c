@@ -147,6 +147,25 @@ static const struct json *container_status(struct arena *arena, const struct sta
 		{ "volumeMounts", mounts_of(arena, spec) });
 }
 
+/* Ephemeral containers are not run yet: who waits for one (kubectl debug) is told so instead of waiting for ever. */
+static const struct json *ephemeral_statuses(struct arena *arena, const struct json *pod)
+{
+	struct json_builder list = { .arena = arena };
+	const struct json *why = JSON_OBJECT_OF(arena, { "exitCode", json_number(arena, 128) },
+						{ "reason", json_text(arena, "ContainerCannotRun") },
+						{ "message", json_text(arena, NO_EPHEMERAL) }, { "startedAt", &json_null },
+						{ "finishedAt", &json_null });
+
+	JSON_EACH (json_path(pod, "spec.ephemeralContainers"), it)
+		json_builder_item(&list, JSON_OBJECT_OF(arena, { "name", json_get(it.value, "name") },
+							{ "state", JSON_OBJECT_OF(arena, { "terminated", why }) },
+							{ "lastState", &json_empty_object }, { "ready", &json_false },
+							{ "restartCount", json_number(arena, 0) },
+							{ "image", json_get(it.value, "image") }, { "imageID", &json_empty_string },
+							{ "started", &json_false }));
+	return list.len != 0 ? json_builder_array(&list) : NULL;
+}
+
 /* --- conditions --- */
 
 struct verdict {
@@ -351,7 +370,7 @@ const struct json *pod_status(struct arena *arena, const struct status_input *in
 			      { "initContainerStatuses", init.len != 0 ? json_builder_array(&init) : NULL },
 			      { "containerStatuses", mains.len != 0 ? json_builder_array(&mains) : NULL },
 			      { "qosClass", json_text(arena, qos_class(json_get(in->pod, "spec"))) },
-			      { "ephemeralContainerStatuses", json_get(old, "ephemeralContainerStatuses") },
+			      { "ephemeralContainerStatuses", ephemeral_statuses(arena, in->pod) },
 			      { "resize", json_get(old, "resize") },
 			      { "resourceClaimStatuses", json_get(old, "resourceClaimStatuses") });
 }

@@ -407,7 +407,7 @@ static void filling_fini(void *arg)
 	struct filling *filling = arg;
 
 	vec_fini(&filling->payload.files);
-	auto_close(&filling->dir);
+	fd_close(&filling->dir);
 }
 
 static struct error *write_payload(void *in)

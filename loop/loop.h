@@ -103,7 +103,7 @@ void loop_post_as(const char *name, void (*fn)(void *arg), void *arg);
 
 /* True when this turn has worked for its share: long pure work stores its cursor and goes on by loop_call_soon(). The loop
  * asks, too: calls, posts, timers and readable streams that are left wait for the next turn. So each of them has to do one
- * unit before it asks. Always false in a simulation. */
+ * unit before it asks. In a simulation it is true at random. */
 bool loop_over_budget(void);
 
 /* Names a part of what the running callback does, in place of the previous part, which is returned to be set again at the

@@ -83,6 +83,17 @@ static void on_drained(void *arg)
 
 static const struct stream_events events = { on_read, on_ended, on_failed, on_drained };
 
+/* A stream that came from an upgrade is paused, a new one was not started yet. */
+static void take(struct side *side)
+{
+	if (side->stream->events == NULL && !side->stream->paused) {
+		stream_start(side->stream, &events, side);
+		return;
+	}
+	stream_hand_over(side->stream, &events, side);
+	stream_resume(side->stream);
+}
+
 struct pump *pump_start(struct stream *a, struct stream *b, struct str early, void (*done)(void *arg), void *arg)
 {
 	struct pump *pump = xcalloc(1, sizeof(*pump));
@@ -93,10 +104,8 @@ struct pump *pump_start(struct stream *a, struct stream *b, struct str early, vo
 	pump->arg = arg;
 	if (early.len != 0)
 		stream_write(b, early);
-	stream_hand_over(a, &events, &pump->a);
-	stream_hand_over(b, &events, &pump->b);
-	stream_resume(a);
-	stream_resume(b);
+	take(&pump->a);
+	take(&pump->b);
 	return pump;
 }
 

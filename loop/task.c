@@ -236,73 +236,94 @@ static void after_step(struct task *task)
 		task->completed = ++task->at;
 }
 
+/* What one round of the runner came to. */
+enum round { ON, WAITS, GONE };
+
+static enum round begin_step(struct task *task)
+{
+	const struct task_step *step = &task->options.steps[task->at];
+
+	if (task->err != NULL) {
+		task->undo_to = 0;
+		task->state = UNDO;
+		return ON;
+	}
+	if (step->name == NULL) {
+		finish(task, NULL);
+		return GONE;
+	}
+	call(task, step->run, false);
+	check_holds(task);
+	task->state = WAITING;
+	return ON;
+}
+
+static enum round await_step(struct task *task)
+{
+	if (task->err != NULL && task->holds > 0 && !task->holds_canceled)
+		cancel_holds(task);
+	if (task->holds > 0)
+		return WAITS;
+	if (task->result == TASK_DONE && task->err == NULL) {
+		step_ended(task);
+		finish(task, NULL);
+		return GONE;
+	}
+	after_step(task);
+	return ON;
+}
+
+static enum round undo_step(struct task *task)
+{
+	const struct task_step *step;
+
+	if (task->err != NULL)
+		task->undo_to = 0;
+	if (task->completed == task->undo_to) {
+		if (task->err != NULL) {
+			finish(task, task->err);
+			return GONE;
+		}
+		task->at = task->undo_to;
+		task->state = READY;
+		return ON;
+	}
+	task->at = --task->completed;
+	step = &task->options.steps[task->at];
+	if (step->undo == NULL)
+		return ON;
+	call(task, step->undo, true);
+	ASSERT(task->result == TASK_NEXT || task->result == TASK_WAIT);
+	check_holds(task);
+	task->state = UNDO_WAITING;
+	return ON;
+}
+
+static enum round await_undo(struct task *task)
+{
+	if (task->holds > 0)
+		return WAITS;
+	step_ended(task);
+	task->state = UNDO;
+	return ON;
+}
+
 /* Goes on until the task waits or is gone; false when it is gone. */
 static bool run(struct task *task)
 {
-	const struct task_step *step;
+	static enum round (*const rounds[])(struct task * task) = {
+		[READY] = begin_step, [WAITING] = await_step, [UNDO] = undo_step, [UNDO_WAITING] = await_undo
+	};
+	enum round came;
 
 	if (task->on_stack)
 		return true;
 	task->on_stack = true;
-	for (;;) {
-		switch (task->state) {
-		case READY:
-			step = &task->options.steps[task->at];
-			if (task->err != NULL) {
-				task->undo_to = 0;
-				task->state = UNDO;
-				break;
-			}
-			if (step->name == NULL) {
-				finish(task, NULL);
-				return false;
-			}
-			call(task, step->run, false);
-			check_holds(task);
-			task->state = WAITING;
-			break;
-		case WAITING:
-			if (task->err != NULL && task->holds > 0 && !task->holds_canceled)
-				cancel_holds(task);
-			if (task->holds > 0)
-				goto waits;
-			if (task->result == TASK_DONE && task->err == NULL) {
-				step_ended(task);
-				finish(task, NULL);
-				return false;
-			}
-			after_step(task);
-			break;
-		case UNDO:
-			if (task->err != NULL)
-				task->undo_to = 0;
-			if (task->completed == task->undo_to) {
-				if (task->err != NULL) {
-					finish(task, task->err);
-					return false;
-				}
-				task->at = task->undo_to;
-				task->state = READY;
-				break;
-			}
-			task->at = --task->completed;
-			step = &task->options.steps[task->at];
-			if (step->undo == NULL)
-				break;
-			call(task, step->undo, true);
-			ASSERT(task->result == TASK_NEXT || task->result == TASK_WAIT);
-			check_holds(task);
-			task->state = UNDO_WAITING;
-			break;
-		case UNDO_WAITING:
-			if (task->holds > 0)
-				goto waits;
-			step_ended(task);
-			task->state = UNDO;
-			break;
-		}
-	}
-waits:
+	do
+		came = rounds[task->state](task);
+	while (came == ON);
+	if (came == GONE)
+		return false;
 	task->on_stack = false;
 	return true;
 }

@@ -89,7 +89,7 @@ enum nft_hook { NFT_HOOK_NONE, NFT_PREROUTING, NFT_INPUT, NFT_FORWARD, NFT_OUTPU
 enum nft_type { NFT_FILTER, NFT_NAT };
 enum nft_match_dir { NFT_SRC, NFT_DST };
 
-/* Kinds of set keys and map values; a set's key is what the matching nft_lookup_* puts together. */
+/* Kinds of set keys and map values; a set's key is what nft_lookup() puts together of a packet. */
 enum nft_key {
 	NFT_KEY_ADDR_PROTO_PORT, /* destination address . protocol . destination port */
 	NFT_KEY_PROTO_PORT,      /* protocol . destination port */

@@ -1,6 +1,6 @@
 /*
  * Protobuf's wire format, and gRPC's framing of it. Knows bytes and numbers only: which field means what is in the
- * tables of api. Pure.
+ * tables of api. Pure; what a reader gives is borrowed from the message.
  *
  *	size_t mark = proto_open(&out, 2);                       // a message as field 2
  *	proto_string(&out, 1, STR("web"));

@@ -1,6 +1,6 @@
 /*
  * One end of a connection of the node protocol: frames with descriptors over a non-blocking unix stream socket. Used by the
- * node and by the client. Calls nobody back.
+ * node and by the client. Calls nobody back. After an error the connection is good for nothing but wire_conn_fini().
  *
  *	wire_conn_send(conn, &frame, &wire_node_ref, &ref, NULL, 0);
  *	err = wire_conn_flush(conn);                        // on POLLOUT, and once after sending
@@ -25,12 +25,12 @@ struct conn {
 	struct buf out;
 	VEC(int) in_fds;
 	VEC(struct conn_fds) out_fds;
-	size_t consumed; /* of in: the frame given by conn_next */
+	size_t consumed; /* of in: the frame given by wire_conn_next */
 };
 
 struct conn_frame {
 	struct wire_frame header;
-	struct str body;       /* valid until the next conn_next or conn_read */
+	struct str body;       /* valid until the next wire_conn_next or wire_conn_read */
 	int fds[WIRE_MAX_FDS]; /* the caller's */
 };
 

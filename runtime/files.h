@@ -1,6 +1,5 @@
 /*
- * Files and paths that somebody else may have prepared: whole reads and writes, resolution inside a root directory,
- * recursive removal. Blocking.
+ * Files and paths that somebody else may have prepared: resolution inside a root directory. Blocking.
  *
  * path_in_root() is the one way a path of an image or a request is turned into a descriptor: links are followed, but never
  * out of the root, and what is missing is made (a link that dangles is followed to where it points).
@@ -10,16 +9,12 @@
 
 #include <sys/types.h>
 
-#include "base/buf.h"
-#include "base/error.h"
+#include "base/file.h"
 
-struct error *file_write_all(int fd, struct str text) MUST_CHECK;
 /* Writes to an existing file in one write(2), as /proc and cgroups want it. */
 struct error *file_write_at(int dirfd, const char *name, struct str text) MUST_CHECK;
 /* Makes or replaces an ordinary file. */
 struct error *file_put_at(int dirfd, const char *name, struct str text, mode_t mode) MUST_CHECK;
-/* At most max bytes, else ERR_TOO_LARGE. */
-struct error *file_read_at(int dirfd, const char *name, size_t max, struct buf *out) MUST_CHECK;
 
 enum path_make { PATH_MUST_EXIST, PATH_MAKE_DIRECTORY, PATH_MAKE_FILE };
 
@@ -30,8 +25,6 @@ struct error *path_parent_in_root(int rootfd, const char *path, int *out, const 
 
 /* mkdir -p below dirfd, following nothing that is not there yet. */
 struct error *dir_make(int dirfd, const char *path, mode_t mode) MUST_CHECK;
-/* rm -rf below dirfd; follows no links, enters no other mount. Absence is fine. */
-struct error *dir_remove(int dirfd, const char *name) MUST_CHECK;
 
 /* "/proc/self/fd/N" */
 #define FD_PATH 32

@@ -5,6 +5,7 @@ libruntime_a_SOURCES = \
 	runtime/cgroup1.c runtime/cgroup2.c runtime/cgroup_bpf.c \
 	runtime/conn.c runtime/conn.h \
 	runtime/container.c runtime/container.h \
+	runtime/devices.c \
 	runtime/files.c runtime/files.h \
 	runtime/log_frame.c runtime/log_frame.h \
 	runtime/messages.c \
@@ -12,12 +13,15 @@ libruntime_a_SOURCES = \
 	runtime/node.c runtime/node.h runtime/node_ops.def runtime/node_private.h \
 	runtime/node_client.c \
 	runtime/node_container.c \
+	runtime/node_create.c \
 	runtime/node_exec.c \
 	runtime/node_files.c \
+	runtime/node_layers.c \
 	runtime/node_records.c runtime/node_records.h \
 	runtime/node_root.c \
 	runtime/node_sandbox.c \
 	runtime/node_skeleton.c \
+	runtime/node_start.c \
 	runtime/node_stream.c \
 	runtime/oci.c runtime/oci.h runtime/oci_spec.c \
 	runtime/process.c runtime/process.h \
@@ -39,6 +43,7 @@ tests_unit_runtime_test_runtime_SOURCES = \
 	tests/unit/runtime/test_pure.c \
 	tests/unit/runtime/test_node.c \
 	tests/unit/runtime/test_oci.c \
+	tests/unit/runtime/test_streams.c \
 	tests/unit/runtime/fixture.c tests/unit/runtime/fixture.h \
 	$(STATIC_NSS)
 tests_unit_runtime_test_runtime_LDADD = libtap.a $(runtime_LIBS)

@@ -38,7 +38,7 @@ struct bind {
 };
 struct error *mounts_bind(const struct bind *bind) MUST_CHECK;
 
-/* Default devices, their links and what the spec adds, below an open /dev. */
-struct error *mounts_devices(const struct runtime_spec *spec, int rootfd) MUST_CHECK;
+/* devices.c: default devices, their links and what the spec adds, in the /dev below an open root. */
+struct error *devices_make(const struct runtime_spec *spec, int rootfd) MUST_CHECK;
 
 #endif

@@ -26,7 +26,7 @@
  *	static void started(void *arg, struct node_reply *reply)
  *	{
  *		const struct node_container *container = reply->body;   // valid during the call
- *		if (reply->err != NULL) …                               // owned by the client: error_take(reply) to keep it
+ *		if (reply->err != NULL) …                               // freed after the call, unless set to NULL
  *	}
  */
 #ifndef RUNTIME_NODE_H
@@ -294,6 +294,9 @@ struct node_reply {
 	size_t n_fds;
 };
 typedef void node_reply_fn(void *arg, struct node_reply *reply);
+
+/* The one descriptor of a reply, now the caller's; -1: it has none, as after an error. */
+int node_reply_fd(struct node_reply *reply);
 
 struct node_handlers {
 	void (*container_exited)(void *arg, const struct node_container *container);

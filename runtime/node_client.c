@@ -65,6 +65,11 @@ struct node_client *node_client_new(int fd, const struct node_handlers *handlers
 	return client;
 }
 
+int node_reply_fd(struct node_reply *reply)
+{
+	return reply->err == NULL && reply->n_fds == 1 ? fd_take(&reply->fds[0]) : -1;
+}
+
 static void ignore_reply(void *arg, struct node_reply *reply)
 {
 	(void)arg;

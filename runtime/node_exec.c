@@ -13,20 +13,13 @@
 #include "base/auto.h"
 #include "runtime/node_private.h"
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 void exec_free(struct exec *e)
 {
 	poll_watch_stop(e->node, &e->sync);
 	list_remove(&e->link);
 	container_child_fini(&e->child);
 	for (int i = 0; i < 3; i++)
-		close_fd(&e->ends[i]);
+		fd_close(&e->ends[i]);
 	arena_free(e->arena);
 	free(e->container);
 	free(e);
@@ -106,7 +99,7 @@ static struct error *spawn(struct exec *e, struct container *c)
 	}
 	cgroup_close_join(&setup.join);
 	for (int i = 0; i < 3; i++)
-		close_fd(&child[i]);
+		fd_close(&child[i]);
 	if (err == NULL) {
 		e->sync.ready = exec_ready;
 		err = poll_watch_start(e->node, &e->sync, e->child.sync, EPOLLIN);

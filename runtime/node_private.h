@@ -1,6 +1,6 @@
 /*
  * The node process from within: one thread, one epoll loop. struct node owns everything; requests come in through struct
- * node_conn, become calls of the handlers in node_sandbox.c, node_container.c, node_exec.c and node_files.c, and are
+ * node_conn, become calls of the handlers in node_sandbox.c, node_create.c, node_container.c, node_exec.c and node_files.c, and are
  * answered at once or, for what waits for a child, later through a struct node_call.
  *
  * A container's life here:
@@ -175,6 +175,12 @@ struct exec {
 	bool started;
 };
 
+/* --- node.c --- */
+
+void node_init(struct node *node);
+void node_run(struct node *node); /* until it was told to stop and its containers are gone */
+void node_fini(struct node *node);
+
 /* --- node_root.c: becoming a node --- */
 
 struct error *node_root_enter(struct node *node) MUST_CHECK; /* in the new namespaces; "/" is the node's afterwards */
@@ -192,6 +198,18 @@ void op_sandbox_update(struct node *node, struct node_call *call, const struct n
 bool sandbox_reaped(struct node *node, pid_t pid);
 void sandbox_free(struct sandbox *sandbox);
 
+/* --- node_layers.c --- */
+
+struct error *layers_lock(struct node *node, const char *const *layers, size_t n) MUST_CHECK;
+void layers_unlock(struct node *node, const char *const *layers, size_t n);
+
+/* --- node_create.c --- */
+
+void op_container_create(struct node *node, struct node_call *call, const struct node_container_create *request);
+/* The program for a spec: a default profile from the cache, else *own, which the caller ends. */
+struct error *container_seccomp(struct node *node, const struct runtime_spec *spec, const struct seccomp_program **out,
+				struct seccomp_program *own) MUST_CHECK;
+
 /* --- node_container.c --- */
 
 struct error *containers_load(struct node *node) MUST_CHECK;
@@ -202,12 +220,12 @@ bool container_alive(const struct container *container);
 /* The caller's side of its process ended. True when pid was one. */
 bool container_reaped(struct node *node, pid_t pid, int status);
 void container_free(struct container *container);
+struct container *container_new(struct node *node); /* setting up; in no map yet */
+const char *container_id(const struct container *container);
+void container_heard(struct watch *watch, uint32_t events); /* its process says how far it is */
+/* Takes back one that nobody was told of: no process, no files; fails its call with err. It is gone afterwards. */
+void container_undo(struct container *container, enum node_step step, struct error *err);
 void containers_forsake(struct node *node, uint64_t conn); /* what that connection was having made is not made */
-struct error *container_seccomp(struct node *node, const struct runtime_spec *spec, const struct seccomp_program **out,
-				struct seccomp_program *own) MUST_CHECK;
-struct error *layers_lock(struct node *node, const char *const *layers, size_t n) MUST_CHECK;
-void layers_unlock(struct node *node, const char *const *layers, size_t n);
-void op_container_create(struct node *node, struct node_call *call, const struct node_container_create *request);
 void op_container_start(struct node *node, struct node_call *call, const struct node_ref *request);
 void op_container_kill(struct node *node, struct node_call *call, const struct node_kill *request);
 void op_container_remove(struct node *node, struct node_call *call, const struct node_ref *request);

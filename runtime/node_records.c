@@ -49,7 +49,7 @@ static struct error *put(int dirfd, const char *name, const struct wire_struct *
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_errno(errno, "write %s", tmp);
-	err = file_write_all(fd, buf_str(&body));
+	err = fd_write_all(fd, buf_str(&body));
 	if (err != NULL)
 		return error_context(err, "write %s", tmp);
 	if (sync == SYNC_TWICE && fdatasync(fd) != 0)

@@ -218,7 +218,7 @@ static struct error *make_devices(int rootfd)
 									     .minor = minor(st.st_rdev),
 									     .mode = st.st_mode & 07777 };
 	}
-	return mounts_devices(&spec, rootfd);
+	return devices_make(&spec, rootfd);
 }
 
 static struct error *bind_from_machine(int rootfd, const char *source, const char *target, bool readonly)

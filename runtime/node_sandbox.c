@@ -74,13 +74,6 @@ static void shm_path(char path[PATH_MAX], const char *id)
 	snprintf(path, PATH_MAX, "/run/monokube/sandboxes/%s/shm", id);
 }
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 /* Everything that is not on disk goes. */
 static void release(struct sandbox *s)
 {
@@ -89,10 +82,10 @@ static void release(struct sandbox *s)
 	s->ready = false;
 	if (s->reaper_fd >= 0)
 		syscall(SYS_pidfd_send_signal, s->reaper_fd, SIGKILL, NULL, 0u);
-	close_fd(&s->reaper_fd);
-	close_fd(&s->net);
-	close_fd(&s->ipc);
-	close_fd(&s->uts);
+	fd_close(&s->reaper_fd);
+	fd_close(&s->net);
+	fd_close(&s->ipc);
+	fd_close(&s->uts);
 	shm_path(path, s->record.request.id);
 	umount2(path, MNT_DETACH);
 	*strrchr(path, '/') = '\0';
@@ -107,11 +100,11 @@ void sandbox_free(struct sandbox *s)
 		if (((struct container *)it->value)->sandbox == s)
 			((struct container *)it->value)->sandbox = NULL;
 	}
-	close_fd(&s->reaper_fd);
-	close_fd(&s->net);
-	close_fd(&s->ipc);
-	close_fd(&s->uts);
-	close_fd(&s->dir);
+	fd_close(&s->reaper_fd);
+	fd_close(&s->net);
+	fd_close(&s->ipc);
+	fd_close(&s->uts);
+	fd_close(&s->dir);
 	arena_free(s->arena);
 	free(s);
 }
@@ -384,7 +377,7 @@ bool sandbox_reaped(struct node *node, pid_t pid)
 		if (s->reaper != pid)
 			continue;
 		s->reaper = 0;
-		close_fd(&s->reaper_fd);
+		fd_close(&s->reaper_fd);
 		return true;
 	}
 	return false;

@@ -78,7 +78,7 @@ static void copy_to_attached(struct container *c, bool is_err, struct str data)
 
 static void write_log(struct container *c, struct buf *records)
 {
-	struct error *err = c->log >= 0 ? file_write_all(c->log, buf_str(records)) : NULL;
+	struct error *err = c->log >= 0 ? fd_write_all(c->log, buf_str(records)) : NULL;
 
 	/* a full disk loses log lines, not the container */
 	if (err != NULL) {

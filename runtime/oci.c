@@ -350,7 +350,7 @@ static struct error *command_state(struct oci *oci)
 					   { "annotations", record.annotations }),
 			    2);
 	buf_putc(&text, '\n');
-	return file_write_all(STDOUT_FILENO, buf_str(&text));
+	return fd_write_all(STDOUT_FILENO, buf_str(&text));
 }
 
 static struct error *send_signal(struct oci *oci, const struct record *record, int signal)
@@ -435,7 +435,7 @@ static void copy_some(int from, int to, bool *open)
 
 	*open = n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN));
 	if (n > 0)
-		error_free(file_write_all(to, str_of(block, (size_t)n)));
+		error_free(fd_write_all(to, str_of(block, (size_t)n)));
 }
 
 /* Our terminal and the container's are one until it ends. */
@@ -656,7 +656,7 @@ static void report(struct oci *oci, const struct error *err)
 	buf_putc(&line, '\n');
 	fd = open(oci->options.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (fd >= 0)
-		error_free(file_write_all(fd, buf_str(&line)));
+		error_free(fd_write_all(fd, buf_str(&line)));
 }
 
 int oci_main(int argc, char **argv)

@@ -1,8 +1,8 @@
 /*
  * The child's side: from clone to execve. Private to container.c.
  *
- * Everything runs with the rights of the machine's root until process_become() drops them. An error ends the child; its
- * step and text go to the parent.
+ * Everything runs with the rights of the machine's root until become_user() and caps_apply() drop them. An error ends the
+ * child; its step and text go to the parent.
  */
 #ifndef RUNTIME_PROCESS_H
 #define RUNTIME_PROCESS_H

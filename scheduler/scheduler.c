@@ -32,8 +32,8 @@ struct waiting {
 	unsigned attempts;
 	uint64_t cause;
 	struct loop_timer timer;
-	char *node; /* while binding: it counts there already */
-	bool gone;  /* deleted while binding */
+	char *node; /* while binding, and until the informer has heard of it: it counts there already */
+	bool gone;  /* deleted, or somebody's news of it came, while the call is under way */
 	void *call; /* the binding under way */
 	struct bind *bind;
 };
@@ -57,6 +57,8 @@ struct scheduler {
 };
 
 static void schedule_some(void *arg);
+static bool is_ours(const struct json *pod);
+static void take_pod(struct scheduler *self, struct object *object, uint64_t revision);
 
 /* --- what is on the nodes --- */
 
@@ -90,7 +92,7 @@ static void count_node(struct scheduler *self, struct node_state *state)
 	MAP_EACH (&self->waiting, it) {
 		struct waiting *waiting = it->value;
 
-		if (waiting->node != NULL && str_is(state->plan.name, waiting->node))
+		if (waiting->node != NULL && !waiting->gone && str_is(state->plan.name, waiting->node))
 			add_pod(state, object_tree(waiting->object));
 	}
 }
@@ -186,7 +188,7 @@ static void forget(struct scheduler *self, struct str key)
 
 	if (waiting == NULL)
 		return;
-	if (waiting->state.state == POD_BINDING) {
+	if (waiting->call != NULL) {
 		waiting->gone = true; /* its answer frees it */
 		return;
 	}
@@ -201,35 +203,50 @@ struct bind {
 	struct waiting *waiting;
 };
 
+/* What it took for itself on the node is free again, or counted with the informer's pods. */
+static void unbound(struct waiting *waiting, const struct error *err)
+{
+	struct scheduler *self = waiting->scheduler;
+	AUTO_FREE char *node = waiting->node;
+
+	waiting->node = NULL;
+	if (waiting->gone || err->kind == ERR_NOT_FOUND) {
+		struct object *now = informer_find_key(self->pods, str_from(waiting->key));
+		bool other = now != NULL && !str_eq(object_uid(now), object_uid(waiting->object)) && is_ours(object_tree(now));
+
+		map_take(&self->waiting, str_from(waiting->key));
+		waiting_free(waiting);
+		if (other) /* of that name, whose news came meanwhile */
+			take_pod(self, now, object_revision(now));
+	} else {
+		log_info("binding failed", "pod=%s error=\"%s\"", waiting->key, err->text);
+		back_off(waiting);
+	}
+	count_named(self, str_from(node));
+	if (err != NULL)
+		retry_unschedulable(self, 0);
+}
+
 static void bound(void *arg, struct api_reply *reply)
 {
 	struct bind *bind = arg;
 	struct waiting *waiting = bind->waiting;
 	struct scheduler *self = bind->self;
-	char *node = waiting->node;
 
-	waiting->node = NULL;
 	waiting->call = NULL;
-	if (reply->err == NULL) {
+	waiting->bind = NULL;
+	free(bind);
+	if (reply->err == NULL)
 		client_event(self->client,
 			     &(struct client_event){ .about = waiting->object,
 						     .type = "Normal",
 						     .reason = "Scheduled",
 						     .component = NAME,
 						     .cause = waiting->cause },
-			     "Successfully assigned %s to %s", waiting->key, node);
-	}
-	if (reply->err == NULL || waiting->gone || reply->err->kind == ERR_NOT_FOUND) {
-		/* The informer's news of the binding keeps the count right. */
-		map_take(&self->waiting, str_from(waiting->key));
-		waiting_free(waiting);
-	} else {
-		log_info("binding failed", "pod=%s error=\"%s\"", waiting->key, reply->err->text);
-		back_off(waiting);
-	}
-	count_named(self, str_from(node));
-	free(node);
-	free(bind);
+			     "Successfully assigned %s to %s", waiting->key, waiting->node);
+	if (reply->err == NULL && !waiting->gone)
+		return; /* it counts as it is until the informer has heard of it, too */
+	unbound(waiting, reply->err);
 }
 
 static void bind_pod(struct waiting *waiting, const struct plan *plan)
@@ -358,6 +375,14 @@ static void take_pod(struct scheduler *self, struct object *object, uint64_t rev
 	struct waiting *waiting = map_find(&self->waiting, key);
 	bool gated = is_gated(object);
 
+	if (waiting != NULL && !str_eq(object_uid(waiting->object), object_uid(object))) {
+		forget(self, key);
+		waiting = map_find(&self->waiting, key);
+	}
+	if (waiting != NULL && waiting->gone) {
+		arena_free(arena);
+		return;
+	}
 	if (waiting == NULL) {
 		waiting = xcalloc(1, sizeof(*waiting));
 		waiting->scheduler = self;

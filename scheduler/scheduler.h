@@ -3,7 +3,7 @@
  *
  * Three queues as upstream: active (by priority, then arrival), backoff (failed, not yet again), unschedulable (nothing
  * fits; waits for a change that may help). Filters and scores are rows of tables over a snapshot; the decision is a pure
- * function (plan.h) that also says, per node, why not.
+ * function (plan.h) that also says, per node, why not. Nothing is kept that an API object does not hold; loop thread only.
  * Source: k8s.io/kubernetes/pkg/scheduler.
  *
  *	scheduler = scheduler_start(&(struct scheduler_options){ .client = client });

@@ -2,7 +2,7 @@
 check_PROGRAMS += tests/unit/sim/test_sim
 tests_unit_sim_test_sim_SOURCES = \
 	tests/sim/test_custom.c \
-	tests/sim/test_deployment.c tests/sim/test_faults.c \
+	tests/sim/test_deployment.c tests/sim/test_faults.c tests/sim/test_scheduler.c \
 	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
 	$(STATIC_NSS)
@@ -39,7 +39,7 @@ tests_bench_load_LDADD = $(client_LIBS)
 
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
 # tests/fuzz/corpus/<word>/, or with libFuzzer in a tree that was configured with --enable-sanitize=fuzz.
-FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket client dns archive planted
+FUZZ_TARGETS = json yaml patch proto object strategic apply selector quantity wire h1 h2 websocket spdy client dns archive planted
 FUZZ_ALL = $(FUZZ_TARGETS:%=tests/fuzz/fuzz_%)
 FUZZ_WITH = libdns.a libapiserver.a $(image_LIBS) $(runtime_LIBS) $(api_LIBS) $(http_LIBS) $(loop_LIBS) $(base_LIBS)
 FUZZ_SHARED = tests/fuzz/kinds.o tests/fuzz/talk.o $(filter %.o,$(FUZZ_DRIVER))

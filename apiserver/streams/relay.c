@@ -20,7 +20,8 @@ struct relay {
 	struct str prefix; /* of the path, up to "proxy" */
 	struct str rest;   /* behind it; empty or with a slash */
 	struct rewrite rewrite;
-	bool plain; /* a log: no headers pass */
+	bool plain;  /* a log: no headers pass */
+	int refused; /* its status, when the kubelet has none to give: text says why */
 	bool html;
 	struct buf text; /* of HTML, not decided yet */
 	bool sends;      /* the request has a body */
@@ -304,6 +305,10 @@ static void responded(void *arg, struct http_call *call, const struct http_respo
 	static const struct http_header text[] = { { STR_INIT("content-type"), STR_INIT("text/plain") } };
 
 	(void)call;
+	if (relay->plain && (response->status < 200 || response->status > 206)) {
+		relay->refused = response->status;
+		return;
+	}
 	if (relay->plain) {
 		http_reply_start(relay->req->http, response->status, (struct http_headers){ text, 1 });
 		return;
@@ -324,6 +329,11 @@ static void data(void *arg, struct str bytes)
 {
 	struct relay *relay = arg;
 
+	if (relay->refused != 0) {
+		if (relay->text.len + bytes.len <= LIMIT_REFUSAL)
+			buf_add(&relay->text, bytes);
+		return;
+	}
 	if (relay->html) {
 		buf_add(&relay->text, bytes);
 		write_html(relay, false);
@@ -347,17 +357,32 @@ static void reply_error(struct request *req, struct error *err)
 	error_free(told);
 }
 
+/* k8s.io/apiserver/pkg/registry/generic/rest/response_checker.go */
+static struct error *refusal(const struct relay *relay)
+{
+	struct str text = str_trim(buf_str(&relay->text));
+
+	if (relay->refused == 400)
+		return error_new(ERR_BAD_REQUEST, "%.*s", STR_ARG(text));
+	if (relay->refused == 404)
+		return error_new(ERR_NOT_FOUND, "the server could not find the requested resource");
+	return error_new(ERR_INTERNAL, "%.*s", STR_ARG(text));
+}
+
 static void done(void *arg, struct error *err)
 {
 	struct relay *relay = arg;
 	struct request *req = relay->req;
 
+	if (err == NULL && relay->refused != 0)
+		err = refusal(relay);
 	if (err == NULL && relay->html)
 		write_html(relay, true);
 	if (!http_reply_started(req->http) && err == NULL)
 		err = relay->plain ? error_new(ERR_UNAVAILABLE, "the kubelet gave no answer")
 				   : error_new(ERR_UNAVAILABLE, "error trying to reach service: EOF");
 	if (relay->plain && !http_reply_started(req->http)) {
+		buf_fini(&relay->text);
 		respond_error(req, err); /* ends the request; the client is borrowed */
 		return;
 	}

@@ -20,7 +20,7 @@ static const struct json *options_of_query(struct request *req)
 	struct arena *arena = req->arena;
 	struct str grace = http_param(req->http, "gracePeriodSeconds", NULL);
 	struct str propagation = http_param(req->http, "propagationPolicy", NULL);
-	bool given, orphan = query_bool(req->http, "orphanDependents", &given);
+	bool given, orphan = http_param_bool(req->http, "orphanDependents", &given);
 	int64_t seconds;
 
 	return JSON_OBJECT_OF(arena, { "gracePeriodSeconds", str_to_i64(grace, &seconds) ? json_number(arena, seconds) : NULL },

@@ -292,9 +292,10 @@ static bool rewrite(int fd)
 	return false;
 }
 
+/* For so many seconds from when it sees the first one, for which it waits as long as a busy machine may need. */
 static int overwrite(int seconds)
 {
-	time_t until = time(NULL) + seconds;
+	time_t until = time(NULL) + 60;
 	struct stat own, root;
 	bool seen = false;
 
@@ -314,8 +315,10 @@ static int overwrite(int seconds)
 			if (fd < 0)
 				continue;
 			if (fstat(fd, &st) == 0 && st.st_size != own.st_size && st.st_size != root.st_size) {
-				if (!seen)
+				if (!seen) {
 					printf("seen: a program of %lld bytes\n", (long long)st.st_size);
+					until = time(NULL) + seconds;
+				}
 				seen = true;
 				if (rewrite(fd))
 					return 0;

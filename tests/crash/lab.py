@@ -148,13 +148,16 @@ class Lab:
         self.root = "%s/nodes/%s/root" % (self.profile, self.name)
         self.number = self.failures = 0
         self.connection = self.host = None
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"): # of a build with sanitizers
+            os.environ[name] = "log_path=%s/found:print_stacktrace=1" % self.work
         os.environ.update(MONOKUBE_HOME=self.home, KUBECONFIG=self.work + "/kubeconfig", HOME=self.work, MONOKUBE_DIE=self.work)
         self.ok("start", self.start)
         if self.failures:
             self.finish()
         self.read_kubeconfig()
         if image:
-            worker_image(self.work + "/worker.tar", os.path.dirname(self.program) + "/worker")
+            # WORKER: of another build, when that of this one cannot be linked statically
+            worker_image(self.work + "/worker.tar", os.environ.get("WORKER", os.path.dirname(self.program) + "/worker"))
             self.ok("the image is loaded", self.monokube, "image", "load", self.work + "/worker.tar")
 
     def ok(self, what, function, *arguments):
@@ -181,10 +184,15 @@ class Lab:
                          ["pod %s on %s: %s" % (o["metadata"]["name"], o["spec"].get("nodeName"), json.dumps(o["status"]))
                           for o in items("pods") if o["status"].get("phase") not in ("Failed", "Succeeded")] + [self.log()])
 
+    def nothing_found(self):
+        found = [name for name in os.listdir(self.work) if name.startswith("found")]
+        check(not found, "".join(open(self.work + "/" + name, errors="replace").read()[:6000] for name in found))
+
     def finish(self):
         if os.environ.get("KEEP"):
             subprocess.run("cp %s/server.log %s/nodes/%s/node.log %s" % (self.profile, self.profile, self.name, self.work), shell=True)
         subprocess.run([self.program, "delete", "--all"], capture_output=True, timeout=60)
+        self.ok("the sanitizers found nothing", self.nothing_found)
         if os.environ.get("KEEP"):
             print("# kept: " + self.work)
         else:

@@ -63,7 +63,12 @@ table <<T
 14|there is no command 'image frobnicate'|load, ls, rm|image frobnicate
 14|needs one word more|list, start, stop|node
 14|there is no command 'frob'|monokube help|help frob
+14|there is no command 'tunnel'|LoadBalancer have addresses|tunnel
+14|there is no command 'ip'|kubectl get nodes|ip
 14|unknown flag --bogus|monokube start --help|start --bogus
+14|unknown flag --bogus|monokube help|--bogus
+14|--profile needs a value|monokube help|-p
+85|there is no profile '$P-none'|monokube start|-p $P-none status
 14|unknown flag -x|monokube stop --help|stop -x
 14|--nodes takes a whole number, not 'two'|monokube start --help|start --nodes two
 14|--nodes takes a whole number, not '-1'|monokube start --help|start --nodes=-1
@@ -114,6 +119,8 @@ ok "version" sh -c "'$program' version | grep -Eq '^monokube [0-9.]+ \(Kubernete
 ok "version -o json" sh -c "'$program' version -o json | python3 -c 'import json,sys; d=json.load(sys.stdin); assert d[\"version\"] and d[\"kubernetes\"].startswith(\"v1.\")'"
 ok "help names every command" sh -c "for c in start stop delete status 'profile list' 'node start' 'image load' logs kubeconfig doctor version completion server oci; do '$program' help | grep -q \"^  \$c \" || { echo \"\$c\"; exit 1; }; done"
 ok "help of a command lists its flags" sh -c "'$program' help start | grep -q -- '--nodes' && '$program' start --help | grep -q -- '--profile'"
+ok "help of the runtime" sh -c "'$program' oci --help | grep -q 'Usage: monokube oci create'"
+ok "flags of every command may come first" sh -c "'$program' -o json -p $P-none status 2>/dev/null | grep -q '\"exitcode\":\"85\"'"
 ok "doctor finds nothing missing" sh -c "'$program' doctor | grep -q '^✓ root'"
 completes() { # WORDS… EXPECTED
 	local expected=${*: -1} words=(monokube "${@:1:$#-1}")

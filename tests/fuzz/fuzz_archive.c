@@ -24,7 +24,7 @@ static struct str path_of(char path[128], const char *name)
 
 static void clean_up(void)
 {
-	AUTO_ERROR err = disk_remove(AT_FDCWD, dir);
+	AUTO_ERROR err = dir_remove(AT_FDCWD, dir);
 
 	(void)err;
 }
@@ -41,7 +41,7 @@ static void set_up(void)
 	FUZZ_CHECK(mkdtemp(dir) != NULL);
 	atexit(clean_up);
 	AUTO_FD int fd = open(path_of(path, "beside").ptr, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	FUZZ_OK(disk_write(fd, BESIDE, strlen(BESIDE)));
+	FUZZ_OK(fd_write_all(fd, str_of(BESIDE, strlen(BESIDE))));
 }
 
 static void check_beside(void)
@@ -52,7 +52,7 @@ static void check_beside(void)
 
 	path_of(path, "beside");
 	FUZZ_CHECK(lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1);
-	FUZZ_OK(disk_read(AT_FDCWD, path, 1000, &text));
+	FUZZ_OK(file_read_at(AT_FDCWD, path, 1000, &text));
 	FUZZ_SAME(buf_str(&text), STR(BESIDE));
 	FUZZ_CHECK(stat(dir, &st) == 0 && (st.st_nlink == 2 || st.st_nlink == 3));
 }
@@ -82,7 +82,7 @@ static void check_layer(struct str in)
 	AUTO_FD int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	AUTO_ERROR err = layer_unpack(root, &(struct layer_source){ next, &source }, &out);
 	check_beside();
-	FUZZ_OK(disk_remove(AT_FDCWD, path));
+	FUZZ_OK(dir_remove(AT_FDCWD, path));
 }
 
 static void check_store(struct arena *arena, struct image_store *store, struct error *err, const struct str *loaded, size_t n)
@@ -114,7 +114,7 @@ static void check_load(struct arena *arena, struct str in)
 	AUTO_ERROR err = image_store_load(arena, store, fd, &loaded, &n);
 	check_store(arena, store, err, loaded, n);
 	image_store_close(store);
-	FUZZ_OK(disk_remove(AT_FDCWD, path));
+	FUZZ_OK(dir_remove(AT_FDCWD, path));
 }
 
 /* --- archives with the right digests --- */

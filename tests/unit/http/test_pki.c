@@ -1,4 +1,7 @@
+#include <openssl/err.h>
+
 #include "http/http.h"
+#include "tests/unit/http/keys.h"
 #include "tests/unit/tap.h"
 
 TEST(digests)
@@ -41,6 +44,30 @@ TEST(keys_are_written_and_read)
 	pki_key_free(again);
 	pki_key_free(half);
 	CHECK_ERR(pki_key_parse(STR("no key"), &key), ERR_BAD_REQUEST);
+}
+
+TEST(keys_of_other_programs_are_read)
+{
+	for (const struct foreign_key *foreign = foreign_keys; foreign->name != NULL; foreign++) {
+		struct pki_key *key = NULL;
+		AUTO_BUF struct buf public = { 0 };
+
+		CHECK_OK(pki_key_parse(str_from(foreign->pem), &key));
+		pki_key_format_public(key, &public);
+		CHECK(str_has_prefix(buf_str(&public), STR("-----BEGIN PUBLIC KEY-----\n")));
+		pki_key_free(key);
+		CHECK_OK(pki_key_parse(buf_str(&public), &key));
+		pki_key_free(key);
+	}
+}
+
+/* What crypto.c leaves out is refused as what nobody knows, and leaves no error behind for the next connection. */
+TEST(keys_of_unknown_kinds_are_refused)
+{
+	struct pki_key *key = NULL;
+
+	CHECK_ERR(pki_key_parse(str_from(foreign_key_of_ed448), &key), ERR_BAD_REQUEST);
+	CHECK_EQ(ERR_peek_error(), 0);
 }
 
 TEST(certificates_name_their_owners)

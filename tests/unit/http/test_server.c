@@ -1,6 +1,7 @@
 /* Both ends of ours, over every transport. */
 #include <stdlib.h>
 
+#include "tests/unit/http/keys.h"
 #include "tests/unit/http/world.h"
 
 #define EVERY(name)                                                                                                                \
@@ -458,6 +459,24 @@ TEST(only_valid_client_certificates_are_believed)
 		got_fini(&got);
 	}
 	world_close(&world);
+}
+
+/* A certificate of each kind of key, shown by the client to the server and by the server to the client. */
+TEST(certificates_of_every_kind_of_key_are_believed)
+{
+	for (const struct foreign_key *key = foreign_keys; key->name != NULL; key++) {
+		struct world world;
+		struct got got;
+
+		if (key->certificates_only)
+			continue;
+		world_open_with_key(&world, key->pem);
+		world_get(&world, "/echo", &got);
+		if (got.err != NULL || !str_contains(buf_str(&got.headers), STR("x-user: jane\n")))
+			tap_fail(__FILE__, __LINE__, "%s: %s", key->name, got.err != NULL ? got.err->text : buf_cstr(&got.headers));
+		got_fini(&got);
+		world_close(&world);
+	}
 }
 
 TEST(who_forgets_the_s_of_https_is_told)

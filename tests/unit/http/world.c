@@ -178,46 +178,47 @@ static void handle(void *arg, struct http_request *request)
 
 /* --- the world --- */
 
-static void make_pki(struct world *world)
+/* key: PEM that another program wrote; NULL: a new key of ours. */
+static void make_certificate(struct pki_request *request, const char *key, struct buf *cert_pem, struct buf *key_pem)
+{
+	struct pki_key *made = NULL;
+	struct pki_cert *cert = NULL;
+
+	if (key != NULL) {
+		CHECK_OK(pki_key_parse(str_from(key), &made));
+		buf_add(key_pem, str_from(key));
+	} else {
+		CHECK_OK(pki_key_new(&made));
+		pki_key_format(made, key_pem);
+	}
+	request->key = made;
+	request->days = 10;
+	CHECK_OK(pki_issue(request, &cert));
+	pki_cert_format(cert, cert_pem);
+	pki_cert_free(cert);
+	pki_key_free(made);
+}
+
+static void make_pki(struct world *world, const char *key)
 {
 	static const char *const names[] = { "localhost", NULL }, *const ips[] = { "127.0.0.1", NULL };
 	static const char *const orgs[] = { "people", "system:masters", NULL };
-	struct pki_key *ca_key = NULL, *server_key = NULL, *client_key = NULL;
-	struct pki_cert *ca = NULL, *server = NULL, *client = NULL;
+	struct pki_request ca = { .common_name = "test ca", .ca = true }, server = { 0 }, client = { 0 };
+	struct pki_key *ca_key = NULL;
+	struct pki_cert *issuer = NULL;
 
-	CHECK_OK(pki_key_new(&ca_key));
-	CHECK_OK(pki_key_new(&server_key));
-	CHECK_OK(pki_key_new(&client_key));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = ca_key, .common_name = "test ca", .ca = true, .days = 10 }, &ca));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = server_key,
-						  .issuer = ca,
-						  .issuer_key = ca_key,
-						  .common_name = "server",
-						  .dns = names,
-						  .ips = ips,
-						  .server = true,
-						  .days = 10 },
-			   &server));
-	CHECK_OK(pki_issue(&(struct pki_request){ .key = client_key,
-						  .issuer = ca,
-						  .issuer_key = ca_key,
-						  .common_name = "jane",
-						  .orgs = orgs,
-						  .client = true,
-						  .days = 10 },
-			   &client));
-	pki_cert_format(ca, &world->ca);
-	pki_cert_format(server, &world->server_cert);
-	pki_cert_format(client, &world->client_cert);
-	pki_key_format(ca_key, &world->ca_key);
-	pki_key_format(server_key, &world->server_key);
-	pki_key_format(client_key, &world->client_key);
-	pki_cert_free(ca);
-	pki_cert_free(server);
-	pki_cert_free(client);
+	make_certificate(&ca, NULL, &world->ca, &world->ca_key);
+	CHECK_OK(pki_key_parse(buf_str(&world->ca_key), &ca_key));
+	CHECK_OK(pki_cert_parse(buf_str(&world->ca), &issuer));
+	server = (struct pki_request){
+		.issuer = issuer, .issuer_key = ca_key, .common_name = "server", .dns = names, .ips = ips, .server = true
+	};
+	client =
+		(struct pki_request){ .issuer = issuer, .issuer_key = ca_key, .common_name = "jane", .orgs = orgs, .client = true };
+	make_certificate(&server, key, &world->server_cert, &world->server_key);
+	make_certificate(&client, key, &world->client_cert, &world->client_key);
+	pki_cert_free(issuer);
 	pki_key_free(ca_key);
-	pki_key_free(server_key);
-	pki_key_free(client_key);
 }
 
 static void dial_memory(void *arg, void (*connected)(void *to, struct error *err, struct stream *stream), void *to);
@@ -247,7 +248,7 @@ static void dial_memory(void *arg, void (*connected)(void *to, struct error *err
 	loop_soon(dialed, dialing);
 }
 
-void world_open_with(struct world *world, enum transport transport, struct http_server_options options)
+static void open_world(struct world *world, enum transport transport, struct http_server_options options, const char *key)
 {
 	bool tls = transport == MEMORY_TLS || transport == TCP_TLS, tcp = transport == TCP || transport == TCP_TLS;
 	struct http_client_options client = { .server_name = "localhost" };
@@ -257,7 +258,7 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 	if (transport == MEMORY_SIMULATED)
 		loop_sim(1, NS_PER_S);
 	if (tls) {
-		make_pki(world);
+		make_pki(world, key);
 		CHECK_OK(http_tls_server(&(struct http_tls_options){ .cert = buf_str(&world->server_cert),
 								     .key = buf_str(&world->server_key),
 								     .ca = buf_str(&world->ca) },
@@ -282,6 +283,16 @@ void world_open_with(struct world *world, enum transport transport, struct http_
 	}
 	client.tls = world->client_tls;
 	world->client = http_client_new(&client);
+}
+
+void world_open_with(struct world *world, enum transport transport, struct http_server_options options)
+{
+	open_world(world, transport, options, NULL);
+}
+
+void world_open_with_key(struct world *world, const char *key)
+{
+	open_world(world, TCP_TLS, (struct http_server_options){ .idle = 0 }, key);
 }
 
 void world_open_simulated(struct world *world)

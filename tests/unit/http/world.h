@@ -26,7 +26,8 @@ struct world {
 
 void world_open(struct world *world, enum transport transport);
 void world_open_with(struct world *world, enum transport transport, struct http_server_options options);
-void world_open_simulated(struct world *world); /* in memory, on virtual time */
+void world_open_with_key(struct world *world, const char *key); /* TCP_TLS; both certificates are of this key */
+void world_open_simulated(struct world *world);                 /* in memory, on virtual time */
 void world_close(struct world *world);
 
 struct got {

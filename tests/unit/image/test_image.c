@@ -1,4 +1,4 @@
-/* References, archives good and hostile, the store through its life. Unpacking needs root (owners, devices). */
+/* Archives good and hostile, the store through its life. Unpacking needs root (owners, devices). */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,54 +18,6 @@
 #include "base/limits.h"
 #include "image/private.h"
 #include "tests/unit/tap.h"
-
-/* --- references --- */
-
-static void check_ref(const char *text, const char *full, const char *brief)
-{
-	struct arena *arena = arena_new();
-	struct image_ref ref;
-
-	CHECK_OK(image_ref_parse(arena, str_from(text), &ref));
-	CHECK_STR(image_ref_format(arena, &ref), full);
-	CHECK_STR(image_ref_short(arena, &ref), brief);
-	arena_free(arena);
-}
-
-#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-
-TEST(references_are_normalised)
-{
-	check_ref("busybox", "docker.io/library/busybox:latest", "busybox");
-	check_ref("busybox:1.36", "docker.io/library/busybox:1.36", "busybox:1.36");
-	check_ref("monokube/hello", "docker.io/monokube/hello:latest", "monokube/hello");
-	check_ref("registry.k8s.io/pause:3.10.2", "registry.k8s.io/pause:3.10.2", "registry.k8s.io/pause:3.10.2");
-	check_ref("localhost/x", "localhost/x:latest", "localhost/x");
-	check_ref("localhost:5000/a/b__c:v1", "localhost:5000/a/b__c:v1", "localhost:5000/a/b__c:v1");
-	check_ref("index.docker.io/library/a.b", "docker.io/library/a.b:latest", "a.b");
-	check_ref("a@sha256:" HEX64, "docker.io/library/a@sha256:" HEX64, "a@sha256:" HEX64);
-	check_ref("a:t@sha256:" HEX64, "docker.io/library/a:t@sha256:" HEX64, "a:t@sha256:" HEX64);
-	check_ref("[::1]:5000/x", "[::1]:5000/x:latest", "[::1]:5000/x");
-}
-
-TEST(bad_references_are_refused)
-{
-	static const char *const bad[] = { "",        "Busybox", "a//b", "a/",  "-a",          "a-",  "a..b",
-					   "a___b",   "a:",      "a:-x", "a b", "a@sha256:12", HEX64, "a:" HEX64 HEX64 "x",
-					   "host:/x", "a@b",     "a.-b" };
-	struct arena *arena = arena_new();
-	struct image_ref ref;
-
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct error *err = image_ref_parse(arena, str_from(bad[i]), &ref);
-
-		if (err == NULL)
-			tap_fail(__FILE__, __LINE__, "\"%s\" is taken", bad[i]);
-		CHECK_EQ(err->kind, ERR_INVALID);
-		error_free(err);
-	}
-	arena_free(arena);
-}
 
 /* --- making archives --- */
 
@@ -273,7 +225,7 @@ static void end(void)
 {
 	image_store_close(store);
 	arena_free(arena);
-	CHECK_OK(disk_remove(AT_FDCWD, dir));
+	CHECK_OK(dir_remove(AT_FDCWD, dir));
 }
 
 static struct error *load_bytes(struct str bytes)
@@ -283,7 +235,7 @@ static struct error *load_bytes(struct str bytes)
 	int fd = memfd_create("archive", MFD_CLOEXEC);
 	struct error *err;
 
-	CHECK_OK(disk_write(fd, bytes.ptr, bytes.len));
+	CHECK_OK(fd_write_all(fd, str_of(bytes.ptr, bytes.len)));
 	lseek(fd, 0, SEEK_SET);
 	err = image_store_load(arena, store, fd, &loaded, &n);
 	close(fd);
@@ -545,6 +497,15 @@ TEST(bombs_are_refused)
 	end();
 }
 
+/* filters.c: what libzstd wrote before its format was fixed is not read, though its archive could. */
+TEST(frames_of_old_zstd_are_refused)
+{
+	static const unsigned char frame[] = { 0x27, 0xb5, 0x2f, 0xfd, 0x20, 5, 0x40, 0, 5, 'h', 'e', 'l', 'l', 'o', 0xc0, 0, 0 };
+	char out[16];
+
+	CHECK(ZSTD_isError(ZSTD_decompress(out, sizeof(out), frame, sizeof(frame))));
+}
+
 /* The limit on the unpacked bytes themselves; 8 GiB of zeros take a while, so it is tried where it was asked for. */
 TEST(bombs_of_gigabytes_are_refused)
 {
@@ -636,7 +597,7 @@ TEST(damaged_stores_are_loaded_again)
 	CHECK_OK(load(&(struct making){ .items = one, .n = 1, .tag = "a" }));
 	image = find("a");
 	CHECK(image != NULL);
-	CHECK_OK(disk_remove(store->fd, str_cstr(arena, image->layers[0])));
+	CHECK_OK(dir_remove(store->fd, str_cstr(arena, image->layers[0])));
 	CHECK(find("a") == NULL);
 	CHECK_OK(load(&(struct making){ .items = one, .n = 1, .tag = "a" }));
 	CHECK(find("a") != NULL);

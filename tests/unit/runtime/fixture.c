@@ -397,3 +397,9 @@ struct str fixture_exec(struct fixture *f, const char *id, const char *script, i
 	*code = f->exec_exited.exit_code;
 	return str_dup(f->arena, buf_str(&out));
 }
+
+void fixture_no_reply(void *arg, struct node_reply *reply)
+{
+	*(struct error **)arg = reply->err;
+	reply->err = NULL;
+}

@@ -47,6 +47,8 @@ struct str fixture_log(struct fixture *f, const char *id);
 struct str fixture_exec(struct fixture *f, const char *id, const char *script, int *code);
 /* Lets the client's callbacks run for at most that long. */
 void fixture_pump(struct fixture *f, int ms);
+/* Of a call whose answer is only an error: into *(struct error **)arg. */
+void fixture_no_reply(void *arg, struct node_reply *reply);
 
 /* Path of the driver program. */
 const char *fixture_driver(void);

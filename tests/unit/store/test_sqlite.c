@@ -378,3 +378,27 @@ TEST(snapshot_while_writes_go_on)
 	CHECK_ERR(second.err, ERR_EXISTS);
 	world_close(&world);
 }
+
+/* sqlite_parts.c: what is not in the program is unknown to SQL, and no more than that. */
+TEST(sqlite_has_only_what_the_log_needs)
+{
+	static const char *const refused[] = {
+		"CREATE VIRTUAL TABLE t USING fts5 (a)",
+		"CREATE VIRTUAL TABLE t USING rtree (a, b, c)",
+		"SELECT * FROM sqlite_stmt",
+		"SELECT json('{}')",
+		"SELECT datetime('now')",
+		"SELECT load_extension('x')",
+	};
+	struct world world;
+	sqlite3 *db = NULL;
+
+	world_open(&world, true);
+	CHECK_EQ(sqlite3_open(":memory:", &db), SQLITE_OK);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		CHECK_EQ(sqlite3_exec(db, refused[i], NULL, NULL, NULL), SQLITE_ERROR);
+	CHECK_EQ(sqlite3_exec(db, "SELECT total(length('a')), max(1, pow(2, 3)), log(2), upper('a') LIKE 'A'", NULL, NULL, NULL),
+		 SQLITE_OK);
+	CHECK_EQ(sqlite3_close(db), SQLITE_OK);
+	world_close(&world);
+}

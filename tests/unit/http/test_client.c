@@ -1,1 +1,0 @@
-#include "tests/unit/tap.h"
