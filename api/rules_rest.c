@@ -306,7 +306,8 @@ static void storage_class(struct api_findings *f, const char *path, const struct
 	JSON_EACH (json_get(tree, "allowedTopologies"), it)
 		topology(f, AT(f, "allowedTopologies[%zu]", it.index), it.value);
 	JSON_EACH (json_get(tree, "allowedTopologies"), it)
-		if (places_add(&terms, json_key(f->arena, it.value), it.index) != it.index)
+		if (json_len(json_get(it.value, "matchLabelExpressions")) == 0 ||
+		    places_add(&terms, json_key(f->arena, it.value), it.index) != it.index)
 			finding_duplicate(f, AT(f, "allowedTopologies[%zu].matchLabelExpressions", it.index), &json_empty_string);
 }
 

@@ -22,6 +22,7 @@ static struct str go_name(struct arena *arena, struct str name)
 						{ "ip", "IP" },
 						{ "tty", "TTY" },
 						{ "apiVersion", "APIVersion" },
+						{ "apiGroup", "APIGroup" },
 						{ "httpGet", "HTTPGet" },
 						{ "httpHeaders", "HTTPHeaders" },
 						{ "tcpSocket", "TCPSocket" },

@@ -289,7 +289,7 @@ TEST(validate_updates)
 		  "  \"DataSource\": null,\n"
 		  "- \"DataSourceRef\": null,\n"
 		  "+ \"DataSourceRef\": {\n"
-		  "+  \"ApiGroup\": null,\n"
+		  "+  \"APIGroup\": null,\n"
 		  "+  \"Kind\": \"PersistentVolumeClaim\",\n"
 		  "+  \"Name\": \"c\",\n"
 		  "+  \"Namespace\": null\n"
