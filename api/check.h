@@ -84,6 +84,8 @@ void check_fixed(struct api_findings *f, const struct kind *kind, const struct j
 /* One of meta's conditions; and the status of a claim of devices. */
 void check_condition(struct api_findings *f, const char *path, const struct json *condition);
 void check_claim_status(struct api_findings *f, const struct json *tree, const struct json *old);
+/* What differs, as a unified diff of the indented values; empty when they are too long. On the findings' arena. */
+const char *check_diff(struct api_findings *f, const struct json *old, const struct json *new);
 /* Of kinds that are not the path's: api/rules_status.c. */
 void check_other_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);
 void check_status(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old);

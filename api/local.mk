@@ -51,6 +51,7 @@ libapi_a_SOURCES = \
 	api/custom_check.c \
 	api/custom_walk.c \
 	api/decode.c \
+	api/differ.c \
 	api/defaults.c \
 	api/discovery.c \
 	api/fieldset.c api/fieldset.h \

@@ -407,6 +407,23 @@ static void job(struct api_findings *f, const struct json *tree, const struct js
 	check_counters(&j);
 }
 
+static void attachment(struct api_findings *f, const struct json *tree, const struct json *old)
+{
+	static const char *const errors[] = { "attachError", "detachError" };
+
+	(void)old;
+	for (int i = 0; i < 2; i++) {
+		const struct json *error = json_get(json_get(tree, "status"), errors[i]), *code = json_get(error, "errorCode");
+
+		/* More than 1024 bytes is what it means. */
+		if (json_get_str(error, "message").len > 1024)
+			finding_too_long(f, AT(f, "status.%s.message", errors[i]), 262144);
+		if (json_int(code, 0) < 0)
+			finding_invalid(f, AT(f, "status.%s.errorCode", errors[i]), code,
+					"must be between 0 and 2147483647, inclusive");
+	}
+}
+
 /* --- the table --- */
 
 static const struct {
@@ -423,6 +440,7 @@ static const struct {
 	{ "networking.k8s.io", "Ingress", ingress },
 	{ "policy", "PodDisruptionBudget", budget },
 	{ "resource.k8s.io", "ResourceClaim", check_claim_status },
+	{ "storage.k8s.io", "VolumeAttachment", attachment },
 	{ "certificates.k8s.io", "CertificateSigningRequest", signing },
 };
 

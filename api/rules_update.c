@@ -1,4 +1,5 @@
 /* What may not change once an object is there, of kinds that have no more to say about it. Sources: pkg/apis/<group>/validation. */
+#include <ctype.h>
 #include <string.h>
 
 #include "api/check.h"
@@ -12,6 +13,7 @@ struct fixed {
 	const struct shown_field *shown;
 	bool go;      /* shown as upstream's own type: a struct */
 	bool is_text; /* absent is shown as an empty text */
+	bool diff;    /* of a spec, by Go's names, behind what is said */
 };
 
 static const struct shown_field role[] = {
@@ -74,6 +76,7 @@ static const struct fixed rows[] = {
 	  .kind = "PersistentVolume",
 	  .path = "spec",
 	  .say = SOURCE_TEXT,
+	  .diff = true,
 	  .field = "spec.persistentvolumesource",
 	  .but = { "capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions",
 		   "volumeMode", "nodeAffinity", "volumeAttributesClassName" } },
@@ -99,6 +102,25 @@ static const struct type *type_at_path(const struct kind *kind, const char *path
 	return type;
 }
 
+/* Of a spec but for some fields, by Go's names. */
+static const struct json *shown_but(struct arena *arena, const struct type *type, const struct fixed *row, const struct json *spec)
+{
+	const struct json *shown = shown_go(arena, type, spec);
+
+	for (size_t i = 0; row != NULL && i < N_OF(row->but) && row->but[i] != NULL; i++)
+		shown = json_with(arena, shown,
+				  str_cstr(arena, str_format(arena, "%c%s", toupper(row->but[i][0]), row->but[i] + 1)), NULL);
+	return shown;
+}
+
+static const char *spec_diff(struct api_findings *f, const struct kind *kind, const struct fixed *row, const struct json *old,
+			     const struct json *new)
+{
+	const struct type *type = type_at_path(kind, "spec");
+
+	return check_diff(f, shown_but(f->arena, type, row, old), shown_but(f->arena, type, row, new));
+}
+
 static void compare(struct api_findings *f, const struct kind *kind, const struct fixed *row, const struct json *tree,
 		    const struct json *old)
 {
@@ -107,7 +129,9 @@ static void compare(struct api_findings *f, const struct kind *kind, const struc
 
 	if (json_equal(new, was))
 		return;
-	if (row->shown != NULL)
+	if (row->diff)
+		finding_forbidden(f, field, AT(f, "%s\n%s", row->say, spec_diff(f, kind, row, was, new)));
+	else if (row->shown != NULL)
 		finding_invalid(f, field, shown_struct(f->arena, new, row->shown, 3), row->say);
 	else if (row->say != NULL)
 		finding_forbidden(f, field, row->say);
@@ -156,7 +180,7 @@ static void update_job(struct api_findings *f, const struct kind *kind, const st
 }
 
 /* A claim that is bound may ask for more; what it gets later, a volume and a class, it gets once. */
-static void update_claim(struct api_findings *f, const struct json *tree, const struct json *old)
+static void update_claim(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
 	static const char *const once[] = { "volumeName", "storageClassName" };
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
@@ -174,20 +198,20 @@ static void update_claim(struct api_findings *f, const struct json *tree, const 
 		was = json_with(f->arena, was, "volumeAttributesClassName", json_get(spec, "volumeAttributesClassName"));
 	}
 	if (!json_equal(spec, was))
-		finding_forbidden(f, "spec", CLAIM_TEXT);
+		finding_forbidden(f, "spec", AT(f, "%s\n%s", CLAIM_TEXT, spec_diff(f, kind, NULL, was, spec)));
 	if (quantity_cmp(&size, &less) < 0 && quantity_cmp(&size, &has) <= 0)
 		finding_forbidden(f, "spec.resources.requests.storage", "field can not be less than status.capacity");
 }
 
 void check_fixed(struct api_findings *f, const struct kind *kind, const struct json *tree, const struct json *old)
 {
+	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
+		update_claim(f, kind, tree, old);
 	for (size_t i = 0; i < N_OF(rows); i++)
 		if (str_is(kind_group(kind), rows[i].group) && str_is(kind_name(kind), rows[i].kind))
 			compare(f, kind, &rows[i], tree, old);
 	if (str_is(kind_name(kind), "Job") && str_is(kind_group(kind), "batch"))
 		update_job(f, kind, tree, old);
-	if (str_is(kind_name(kind), "PersistentVolumeClaim") && kind_group(kind).len == 0)
-		update_claim(f, tree, old);
 }
 
 /* ---- kinds whose updates only are special ---- */

@@ -16,12 +16,16 @@ static struct str go_name(struct arena *arena, struct str name)
 						{ "awsElasticBlockStore", "AWSElasticBlockStore" },
 						{ "pdName", "PDName" },
 						{ "fsType", "FSType" },
+						{ "iqn", "IQN" },
+						{ "iscsiInterface", "ISCSIInterface" },
+						{ "wwids", "WWIDs" },
 						{ "dnsPolicy", "DNSPolicy" },
 						{ "dnsConfig", "DNSConfig" },
 						{ "os", "OS" },
 						{ "ip", "IP" },
 						{ "tty", "TTY" },
 						{ "apiVersion", "APIVersion" },
+						{ "apiGroup", "APIGroup" },
 						{ "httpGet", "HTTPGet" },
 						{ "httpHeaders", "HTTPHeaders" },
 						{ "tcpSocket", "TCPSocket" },
@@ -121,18 +125,25 @@ static const struct json *with_shared(struct arena *arena, const struct json *sp
 
 /* Fields that stand elsewhere than in the published types: behind which. */
 static const struct {
-	const char *field, *behind;
-} moved[] = { { "quobyte", "rbd" },
-	      { "setHostnameAsFQDN", "subdomain" },
-	      { "preemptionPolicy", "priority" },
-	      { "overhead", "runtimeClassName" },
-	      { "fsGroupChangePolicy", "fsGroup" } };
+	const char *field, *behind, *of; /* nothing: of whatever type has both */
+} moved[] = { { "quobyte", "rbd", NULL },
+	      { "flexVolume", "iscsi", "PersistentVolumeSpec" },
+	      { "setHostnameAsFQDN", "subdomain", NULL },
+	      { "preemptionPolicy", "priority", NULL },
+	      { "overhead", "runtimeClassName", NULL },
+	      { "fsGroupChangePolicy", "fsGroup", NULL } };
+
+static bool moves(size_t i, const struct type *type)
+{
+	return type_find(type, str_from(moved[i].field)) != NULL && type_find(type, str_from(moved[i].behind)) != NULL &&
+	       (moved[i].of == NULL || str_is(type_name(type), moved[i].of));
+}
 
 static bool is_moved(const struct type *type, struct str name)
 {
 	for (size_t i = 0; i < N_OF(moved); i++)
-		if (str_is(name, moved[i].field))
-			return type_find(type, str_from(moved[i].behind)) != NULL;
+		if (str_is(name, moved[i].field) && moves(i, type))
+			return true;
 	return false;
 }
 
@@ -172,7 +183,7 @@ const struct json *shown_go(struct arena *arena, const struct type *type, const 
 		}
 		go_member(&b, type, field, value);
 		for (size_t k = 0; k < N_OF(moved); k++)
-			if (str_is(field_name(field), moved[k].behind) && type_find(type, str_from(moved[k].field)) != NULL)
+			if (str_is(field_name(field), moved[k].behind) && moves(k, type))
 				go_member(&b, type, type_find(type, str_from(moved[k].field)), value);
 	}
 	return json_builder_object(&b);

@@ -148,7 +148,7 @@ static const struct {
 	void (*check)(struct api_findings *f, const struct json *tree, const struct json *old);
 	enum { FIRST, LAST, ALONE } when; /* by what else is looked at, or in its place */
 } updates[] = {
-	{ "", "Pod", update_pod, FIRST },
+	{ "", "Pod", update_pod, LAST },
 	{ "", "Service", update_service, FIRST },
 	{ "", "ConfigMap", update_config_map, FIRST },
 	{ "", "Secret", update_secret, FIRST },

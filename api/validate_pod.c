@@ -624,24 +624,24 @@ void api_find_invalid_pod_create(struct api_findings *f, const struct json *tree
 
 /* ---- updates ---- */
 
-static const struct json *without_images(struct arena *arena, const struct json *containers)
-{
-	struct json_builder b = { .arena = arena };
-
-	JSON_EACH (containers, it)
-		json_builder_item(&b, json_with(arena, it.value, "image", NULL));
-	return containers == NULL ? NULL : json_builder_array(&b);
-}
-
-/* The spec without what an update may change; what may only grow is judged on its own. */
-static const struct json *frozen_part(struct arena *arena, const struct json *spec)
+/* The new spec with what may change as it was. */
+static const struct json *thawed(struct arena *arena, const struct json *spec, const struct json *was)
 {
 	static const char *const lists[] = { "containers", "initContainers" };
+	static const char *const fields[] = { "activeDeadlineSeconds", "tolerations", "schedulingGates" };
 
-	for (int i = 0; i < 2; i++)
-		spec = json_with(arena, spec, lists[i], without_images(arena, json_get(spec, lists[i])));
-	spec = json_with(arena, spec, "activeDeadlineSeconds", NULL);
-	return json_with(arena, json_with(arena, spec, "tolerations", NULL), "schedulingGates", NULL);
+	for (int i = 0; i < 2; i++) {
+		struct json_builder b = { .arena = arena };
+		const struct json *list = json_get(spec, lists[i]), *old = json_get(was, lists[i]);
+
+		JSON_EACH (list, it)
+			json_builder_put(&b, &it, json_with(arena, it.value, "image", json_get(json_at(old, it.index), "image")));
+		if (list != NULL)
+			spec = json_with(arena, spec, lists[i], json_builder_like(&b, list));
+	}
+	for (int i = 0; i < 3; i++)
+		spec = json_with(arena, spec, fields[i], json_get(was, fields[i]));
+	return spec;
 }
 
 /* A toleration but for the part that may change. */
@@ -679,6 +679,7 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 {
 	static const char *const lists[] = { "containers", "initContainers" };
 	const struct json *spec = json_get(tree, "spec"), *was = json_get(old, "spec");
+	const struct type *type = field_type(type_find(kind_type(kind_must("v1", "Pod")), STR("spec")));
 	int64_t grace = json_int(json_get(was, "terminationGracePeriodSeconds"), 0);
 	struct places gates = { .arena = f->arena };
 
@@ -702,12 +703,14 @@ void update_pod(struct api_findings *f, const struct json *tree, const struct js
 					     STR_ARG(json_get_str(it.value, "name"))));
 	if (grace < 0 && json_int(json_get(spec, "terminationGracePeriodSeconds"), 0) == 1)
 		was = json_with(f->arena, was, "terminationGracePeriodSeconds", json_get(spec, "terminationGracePeriodSeconds"));
-	/* What upstream prints behind this text is a diff of its own structs. */
-	if (!json_equal(frozen_part(f->arena, spec), frozen_part(f->arena, was)))
+	spec = thawed(f->arena, spec, was);
+	if (!json_equal(spec, was))
 		finding_forbidden(
 			f, "spec",
-			"pod updates may not change fields other than `spec.containers[*].image`,"
-			"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
-			"to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-			"previously negative)");
+			AT(f, "%s\n%s",
+			   "pod updates may not change fields other than `spec.containers[*].image`,"
+			   "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
+			   "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+			   "previously negative)",
+			   check_diff(f, shown_go(f->arena, type, was), shown_go(f->arena, type, spec))));
 }

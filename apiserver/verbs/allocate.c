@@ -220,7 +220,7 @@ static struct port_map *port_map_of(struct request *req)
 
 static bool is_used(const uint8_t used[], int64_t port, uint8_t use)
 {
-	return (used[port - PORT_FIRST] & (PORT_OTHERS | PORT_CHECK | use)) != 0;
+	return port >= PORT_FIRST && port <= PORT_LAST && (used[port - PORT_FIRST] & (PORT_OTHERS | PORT_CHECK | use)) != 0;
 }
 
 static int64_t choose_port(const struct port_map *map, uint8_t use)

@@ -253,7 +253,49 @@ TEST(validate_updates)
 		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"}],\"restartPolicy\":\"Never\"}}",
 		  "Pod \"a\" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,"
 		  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-		  "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)" },
+		  "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n"
+		  "@@ -35,7 +35,7 @@\n"
+		  "   }\n"
+		  "  ],\n"
+		  "  \"EphemeralContainers\": null,\n"
+		  "- \"RestartPolicy\": \"Always\",\n"
+		  "+ \"RestartPolicy\": \"Never\",\n"
+		  "  \"TerminationGracePeriodSeconds\": 30,\n"
+		  "  \"ActiveDeadlineSeconds\": null,\n"
+		  "  \"DNSPolicy\": \"ClusterFirst\",\n" },
+		{ "PersistentVolumeClaim",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],"
+		  "\"resources\":{\"requests\":{\"storage\":\"1Gi\"}}}}",
+		  "{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\"},\"spec\":{\"accessModes\":[\"ReadWriteOnce\"],"
+		  "\"resources\":{\"requests\":{\"storage\":\"1Gi\"}},\"selector\":{\"matchLabels\":{\"a\":\"b\"}},"
+		  "\"dataSourceRef\":{\"kind\":\"PersistentVolumeClaim\",\"name\":\"c\"}}}",
+		  "PersistentVolumeClaim \"a\" is invalid: spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"
+		  "@@ -2,7 +2,11 @@\n"
+		  "  \"AccessModes\": [\n"
+		  "   \"ReadWriteOnce\"\n"
+		  "  ],\n"
+		  "- \"Selector\": null,\n"
+		  "+ \"Selector\": {\n"
+		  "+  \"matchLabels\": {\n"
+		  "+   \"a\": \"b\"\n"
+		  "+  }\n"
+		  "+ },\n"
+		  "  \"Resources\": {\n"
+		  "   \"Limits\": null,\n"
+		  "   \"Requests\": {\n"
+		  "@@ -13,6 +17,11 @@\n"
+		  "  \"StorageClassName\": null,\n"
+		  "  \"VolumeMode\": \"Filesystem\",\n"
+		  "  \"DataSource\": null,\n"
+		  "- \"DataSourceRef\": null,\n"
+		  "+ \"DataSourceRef\": {\n"
+		  "+  \"APIGroup\": null,\n"
+		  "+  \"Kind\": \"PersistentVolumeClaim\",\n"
+		  "+  \"Name\": \"c\",\n"
+		  "+  \"Namespace\": null\n"
+		  "+ },\n"
+		  "  \"VolumeAttributesClassName\": null\n"
+		  " }\n" },
 	};
 
 	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
