@@ -261,6 +261,62 @@ static bool number_of(struct str word, size_t column, int64_t *out)
 	return str_to_i64(word, out) && *out >= 0;
 }
 
+static const char *number_fault(struct api_findings *f, struct str word)
+{
+	int64_t n;
+
+	if (str_to_i64(word, &n))
+		return AT(f, "negative number (%lld) not allowed: %.*s", (long long)n, STR_ARG(word));
+	return AT(f, "failed to parse int from %.*s: strconv.Atoi: parsing %s: invalid syntax", STR_ARG(word),
+		  api_quoted(f->arena, word));
+}
+
+static struct str take_digits(struct str *from)
+{
+	size_t n = 0;
+
+	while (n < from->len && from->ptr[n] >= '0' && from->ptr[n] <= '9')
+		n++;
+	*from = str_skip(*from, n);
+	return str_of(from->ptr - n, n);
+}
+
+/* Go's time.ParseDuration. */
+static const char *duration_fault(struct api_findings *f, struct str text)
+{
+	static const char *const units[] = { "ns", "us", "\xc2\xb5s", "\xce\xbcs", "ms", "s", "m", "h" };
+	struct str rest = text.len != 0 && (text.ptr[0] == '-' || text.ptr[0] == '+') ? str_skip(text, 1) : text, unit;
+	const char *quoted = api_quoted(f->arena, text);
+	bool known = true;
+
+	if (str_is(rest, "0"))
+		return NULL;
+	if (rest.len == 0)
+		return AT(f, "time: invalid duration %s", quoted);
+	while (rest.len != 0) {
+		size_t digits = take_digits(&rest).len, n = 0;
+
+		if (rest.len != 0 && rest.ptr[0] == '.') {
+			rest = str_skip(rest, 1);
+			digits += take_digits(&rest).len;
+		}
+		if (digits == 0)
+			return AT(f, "time: invalid duration %s", quoted);
+		while (n < rest.len && rest.ptr[n] != '.' && (rest.ptr[n] < '0' || rest.ptr[n] > '9'))
+			n++;
+		unit = str_head(rest, n);
+		rest = str_skip(rest, n);
+		known = false;
+		for (size_t i = 0; i < N_OF(units); i++)
+			known = known || str_is(unit, units[i]);
+		if (unit.len == 0)
+			return AT(f, "time: missing unit in duration %s", quoted);
+		if (!known)
+			return AT(f, "time: unknown unit %s in duration %s", api_quoted(f->arena, unit), quoted);
+	}
+	return NULL;
+}
+
 /* One of the ranges of a column; what is wrong in the words of upstream's parser, or NULL. */
 static const char *range_fault(struct api_findings *f, struct str text, size_t column)
 {
@@ -278,16 +334,15 @@ static const char *range_fault(struct api_findings *f, struct str text, size_t c
 		high = columns[column].most;
 	} else {
 		if (!number_of(low_word, column, &low))
-			return AT(f, "failed to parse int from %.*s: strconv.Atoi: parsing %s: invalid syntax", STR_ARG(low_word),
-				  api_quoted(f->arena, low_word));
+			return number_fault(f, low_word);
 		high = stepped ? columns[column].most : low;
+		if (str_find(high_word, '-') >= 0)
+			return AT(f, "too many hyphens: %.*s", STR_ARG(text));
 		if (str_find(range, '-') >= 0 && !number_of(high_word, column, &high))
-			return AT(f, "failed to parse int from %.*s: strconv.Atoi: parsing %s: invalid syntax", STR_ARG(high_word),
-				  api_quoted(f->arena, high_word));
+			return number_fault(f, high_word);
 	}
 	if (stepped && (!str_to_i64(rest, &step) || step < 0))
-		return AT(f, "failed to parse int from %.*s: strconv.Atoi: parsing %s: invalid syntax", STR_ARG(rest),
-			  api_quoted(f->arena, rest));
+		return number_fault(f, rest);
 	if (low < columns[column].least)
 		return AT(f, "beginning of range (%lld) below minimum (%lld): %.*s", (long long)low,
 			  (long long)columns[column].least, STR_ARG(text));
@@ -311,8 +366,10 @@ static const char *schedule_fault(struct api_findings *f, struct str text)
 	for (size_t i = 0; i < N_OF(words); i++)
 		if (str_is(text, words[i]))
 			return NULL;
-	if (str_has_prefix(text, STR("@every ")))
-		return NULL;
+	if (str_has_prefix(text, STR("@every "))) {
+		fault = duration_fault(f, str_skip(text, 7));
+		return fault == NULL ? NULL : AT(f, "failed to parse duration %.*s: %s", STR_ARG(text), fault);
+	}
 	if (str_has_prefix(text, STR("@")))
 		return AT(f, "unrecognized descriptor: %.*s", STR_ARG(text));
 	while (str_cut(&rest, ' ', &piece)) {

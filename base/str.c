@@ -90,8 +90,10 @@ bool str_cut(struct str *s, char sep, struct str *head)
 {
 	ptrdiff_t at;
 
-	if (s->len == 0)
+	if (s->len == 0) {
+		*head = STR("");
 		return false;
+	}
 	at = str_find(*s, sep);
 	if (at < 0) {
 		*head = *s;

@@ -46,7 +46,7 @@ ptrdiff_t str_find(struct str s, char c);    /* -1 when absent */
 ptrdiff_t str_rfind(struct str s, char c);
 
 /* Cuts s at the first sep: *head is what stands before it, s becomes what stands after. False when s was empty
- * and nothing is left; a last piece without sep is returned too. */
+ * and nothing is left (*head is empty then); a last piece without sep is returned too. */
 bool str_cut(struct str *s, char sep, struct str *head);
 
 /* Decimal with an optional minus; false on anything else, or out of range. */

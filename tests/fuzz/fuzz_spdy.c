@@ -115,7 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pieces = (struct visit){ .input = fuzz_str(data, size), .piece = 1 + size / 64 };
 	run(&whole);
 	run(&pieces);
-	FUZZ_SAME(buf_str(&pieces.result), buf_str(&whole.result));
+	if (whole.n < LIMIT_STREAMS) /* when one too many comes depends on whether another has gone by then */
+		FUZZ_SAME(buf_str(&pieces.result), buf_str(&whole.result));
 	buf_fini(&whole.result);
 	buf_fini(&pieces.result);
 	return 0;

@@ -14,6 +14,7 @@ TEST(str_cut_gives_each_piece_once)
 	CHECK(str_cut(&s, '/', &head));
 	CHECK_STR(head, "b");
 	CHECK(!str_cut(&s, '/', &head));
+	CHECK(head.len == 0 && head.ptr != NULL); /* many look at it all the same */
 }
 
 TEST(str_numbers_refuse_what_is_out_of_range)
