@@ -28,7 +28,7 @@ EXTRA_DIST += $(KINDS)
 
 # The compiler of the catalogue runs at build time only.
 noinst_PROGRAMS += api/kindsc
-api_kindsc_SOURCES = api/kindsc.c api/layout.c api/layout.h api/schema.h $(STATIC_NSS)
+api_kindsc_SOURCES = api/kindsc.c api/layout.c api/layout.h api/schema.h $(LIBC_PARTS)
 api_kindsc_LDADD = $(base_LIBS)
 
 api/catalog.c: api/kindsc$(EXEEXT) $(KINDS)
@@ -109,6 +109,6 @@ tests_unit_api_test_api_SOURCES = \
 	tests/unit/api/test_strategic.c \
 	tests/unit/api/test_validate.c \
 	tests/unit/api/vectors.c tests/unit/api/vectors.h \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_api_test_api_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_DATA='"$(abs_top_srcdir)/tests/data/api-v1.36"'
 tests_unit_api_test_api_LDADD = libtap.a $(api_LIBS)

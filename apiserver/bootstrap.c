@@ -51,9 +51,9 @@ static void created_or_not(void *arg, struct api_reply *reply)
 	created(arg, &nothing);
 }
 
-static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns, const struct json *body)
+static void create_so(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns,
+		      const struct json *body, void (*done)(void *arg, struct api_reply *reply))
 {
-	bool must = ns == NULL || strcmp(ns, "kube-system") != 0;
 	const struct api_transport *transport = apiserver_transport(bootstrap->server);
 	struct str key = object_key(bootstrap->arena, kind_must(api_version, kind), str_from(ns), meta_str(body, "name"));
 
@@ -68,9 +68,14 @@ static void create(struct bootstrap *bootstrap, const char *api_version, const c
 						.ns = str_from(ns),
 						.body = body,
 						.actor = STR(SERVER_ACTOR),
-						.done = must ? created : created_or_not,
+						.done = done,
 						.arg = bootstrap,
 					});
+}
+
+static void create(struct bootstrap *bootstrap, const char *api_version, const char *kind, const char *ns, const struct json *body)
+{
+	create_so(bootstrap, api_version, kind, ns, body, created);
 }
 
 static void create_namespaces(struct bootstrap *bootstrap)
@@ -147,13 +152,15 @@ static void create_dns(struct bootstrap *bootstrap)
 						   { "kubernetes.io/cluster-service", json_text(arena, "true") },
 						   { "kubernetes.io/name", json_text(arena, "CoreDNS") });
 
-	create(bootstrap, "v1", "Service", "kube-system",
-	       JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "kube-system", "kube-dns"), "labels", labels) },
-			      { "spec", JSON_OBJECT_OF(arena,
-						       { "clusterIP",
-							 json_string_copy(arena, ip_format(text, bootstrap->server->options.dns)) },
-						       { "ports", JSON_ARRAY_OF(arena, dns_port(arena, "dns", "UDP"),
-										dns_port(arena, "dns-tcp", "TCP")) }) }));
+	create_so(bootstrap, "v1", "Service", "kube-system",
+		  JSON_OBJECT_OF(arena, { "metadata", json_with(arena, meta(arena, "kube-system", "kube-dns"), "labels", labels) },
+				 { "spec",
+				   JSON_OBJECT_OF(arena,
+						  { "clusterIP",
+						    json_string_copy(arena, ip_format(text, bootstrap->server->options.dns)) },
+						  { "ports", JSON_ARRAY_OF(arena, dns_port(arena, "dns", "UDP"),
+									   dns_port(arena, "dns-tcp", "TCP")) }) }),
+		  created_or_not);
 }
 
 static void create_endpoints(struct bootstrap *bootstrap)

@@ -27,5 +27,5 @@ tests_unit_base_test_base_SOURCES = \
 	tests/unit/base/test_file.c \
 	tests/unit/base/test_text.c \
 	tests/unit/base/test_tree.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_base_test_base_LDADD = libtap.a $(base_LIBS)

@@ -24,5 +24,5 @@ monokube_SOURCES = \
 	cmd/topology.c cmd/topology.h \
 	cmd/ui.c cmd/ui.h \
 	cmd/version.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 monokube_LDADD = $(controllers_LIBS) $(scheduler_LIBS) $(apiserver_LIBS) $(client_LIBS) $(kubelet_LIBS) $(proxy_LIBS) $(dns_LIBS) $(image_LIBS) $(runtime_LIBS) $(netns_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS) $(base_LIBS)

@@ -10,5 +10,5 @@ check_PROGRAMS += tests/unit/dns/test_dns
 tests_unit_dns_test_dns_SOURCES = \
 	tests/unit/dns/test_answer.c \
 	tests/unit/dns/test_server.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_dns_test_dns_LDADD = libfake.a libtap.a $(dns_LIBS)

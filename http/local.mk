@@ -34,5 +34,5 @@ tests_unit_http_test_http_SOURCES = \
 	tests/unit/http/test_spdy.c \
 	tests/unit/http/test_text.c \
 	tests/unit/http/world.c tests/unit/http/world.h \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_http_test_http_LDADD = libtap.a $(http_LIBS)

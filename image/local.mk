@@ -16,5 +16,5 @@ check_PROGRAMS += tests/unit/image/test_image
 tests_unit_image_test_image_SOURCES = \
 	tests/unit/image/test_image.c \
 	tests/unit/image/test_ref.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_image_test_image_LDADD = libtap.a $(image_LIBS)

@@ -18,5 +18,5 @@ tests_unit_json_test_json_SOURCES = \
 	tests/unit/json/test_value.c \
 	tests/unit/json/test_write.c \
 	tests/unit/json/test_yaml.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_json_test_json_LDADD = libtap.a $(json_LIBS)

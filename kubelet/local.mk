@@ -28,5 +28,5 @@ libkubelet_a_SOURCES = \
 kubelet_LIBS = libkubelet.a $(client_LIBS) $(image_LIBS) $(runtime_LIBS) $(netns_LIBS)
 
 check_PROGRAMS += tests/unit/kubelet/test_kubelet
-tests_unit_kubelet_test_kubelet_SOURCES = tests/unit/kubelet/test_plan.c tests/unit/kubelet/test_pure.c $(STATIC_NSS)
+tests_unit_kubelet_test_kubelet_SOURCES = tests/unit/kubelet/test_plan.c tests/unit/kubelet/test_pure.c $(LIBC_PARTS)
 tests_unit_kubelet_test_kubelet_LDADD = libtap.a $(kubelet_LIBS)

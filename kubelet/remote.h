@@ -35,7 +35,7 @@ struct remote_options {
 void remote_accept(struct http_request *request, const struct remote_options *options, struct remote **out);
 void remote_send(struct remote *remote, enum channel channel, struct str data);
 bool remote_full(const struct remote *remote); /* stop sending until drained() */
-void remote_pause(struct remote *remote);      /* nothing from the client for now */
+void remote_pause(struct remote *remote);      /* nothing from the client until remote_resume() */
 void remote_resume(struct remote *remote);
 bool remote_wants_status(const struct remote *remote); /* a Status in JSON at the end; else text, when it failed */
 void remote_close(struct remote *remote);              /* after what is pending */

@@ -258,7 +258,7 @@ static struct follower *follower_new(struct http_request *request, const struct 
 	return f;
 }
 
-/* Why there is no log of such a run. */
+/* What a container that has not run waits for, as upstream names it. */
 static const char *no_run_yet(struct arena *arena, const struct container *c)
 {
 	const struct json *statuses = json_path(pod_tree(c->pod), "status.containerStatuses");
@@ -275,6 +275,7 @@ static const char *no_run_yet(struct arena *arena, const struct container *c)
 	return "ContainerCreating";
 }
 
+/* Why there is no log of such a run. */
 static const char *no_run(struct http_request *request, const struct container *c)
 {
 	if (http_param_bool(request, "previous", NULL))
@@ -378,7 +379,6 @@ static void reply_forward(struct kubelet *kubelet, struct http_request *request,
 static void handle(void *arg, struct http_request *request)
 {
 	struct kubelet *kubelet = arg;
-
 	bool post = str_is(request->method, "POST") && request->wants_upgrade; /* by SPDY, as it used to be */
 
 	if (!post && !str_is(request->method, "GET"))

@@ -22,5 +22,5 @@ tests_unit_loop_test_loop_SOURCES = \
 	tests/unit/loop/test_stream.c \
 	tests/unit/loop/test_task.c \
 	tests/unit/loop/test_turn.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_loop_test_loop_LDADD = libtap.a $(loop_LIBS)

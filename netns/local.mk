@@ -11,5 +11,5 @@ libnetns_a_SOURCES = \
 netns_LIBS = libnetns.a $(base_LIBS)
 
 check_PROGRAMS += tests/unit/netns/test_netns
-tests_unit_netns_test_netns_SOURCES = tests/unit/netns/test_netns.c $(STATIC_NSS)
+tests_unit_netns_test_netns_SOURCES = tests/unit/netns/test_netns.c $(LIBC_PARTS)
 tests_unit_netns_test_netns_LDADD = libtap.a $(netns_LIBS)

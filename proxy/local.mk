@@ -9,5 +9,5 @@ check_PROGRAMS += tests/unit/proxy/test_proxy
 tests_unit_proxy_test_proxy_SOURCES = \
 	tests/unit/proxy/test_plan.c \
 	tests/unit/proxy/test_proxy.c \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_proxy_test_proxy_LDADD = libfake.a libtap.a $(proxy_LIBS)

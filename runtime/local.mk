@@ -35,7 +35,7 @@ runtime_LIBS = libruntime.a $(json_LIBS)
 
 # The two programs without the rest of monokube, for tests and measurements.
 noinst_PROGRAMS += tests/unit/runtime/driver
-tests_unit_runtime_driver_SOURCES = tests/unit/runtime/driver.c $(STATIC_NSS)
+tests_unit_runtime_driver_SOURCES = tests/unit/runtime/driver.c $(LIBC_PARTS)
 tests_unit_runtime_driver_LDADD = $(runtime_LIBS)
 
 check_PROGRAMS += tests/unit/runtime/test_runtime
@@ -45,6 +45,6 @@ tests_unit_runtime_test_runtime_SOURCES = \
 	tests/unit/runtime/test_oci.c \
 	tests/unit/runtime/test_streams.c \
 	tests/unit/runtime/fixture.c tests/unit/runtime/fixture.h \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_runtime_test_runtime_LDADD = libtap.a $(runtime_LIBS)
 tests_unit_runtime_test_runtime_DEPENDENCIES = tests/unit/runtime/driver$(EXEEXT) libtap.a $(runtime_LIBS)

@@ -22,5 +22,5 @@ tests_unit_store_test_store_SOURCES = \
 	tests/unit/store/test_sqlite.c \
 	tests/unit/store/test_store.c \
 	tests/unit/store/world.c tests/unit/store/world.h \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_store_test_store_LDADD = libtap.a $(store_LIBS)

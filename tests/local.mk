@@ -5,11 +5,11 @@ tests_unit_sim_test_sim_SOURCES = \
 	tests/sim/test_deployment.c tests/sim/test_faults.c tests/sim/test_scheduler.c \
 	tests/sim/faults.c tests/sim/faults.h \
 	tests/sim/world.c tests/sim/world.h \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_sim_test_sim_LDADD = libtap.a $(controllers_LIBS) $(scheduler_LIBS) $(apiserver_LIBS) $(client_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS) $(base_LIBS)
 
 check_PROGRAMS += tests/unit/scheduler/test_scheduler
-tests_unit_scheduler_test_scheduler_SOURCES = tests/unit/scheduler/test_plan.c $(STATIC_NSS)
+tests_unit_scheduler_test_scheduler_SOURCES = tests/unit/scheduler/test_plan.c $(LIBC_PARTS)
 tests_unit_scheduler_test_scheduler_LDADD = libtap.a $(scheduler_LIBS)
 
 check_PROGRAMS += tests/unit/apiserver/test_apiserver
@@ -24,7 +24,7 @@ tests_unit_apiserver_test_apiserver_SOURCES = \
 	tests/unit/apiserver/test_renewals.c \
 	tests/unit/apiserver/test_versions.c \
 	tests/unit/apiserver/world.c tests/unit/apiserver/world.h \
-	$(STATIC_NSS)
+	$(LIBC_PARTS)
 tests_unit_apiserver_test_apiserver_LDADD = libtap.a $(client_LIBS) $(apiserver_LIBS) $(api_LIBS) $(http_LIBS) $(store_LIBS) $(loop_LIBS)
 
 # The program with a reaper inside: it ends itself at a step that a test names (tests/crash/die.c).
@@ -34,7 +34,7 @@ tests_crash_monokube_LDADD = $(monokube_LDADD)
 
 # Clients for tests/bench.
 noinst_PROGRAMS += tests/bench/load
-tests_bench_load_SOURCES = tests/bench/load.c $(STATIC_NSS)
+tests_bench_load_SOURCES = tests/bench/load.c $(LIBC_PARTS)
 tests_bench_load_LDADD = $(client_LIBS)
 
 # Fuzz targets (docs/fuzz.md): one word, one file tests/fuzz/fuzz_<word>.c. They are linked with the driver that replays
@@ -70,7 +70,7 @@ tests_crash_worker_SOURCES = tests/crash/worker.c
 endif
 
 check_PROGRAMS += tests/unit/controllers/test_controllers
-tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(STATIC_NSS)
+tests_unit_controllers_test_controllers_SOURCES = tests/unit/controllers/test_namespace.c $(LIBC_PARTS)
 tests_unit_controllers_test_controllers_LDADD = libtap.a $(controllers_LIBS)
 
 # http with its limits lifted and its checks left out, under the unit tests of http: those of attacks must be red (tests/attack/weak).

@@ -450,7 +450,7 @@ static bool is_version(struct str version)
 
 	if (str_is(version, "latest"))
 		return true;
-	return number.len != 0 && number.ptr[0] != '+' && (number.len == 1 || number.ptr[0] != '0') && str_to_u64(number, &n);
+	return str_to_u64(number, &n) && (number.len == 1 || number.ptr[0] != '0');
 }
 
 static void find_bad_labels(struct api_findings *f, const struct json *tree)

@@ -4,10 +4,7 @@
 here=$(dirname "$0")
 . "$here/lib.sh"
 builds=$(realpath "$here/../../build")
-# The thread sanitizer knows a descriptor by its number, but sees neither openat() nor the system call by which libuv closes. So who
-# closes a number that was another's before looks like a race. That is not judged here: none of these calls anything of ours.
-printf 'race:^%s$\n' fd_close uv_pipe uv__accept uv__platform_invalidate_fd >"$work/tsan-knows"
-export TSAN_OPTIONS="suppressions=$work/tsan-knows print_suppressions=0 log_path=$work/found exitcode=0 atexit_sleep_ms=0 die_after_fork=0"
+export TSAN_OPTIONS="log_path=$work/found exitcode=0 atexit_sleep_ms=0 die_after_fork=0"
 export ASAN_OPTIONS="log_path=$work/found" UBSAN_OPTIONS="log_path=$work/found:print_stacktrace=1"
 
 # What was found is shown once: it is not the next build's.
