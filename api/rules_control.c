@@ -46,14 +46,12 @@ static void client_url(struct api_findings *f, const char *at, struct str url)
 				    form));
 		return;
 	}
-	for (size_t i = 0; i < scheme.len; i++)
-		if (scheme.ptr[0] >= '0' && scheme.ptr[0] <= '9') {
-			finding_required(f, at,
-					 AT(f,
-					    "url must be a valid URL: parse %s: first path segment in URL cannot contain colon%s",
-					    api_quoted(f->arena, url), form));
-			return;
-		}
+	if (scheme.len != 0 && scheme.ptr[0] >= '0' && scheme.ptr[0] <= '9') {
+		finding_required(f, at,
+				 AT(f, "url must be a valid URL: parse %s: first path segment in URL cannot contain colon%s",
+				    api_quoted(f->arena, url), form));
+		return;
+	}
 	if (str_has_prefix(rest, STR("//"))) {
 		rest = str_skip(rest, 2);
 		str_cut(&rest, '/', &host);
@@ -88,7 +86,7 @@ static void service_path(struct api_findings *f, const char *at, struct str path
 	rest = str_skip(path, 1);
 	if (rest.len != 0 && rest.ptr[rest.len - 1] == '/')
 		rest.len--;
-	do {
+	for (bool more = true; more; i++) {
 		ptrdiff_t slash = str_find(rest, '/');
 		struct complaints c;
 
@@ -98,11 +96,9 @@ static void service_path(struct api_findings *f, const char *at, struct str path
 			finding_invalid_text(f, at, path, AT(f, "segment[%zu] may not be empty", i));
 		for (int k = 0; k < c.n && step.len != 0; k++)
 			finding_invalid_text(f, at, path, AT(f, "segment[%zu]: %s", i, c.text[k]));
-		rest = slash < 0 ? STR("") : str_skip(rest, (size_t)slash + 1);
-		i++;
-		if (slash < 0)
-			return;
-	} while (true);
+		more = slash >= 0;
+		rest = more ? str_skip(rest, (size_t)slash + 1) : STR("");
+	}
 }
 
 const struct rule service_reference_rules[] = { ELSEWHERE("name"), ELSEWHERE("namespace"), RULES_END };
